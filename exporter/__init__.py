@@ -1,0 +1,1 @@
+"""From a training checkpoint to a verified model bundle that a station can run."""

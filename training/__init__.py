@@ -1,0 +1,1 @@
+"""The offline pipeline from labelled images to trained, evaluated classifiers."""
