@@ -1,0 +1,37 @@
+"""Every error the agent raises on purpose.
+
+    AgentError
+    ├── ConfigError          station.yaml cannot be used
+    ├── BundleError          a model bundle does not fit or is broken
+    ├── CameraError          one camera gave no usable frame
+    └── RecordError          the record store cannot be opened or written
+
+The text of each says what failed, on what, and what to do about it. None holds a password.
+"""
+
+from __future__ import annotations
+
+
+class AgentError(Exception):
+    """Base of all errors the agent raises on purpose; its text is fit to be shown to operators."""
+
+
+class ConfigError(AgentError):
+    """station.yaml is missing, not YAML, or does not describe a station."""
+
+
+class BundleError(AgentError):
+    """A model bundle is missing, broken, or made for another agent."""
+
+
+class CameraError(AgentError):
+    """One camera gave no usable frame. `reason` is a code from `edge_agent.reasons`."""
+
+    def __init__(self, camera: str, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.camera = camera
+        self.reason = reason
+
+
+class RecordError(AgentError):
+    """The record store cannot be opened, migrated or written."""

@@ -1,0 +1,1 @@
+"""A model bundle and a decoded frame in, a grade with calibrated probabilities out."""
