@@ -1,0 +1,78 @@
+"""Evidence images: JPEG files that are whole or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge_agent.errors import RecordError
+
+JPEG_QUALITY: Final = 90
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """An evidence file: path relative to the evidence folder, SHA-256 of its bytes."""
+
+    path: str
+    sha256: str
+
+
+class EvidenceFolder:
+    """data_dir/evidence, with a folder a day (UTC) and a folder an arrival."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(
+        self, arrival_id: str, instant: datetime, camera: str, bgr: npt.NDArray[np.uint8]
+    ) -> Evidence:
+        """Writes one frame, uint8 BGR (height, width, 3), fsynced and renamed into place.
+
+        Raises RecordError if the disk refuses it.
+        """
+        folder = self.root / instant.strftime("%Y/%m/%d") / arrival_id
+        ok, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if not ok:
+            raise RecordError(f"frame of {camera}: cannot be encoded as JPEG")
+        data = encoded.tobytes()
+        final = folder / f"{camera}.jpg"
+        partial = final.with_suffix(".part")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(final)
+            self._sync(folder)
+        except OSError as error:
+            raise RecordError(
+                f"evidence {final}: {error.strerror or error}; free space on the data disk"
+            ) from error
+        return Evidence(
+            path=final.relative_to(self.root).as_posix(), sha256=hashlib.sha256(data).hexdigest()
+        )
+
+    def resolve(self, path: str) -> Path | None:
+        """The file of a stored relative path; None if it is gone or lies outside the folder."""
+        root = self.root.resolve()
+        file = (root / path).resolve()
+        return file if file.is_relative_to(root) and file.is_file() else None
+
+    @staticmethod
+    def _sync(folder: Path) -> None:
+        # Without this, the rename itself may not survive a power cut.
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,124 @@
+"""The tables of a station's database.
+
+    arrivals 1 ── 0..1 gradings 1 ── 0..4 frames
+
+An arrival without a grading is open. What a machine graded is never changed: gradings and frames
+are only ever inserted.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, MetaData, String, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware datetime, stored as UTC. Refuses naive ones with ValueError."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database: UTC without a time zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("naive datetime: give it a time zone")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database: aware, in UTC."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """Common base; constraint names are fixed so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Arrival(Base):
+    """A truck that came onto the scale, as announced; committed before it is acknowledged."""
+
+    __tablename__ = "arrivals"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    station: Mapped[str] = mapped_column(String(32))
+    source: Mapped[str] = mapped_column(String(16))
+    """ticket, scale or button."""
+    ticket: Mapped[str | None] = mapped_column(String(64), unique=True)
+    plate: Mapped[str | None] = mapped_column(String(32))
+    province: Mapped[str | None] = mapped_column(String(64))
+    grower: Mapped[str | None] = mapped_column(String(64))
+    weight_kg: Mapped[float | None]
+    instant: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    """T: the instant whose frames are to be graded."""
+    accepted_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    grading: Mapped[Grading | None] = relationship(back_populates="arrival", lazy="joined")
+
+
+class Grading(Base):
+    """The one outcome of an arrival."""
+
+    __tablename__ = "gradings"
+    __table_args__ = (Index("ix_gradings_outcome_grade", "outcome", "grade"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    arrival_id: Mapped[str] = mapped_column(ForeignKey("arrivals.id"), unique=True)
+    outcome: Mapped[str] = mapped_column(String(16))
+    """graded or refused."""
+    needs_person: Mapped[bool]
+    reason: Mapped[str | None] = mapped_column(String(32))
+    """Code from edge_agent.reasons when refused."""
+    detail: Mapped[str | None] = mapped_column(String(300))
+    """What exactly was wrong, for people."""
+    grade: Mapped[str | None] = mapped_column(String(16))
+    confidence: Mapped[float | None]
+    probabilities: Mapped[dict[str, float] | None] = mapped_column(JSON)
+    model_name: Mapped[str | None] = mapped_column(String(64))
+    model_version: Mapped[str | None] = mapped_column(String(32))
+    model_digest: Mapped[str | None] = mapped_column(String(64))
+    graded_area: Mapped[list[float] | None] = mapped_column(JSON)
+    """left, top, right, bottom as fractions of the frame."""
+    skew_ms: Mapped[float | None]
+    timings_ms: Mapped[dict[str, Any]] = mapped_column(JSON)
+    recorded_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+    arrival: Mapped[Arrival] = relationship(back_populates="grading")
+    frames: Mapped[list[Frame]] = relationship(
+        back_populates="grading", lazy="selectin", order_by="Frame.camera"
+    )
+
+
+class Frame(Base):
+    """One camera's frame of the instant, or why there is none."""
+
+    __tablename__ = "frames"
+
+    grading_id: Mapped[int] = mapped_column(ForeignKey("gradings.id"), primary_key=True)
+    camera: Mapped[str] = mapped_column(String(8), primary_key=True)
+    problem: Mapped[str | None] = mapped_column(String(32))
+    """Code from edge_agent.reasons, if the frame is missing or failed a check."""
+    captured_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    clock: Mapped[str | None] = mapped_column(String(8))
+    """rtcp (the camera's sender report) or host (arrival time here)."""
+    error_ms: Mapped[float | None]
+    """Capture time minus the instant asked for."""
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    path: Mapped[str | None] = mapped_column(String(200))
+    """Evidence JPEG, relative to the data folder's evidence/."""
+    sha256: Mapped[str | None] = mapped_column(String(64))
+
+    grading: Mapped[Grading] = relationship(back_populates="frames")

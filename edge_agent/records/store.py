@@ -1,0 +1,251 @@
+"""The record store: one SQLite file in WAL mode with synchronous=FULL."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import ColumnElement, create_engine, event, func, or_, select
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import sessionmaker
+
+from edge_agent.errors import RecordError
+from edge_agent.records import migrate
+from edge_agent.records.models import Arrival, Frame, Grading
+
+
+@dataclass(frozen=True)
+class NewArrival:
+    """What is known of a truck when it is announced."""
+
+    station: str
+    source: str
+    instant: datetime
+    ticket: str | None = None
+    plate: str | None = None
+    province: str | None = None
+    grower: str | None = None
+    weight_kg: float | None = None
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """One row of `frames`; see edge_agent.records.models.Frame."""
+
+    camera: str
+    problem: str | None = None
+    captured_at: datetime | None = None
+    clock: str | None = None
+    error_ms: float | None = None
+    width: int | None = None
+    height: int | None = None
+    path: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One row of `gradings` with its frames; see edge_agent.records.models.Grading."""
+
+    outcome: str
+    needs_person: bool = False
+    reason: str | None = None
+    detail: str | None = None
+    grade: str | None = None
+    confidence: float | None = None
+    probabilities: dict[str, float] | None = None
+    model_name: str | None = None
+    model_version: str | None = None
+    model_digest: str | None = None
+    graded_area: list[float] | None = None
+    skew_ms: float | None = None
+    timings_ms: dict[str, Any] = field(default_factory=dict)
+    frames: tuple[FrameRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which arrivals to list; None means any.
+
+    outcome: graded, refused, needs_person or open. text: part of a ticket or plate.
+    since/until: bounds on the instant, [since, until).
+    """
+
+    grade: str | None = None
+    outcome: str | None = None
+    text: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Store:
+    """All reading and writing of records. Thread-safe; returned objects are detached."""
+
+    def __init__(self, file: Path) -> None:
+        """Opens and migrates the database file.
+
+        Raises RecordError if the file is no database, newer than this agent, or not writable.
+        """
+        self.file = file
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._engine = create_engine(f"sqlite:///{file}")
+            event.listen(self._engine, "connect", _set_pragmas)
+            with self._engine.begin() as connection:
+                migrate.upgrade(connection)
+        except Exception as error:
+            raise RecordError(
+                f"records {file}: {' '.join(str(error).split())[:200]}; "
+                "restore a backup or move the file away"
+            ) from error
+        self._session = sessionmaker(self._engine, expire_on_commit=False)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def accept(self, new: NewArrival) -> tuple[Arrival, bool]:
+        """Commits an arrival and returns it with True; with False if its ticket is known already.
+
+        Raises RecordError if it could not be committed.
+        """
+        arrival = Arrival(id=str(uuid.uuid4()), accepted_at=datetime.now(UTC), **asdict(new))
+        try:
+            with self._session.begin() as session:
+                session.add(arrival)
+        except IntegrityError:
+            known = self._by_ticket(new.ticket)
+            if known is None:
+                raise
+            return known, False
+        except DBAPIError as error:
+            raise RecordError(f"records {self.file}: arrival not stored: {error.orig}") from error
+        stored = self.get(arrival.id)
+        assert stored is not None  # noqa: S101 - it was committed a line ago
+        return stored, True
+
+    def name(
+        self,
+        arrival_id: str,
+        *,
+        ticket: str,
+        plate: str | None,
+        province: str | None,
+        grower: str | None,
+    ) -> Arrival | None:
+        """Gives an arrival without a ticket the ticket that came later for the same truck.
+
+        None if there is no such arrival, or another one has the ticket already.
+        """
+        try:
+            with self._session.begin() as session:
+                arrival = session.get(Arrival, arrival_id)
+                if arrival is None or arrival.ticket is not None:
+                    return None
+                arrival.ticket = ticket
+                arrival.plate = plate or arrival.plate
+                arrival.province = province or arrival.province
+                arrival.grower = grower or arrival.grower
+        except IntegrityError:
+            return None
+        return self.get(arrival_id)
+
+    def record(self, arrival_id: str, outcome: Outcome) -> Arrival:
+        """Commits the outcome of an arrival, with its frames, in one transaction.
+
+        Raises RecordError if the arrival has an outcome already, is unknown, or on a disk fault.
+        """
+        values = asdict(outcome)
+        frames = [Frame(**frame) for frame in values.pop("frames")]
+        grading = Grading(
+            arrival_id=arrival_id, recorded_at=datetime.now(UTC), frames=frames, **values
+        )
+        try:
+            with self._session.begin() as session:
+                session.add(grading)
+        except IntegrityError as error:
+            raise RecordError(f"arrival {arrival_id}: unknown or already graded") from error
+        except DBAPIError as error:
+            raise RecordError(f"records {self.file}: outcome not stored: {error.orig}") from error
+        arrival = self.get(arrival_id)
+        assert arrival is not None  # noqa: S101 - the foreign key holds
+        return arrival
+
+    def get(self, arrival_id: str) -> Arrival | None:
+        """The arrival with its grading and frames."""
+        with self._session() as session:
+            return session.get(Arrival, arrival_id)
+
+    def open_arrivals(self) -> list[Arrival]:
+        """Accepted arrivals without an outcome, oldest first."""
+        with self._session() as session:
+            statement = select(Arrival).where(~Arrival.grading.has()).order_by(Arrival.accepted_at)
+            return list(session.scalars(statement).unique())
+
+    def find(self, query: Query, *, limit: int = 50, offset: int = 0) -> list[Arrival]:
+        """Arrivals that match, newest instant first."""
+        with self._session() as session:
+            statement = (
+                select(Arrival)
+                .outerjoin(Arrival.grading)
+                .where(*_conditions(query))
+                .order_by(Arrival.instant.desc(), Arrival.id)
+                .limit(limit)
+                .offset(offset)
+            )
+            return list(session.scalars(statement).unique())
+
+    def count(self, query: Query) -> int:
+        """How many arrivals match."""
+        with self._session() as session:
+            statement = (
+                select(func.count(Arrival.id)).outerjoin(Arrival.grading).where(*_conditions(query))
+            )
+            return session.scalar(statement) or 0
+
+    def _by_ticket(self, ticket: str | None) -> Arrival | None:
+        with self._session() as session:
+            return session.scalars(select(Arrival).where(Arrival.ticket == ticket)).first()
+
+
+def _conditions(query: Query) -> Sequence[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if query.grade is not None:
+        conditions.append(Grading.grade == query.grade)
+    if query.outcome == "open":
+        conditions.append(Grading.id.is_(None))
+    elif query.outcome == "needs_person":
+        conditions.append(Grading.needs_person.is_(True))
+    elif query.outcome is not None:
+        conditions.append(Grading.outcome == query.outcome)
+    if query.text:
+        conditions.append(
+            or_(
+                Arrival.ticket.contains(query.text, autoescape=True),
+                Arrival.plate.contains(query.text, autoescape=True),
+            )
+        )
+    if query.since is not None:
+        conditions.append(Arrival.instant >= query.since)
+    if query.until is not None:
+        conditions.append(Arrival.instant < query.until)
+    return conditions
+
+
+def _set_pragmas(connection: sqlite3.Connection, _: object) -> None:
+    cursor = connection.cursor()
+    # FULL: an acknowledged arrival survives a power cut, not only a crash of the agent.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
