@@ -47,7 +47,7 @@ class Grader:
             self._session = onnxruntime.InferenceSession(
                 bundle.model, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # noqa: BLE001 - onnxruntime raises many unrelated types
+        except Exception as error:
             raise BundleError(
                 f"model bundle {bundle.path}: ONNX Runtime cannot load it ({_one_line(error)})"
             ) from error
@@ -82,7 +82,7 @@ class Grader:
         manifest = self.bundle.manifest
         try:
             got = self.probabilities(np.stack(self.bundle.golden))
-        except Exception as error:  # noqa: BLE001 - onnxruntime raises many unrelated types
+        except Exception as error:
             raise BundleError(
                 f"model bundle {self.bundle.path}: it fails on its golden images "
                 f"({_one_line(error)})"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from edge_agent.grades import GRADES, Grade
 
-FORMAT = 1
+FORMAT: Final = 1
 """Version of the bundle format this agent reads."""
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
