@@ -1,0 +1,1 @@
+"""The networks, in plain torch, and the published weights they can start from."""

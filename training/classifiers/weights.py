@@ -1,0 +1,156 @@
+"""Starting from published weights: other names, other pixel ranges, folded batch norm."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from training.classifiers.registry import Classifier
+from training.errors import WeightsError
+
+
+class Pixels(StrEnum):
+    """What the publisher of the weights fed the network with."""
+
+    UNIT = "unit"
+    """x in [0, 1], as here."""
+    IMAGENET = "imagenet"
+    """(x - mean) / std of ImageNet: torchvision and most of timm."""
+    SYMMETRIC = "symmetric"
+    """2 x - 1: TensorFlow's."""
+
+    @property
+    def mean_std(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Mean and standard deviation of the three channels."""
+        return {
+            Pixels.UNIT: ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+            Pixels.IMAGENET: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            Pixels.SYMMETRIC: ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        }[self]
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file or a torch file (a state dict, plain or under a key).
+
+    Raises WeightsError. Torch files are read with `weights_only`: they cannot run code.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise WeightsError(f"weights {path}: {error.strerror or error}; check the path") from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise WeightsError(f"weights {path}: not readable ({_line(error)})") from error
+    except Exception as error:  # torch raises pickle's own error type for anything unsafe
+        raise WeightsError(
+            f"weights {path}: holds more than tensors ({_line(error)}); save a plain state dict"
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise WeightsError(f"weights {path}: holds no state dict; save model.state_dict()")
+    return cast("dict[str, Tensor]", content)
+
+
+def load(model: nn.Module, kind: Classifier, path: Path, pixels: Pixels) -> None:
+    """Loads weights under timm's or torchvision's names into `model`, in place.
+
+    Strict, except that a last layer for another number of classes is left as initialised.
+    The publisher's pixel normalisation is folded into the first layer, so that the network still
+    takes values in [0, 1]. Raises WeightsError.
+    """
+    own = model.state_dict()
+    found = _renamed(read(path), kind)
+    for name in (f"{kind.head}.weight", f"{kind.head}.bias"):
+        if name in found and found[name].shape != own[name].shape:
+            found[name] = own[name]
+    # Older checkpoints do not count batches; the count has no effect on the network.
+    found |= {n: t for n, t in own.items() if n.endswith("num_batches_tracked") and n not in found}
+    missing, unknown = own.keys() - found.keys(), found.keys() - own.keys()
+    if missing or unknown:
+        odd = [f"{n} is missing" for n in sorted(missing)] + [f"{n} is unknown" for n in unknown]
+        raise WeightsError(
+            f"weights {path}: made for another network: {odd[0]} (of {len(odd)} such names); "
+            "choose the weights of this --classifier"
+        )
+    wrong = [name for name in own if own[name].shape != found[name].shape]
+    if wrong:
+        raise WeightsError(
+            f"weights {path}: {wrong[0]} is {tuple(found[wrong[0]].shape)}, here "
+            f"{tuple(own[wrong[0]].shape)}; choose the weights of this --classifier"
+        )
+    model.load_state_dict(found)
+    _fold_pixels(model, kind, pixels)
+
+
+@torch.no_grad()
+def recalibrate_batch_norm(model: nn.Module, images: Tensor) -> None:
+    """Gives folded batch norms statistics again, without changing what the network computes.
+
+    Weights that come from an int8 or a fused model have batch norms with mean 0 and variance 1:
+    in training mode they would rescale every channel. This measures each channel on `images`,
+    float (n, 3, height, width), and sets gamma and beta so that the output stays the same.
+    """
+
+    def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        norm = cast("nn.BatchNorm2d", module)
+        x = inputs[0].float()
+        mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)
+        old_mean, old_variance = cast("Tensor", norm.running_mean), cast("Tensor", norm.running_var)
+        gain = norm.weight / (old_variance + norm.eps).sqrt()
+        norm.bias.add_(gain * (mean - old_mean))
+        norm.weight.copy_(gain * (variance + norm.eps).sqrt())
+        old_mean.copy_(mean)
+        old_variance.copy_(variance)
+
+    was_training = model.training
+    model.eval()
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
+    try:
+        model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(was_training)
+
+
+def has_folded_batch_norm(model: nn.Module) -> bool:
+    """Do all batch norms have mean 0 and variance 1, as after folding?"""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    return bool(norms) and all(
+        bool((cast("Tensor", norm.running_mean).abs() < 1e-6).all())
+        and bool(((cast("Tensor", norm.running_var) - 1).abs() < 2e-2).all())
+        for norm in norms[1:]  # the first one carries the pixel normalisation
+    )
+
+
+def _renamed(tensors: dict[str, Tensor], kind: Classifier) -> dict[str, Tensor]:
+    renamed = {}
+    for key, tensor in tensors.items():
+        module, _, parameter = key.removeprefix("module.").rpartition(".")
+        renamed[f"{kind.torchvision_names.get(module, module)}.{parameter}"] = tensor
+    return renamed
+
+
+def _fold_pixels(model: nn.Module, kind: Classifier, pixels: Pixels) -> None:
+    """conv((x - mean) / std) = conv'(x) - shift; the shift goes into the batch norm behind it."""
+    mean, std = (torch.tensor(values) for values in pixels.mean_std)
+    stem = cast("nn.Conv2d", model.get_submodule(kind.stem))
+    norm = cast("nn.BatchNorm2d", model.get_submodule(kind.stem_norm))
+    with torch.no_grad():
+        stem.weight /= std.view(1, 3, 1, 1)
+        shift = (stem.weight * mean.view(1, 3, 1, 1)).sum((1, 2, 3))
+        cast("Tensor", norm.running_mean).add_(shift)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]

@@ -1,0 +1,137 @@
+"""`cane-train`: labelled images in, a calibrated and evaluated classifier out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from training.classifiers.weights import Pixels
+from training.console import OneLineErrors, RichReport, seconds
+from training.data.dataset import Dataset
+from training.data.labels import LabelSource
+from training.data.manifest import Split
+from training.loop import FitConfig
+from training.model import TrainedModel
+from training.train import best_precision, evaluate, fit, train_summary
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train and evaluate classifiers of cane loads.",
+)
+
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Folder with manifest.csv, or the CSV file itself.")
+]
+
+
+@app.command("fit")
+def fit_command(
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="Run folder; an unfinished run in it goes on.")],
+    classifier: Annotated[str, typer.Option(help="Which network.")] = "mobilenetv2",
+    size: Annotated[int, typer.Option(help="Input width and height, px.", min=32, max=1024)] = 128,
+    epochs: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
+    batch: Annotated[int, typer.Option(help="Images a step.", min=2)] = 64,
+    learning_rate: Annotated[float, typer.Option(help="Adam's, at its highest.")] = 1e-3,
+    schedule: Annotated[str, typer.Option(help="cosine or constant.")] = "cosine",
+    label_smoothing: Annotated[float, typer.Option(min=0.0, max=0.5)] = 0.0,
+    patience: Annotated[
+        int, typer.Option(help="Stop after so many epochs without a better validation loss.", min=1)
+    ] = 5,
+    seed: Annotated[int, typer.Option(help="Of splits, weights, order, augmentation.", min=0)] = 1,
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, or auto: bf16 where the hardware multiplies it.")
+    ] = "auto",
+    agreement: Annotated[
+        float, typer.Option(help="Share of votes that makes a label.", min=0.01, max=1.0)
+    ] = 0.6,
+    weights: Annotated[
+        Path | None, typer.Option(help="Start from these: timm's or torchvision's names.")
+    ] = None,
+    weights_pixels: Annotated[
+        Pixels, typer.Option(help="What pixel values those weights were trained on.")
+    ] = Pixels.IMAGENET,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
+    max_time: Annotated[
+        str | None, typer.Option(help="Stop after this time (25m, 1h30m); the run can go on later.")
+    ] = None,
+) -> None:
+    """Train, calibrate and evaluate; the same command again resumes after a kill."""
+    _choice("--schedule", schedule, ("cosine", "constant"))
+    _choice("--precision", precision, ("auto", "fp32", "bf16"))
+    config = FitConfig.model_validate(
+        {
+            "classifier": classifier,
+            "size": size,
+            "epochs": epochs,
+            "batch": batch,
+            "learning_rate": learning_rate,
+            "schedule": schedule,
+            "label_smoothing": label_smoothing,
+            "patience": patience,
+            "seed": seed,
+            "precision": best_precision() if precision == "auto" else precision,
+            "agreement": agreement,
+        }
+    )
+    with RichReport(epochs) as report:
+        metrics = fit(
+            data,
+            out,
+            config,
+            report,
+            weights=weights,
+            pixels=weights_pixels,
+            threads=threads,
+            max_seconds=seconds(max_time) if max_time else float("inf"),
+        )
+        report.say(train_summary(metrics))
+
+
+@app.command("evaluate")
+def evaluate_command(
+    checkpoint: Annotated[Path, typer.Option(help="Run folder, or its model.safetensors.")],
+    data: DataOption,
+    split: Annotated[str, typer.Option(help="train, val, test or all.")] = "all",
+    labels: Annotated[
+        str, typer.Option(help="auto, votes, or truth: the manifest's column grade.")
+    ] = "auto",
+    agreement: Annotated[float, typer.Option(min=0.01, max=1.0)] = 0.6,
+    out: Annotated[Path | None, typer.Option(help="Write metrics.json here as well.")] = None,
+) -> None:
+    """Print the figures of a trained model on any labelled folder, as JSON."""
+    _choice("--split", split, ("train", "val", "test", "all"))
+    _choice("--labels", labels, ("auto", "votes", "truth"))
+    source = None if labels == "auto" else cast("LabelSource", labels)
+    model = TrainedModel.load(checkpoint)
+    dataset = Dataset.open(data, agreement=agreement, source=source)
+    with RichReport() as report:
+        chosen = None if split == "all" else cast("Split", split)
+        metrics = evaluate(model, dataset, chosen, report, out=out)
+    typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
+
+
+@app.command("split")
+def split_command(
+    data: DataOption,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    agreement: Annotated[float, typer.Option(min=0.01, max=1.0)] = 0.6,
+) -> None:
+    """Write leak-free splits into the manifest, or check those it has."""
+    dataset = Dataset.open(data, agreement=agreement).split(seed)
+    for name in ("train", "val", "test"):
+        typer.echo(f"{name}: {dataset.count(name)} labelled images")
+
+
+def _choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise typer.BadParameter(f"{option} is {value!r}; choose one of {', '.join(choices)}")
+
+
+if __name__ == "__main__":
+    app()

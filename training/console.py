@@ -1,0 +1,104 @@
+"""How the command line talks: one line an error, progress bars on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from typer.core import TyperGroup
+
+from training.errors import TrainingError
+from training.loop import EpochRecord
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+class OneLineErrors(TyperGroup):
+    """A command group whose expected errors end in one line on stderr and exit code 2."""
+
+    expected: ClassVar[tuple[type[Exception], ...]] = (TrainingError,)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except self.expected as error:
+            typer.echo(f"{ctx.info_name}: {error}", err=True)
+            raise typer.Exit(2) from error
+
+
+class RichReport(AbstractContextManager["RichReport"]):
+    """Progress on stderr, as bars on a terminal and as a line an epoch elsewhere."""
+
+    def __init__(self, epochs: int = 0) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._epochs = epochs
+        self._steps: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def loading(self, what: str, count: int) -> Callable[[], None]:
+        """A bar for reading `count` images."""
+        task = self._progress.add_task(f"reading {what}", total=count)
+        return lambda: self._progress.advance(task)
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        self._console.print(text, markup=False)
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        """Moves the bar that counts all steps of the run."""
+        if self._steps is None:
+            self._steps = self._progress.add_task("", total=steps * self._epochs)
+        self._progress.update(
+            self._steps,
+            completed=epoch * steps + step,
+            description=f"epoch {epoch + 1}/{self._epochs}, loss {loss:.3f}",
+        )
+
+    def epoch(self, record: EpochRecord) -> None:
+        """A line for each epoch."""
+        self.say(
+            f"epoch {record.epoch + 1}/{self._epochs}: loss {record.train_loss:.4f}, "
+            f"validation loss {record.val_loss:.4f}, accuracy {record.val_accuracy:.4f}, "
+            f"{record.seconds:.0f} s"
+        )
+
+
+def seconds(text: str) -> float:
+    """A duration such as 90, 90s, 25m or 1h30m, in seconds. Raises typer.BadParameter."""
+    match = _DURATION.fullmatch(text.strip())
+    if not text.strip() or match is None:
+        raise typer.BadParameter(f"{text!r} is no duration; write it like 90s, 25m or 1h30m")
+    hours, minutes, rest = (int(part or 0) for part in match.groups())
+    return float(hours * 3600 + minutes * 60 + rest)

@@ -1,0 +1,1 @@
+"""Labelled images: the manifest, experts' votes, leak-free splits, pixels."""

@@ -1,0 +1,148 @@
+"""Labelled data on disk, and one split of it in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_agent.grades import GRADES, Grade
+from training.data import images, splits
+from training.data.images import Skip
+from training.data.labels import Labels, LabelSource, label
+from training.data.manifest import Manifest, Row, Split
+from training.errors import DataError
+
+WHOLE_FRAME = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images with their labels, in memory.
+
+    images: uint8 RGB (n, size, size, 3).
+    labels: class indices (n,), in the order of `edge_agent.grades.GRADES`.
+    rows: their manifest rows.
+    skips: images that could not be read.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    rows: tuple[Row, ...]
+    skips: tuple[Skip, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A manifest with its labels. Pixels are read by `load`, one split at a time."""
+
+    manifest: Manifest
+    labels: Labels
+
+    @classmethod
+    def open(
+        cls, path: Path, *, agreement: float = 0.6, source: LabelSource | None = None
+    ) -> Dataset:
+        """Reads a manifest and labels its rows. Raises DataError."""
+        manifest = Manifest.read(path)
+        return cls(manifest, label(manifest.rows, agreement=agreement, source=source))
+
+    def split(self, seed: int) -> Dataset:
+        """The dataset with leak-free splits: the manifest's own, checked, or new ones, written.
+
+        Raises DataError when the manifest's splits leak or are given for some rows only.
+        """
+        rows = self.manifest.rows
+        missing = sum(row.split is None for row in rows)
+        if missing == 0:
+            splits.check(rows, [row.split for row in rows])
+            return self
+        if missing < len(rows):
+            raise DataError(
+                f"{self.manifest.path}: {missing} of {len(rows)} rows have no split; "
+                "fill the column split for all rows or for none"
+            )
+        manifest = self.manifest.with_splits(splits.assign(rows, self.labels.grades, seed=seed))
+        manifest.write()
+        return Dataset(manifest, self.labels)
+
+    def load(
+        self,
+        split: Split | None,
+        size: int,
+        *,
+        on_image: Callable[[], None] = lambda: None,
+    ) -> ImageSet:
+        """The labelled images of one split, or of all rows where `split` is None.
+
+        Raises DataError when none is left.
+        """
+        chosen = [
+            (row, grade)
+            for row, grade in zip(self.manifest.rows, self.labels.grades, strict=True)
+            if grade is not None and (split is None or row.split == split)
+        ]
+        paths = [self.manifest.folder / row.image for row, _ in chosen]
+        pixels, kept, skips = images.load(paths, size, on_image=on_image)
+        if not kept:
+            fault = f"; the first: {skips[0].path}: {skips[0].reason}" if skips else ""
+            raise DataError(
+                f"{self.manifest.path}: no labelled, readable image in split {split or 'all'}"
+                f"{fault}; check the image paths and the labels"
+            )
+        rows, grades = zip(*(chosen[i] for i in kept), strict=True)
+        indices = np.array([GRADES.index(grade) for grade in grades], dtype=np.int64)
+        return ImageSet(pixels, indices, rows, tuple(skips))
+
+    def count(self, split: Split | None = None) -> int:
+        """How many labelled rows a split has."""
+        pairs = zip(self.manifest.rows, self.labels.grades, strict=True)
+        return sum(g is not None and (split is None or r.split == split) for r, g in pairs)
+
+    def counts(self) -> dict[Grade, int]:
+        """How many rows carry each label."""
+        return {grade: self.labels.grades.count(grade) for grade in GRADES}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over what a network learns from: every image's bytes, its label and its split.
+
+        File names and further columns do not count, so that the same images made again elsewhere
+        have the same digest. An image that cannot be read counts as empty.
+        """
+        lines = []
+        for row, grade in zip(self.manifest.rows, self.labels.grades, strict=True):
+            path = self.manifest.folder / row.image
+            content = path.read_bytes() if path.is_file() else b""
+            lines.append(f"{hashlib.sha256(content).hexdigest()} {grade} {row.split}")
+        return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+    @property
+    def graded_area(self) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom): the part of the camera's frame that the images show.
+
+        From dataset.json beside the manifest; the whole frame where that does not say.
+        Raises DataError when dataset.json is broken.
+        """
+        file = self.manifest.folder / "dataset.json"
+        if not file.exists():
+            return WHOLE_FRAME
+        try:
+            area = json.loads(file.read_text("utf-8")).get("graded_area")
+            if isinstance(area, dict):
+                area = [area[side] for side in ("left", "top", "right", "bottom")]
+            if area is None:
+                return WHOLE_FRAME
+            left, top, right, bottom = map(float, area)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DataError(f"{file}: no readable graded_area ({error}); make it again") from error
+        return left, top, right, bottom

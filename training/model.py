@@ -1,0 +1,112 @@
+"""A trained classifier as a file: weights in safetensors, all else in its metadata."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from edge_agent.grades import GRADES, Grade
+from training.classifiers.registry import classifier
+from training.errors import WeightsError
+
+MODEL_NAME: Final = "model.safetensors"
+_METADATA_KEY: Final = "canegrade"
+
+
+class ModelCard(BaseModel):
+    """What must be known of the weights to use them, and where they come from.
+
+    temperature: T of softmax(logits / T). confidence_threshold: below it a person is asked.
+    training: the content of metrics.json.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    classifier: str
+    size: int = Field(ge=32, le=1024)
+    labels: tuple[Grade, ...] = GRADES
+    temperature: float = Field(gt=0)
+    confidence_threshold: float = Field(ge=0, le=1)
+    training: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network in evaluation mode with its card."""
+
+    network: nn.Module
+    card: ModelCard
+
+    @classmethod
+    def load(cls, path: Path) -> TrainedModel:
+        """Reads RUN/model.safetensors, or the file itself. Raises WeightsError."""
+        file = path / MODEL_NAME if path.is_dir() else path
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                metadata = tensors.metadata() or {}
+                state = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+            card = ModelCard.model_validate_json(metadata[_METADATA_KEY])
+            network = classifier(card.classifier).build(len(card.labels))
+            network.load_state_dict(state)
+        except OSError as error:
+            raise WeightsError(
+                f"model {file}: {error.strerror or error}; give a run folder of cane-train fit"
+            ) from error
+        except (KeyError, ValidationError, SafetensorError) as error:
+            raise WeightsError(
+                f"model {file}: not a model of cane-train fit; give its run folder or {MODEL_NAME}"
+            ) from error
+        except RuntimeError as error:
+            raise WeightsError(
+                f"model {file}: its weights do not fit a {card.classifier}; train it again"
+            ) from error
+        if card.labels != GRADES:
+            raise WeightsError(f"model {file}: made for other grades; train it again")
+        return cls(network.eval(), card)
+
+    def save(self, path: Path) -> None:
+        """Writes the file at once, under its name only when it is complete."""
+        state = {name: t.contiguous() for name, t in self.network.state_dict().items()}
+        temporary = path.with_name(f".{path.name}.new")
+        save_file(state, temporary, {_METADATA_KEY: self.card.model_dump_json()})
+        temporary.replace(path)
+
+    def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Calibrated probabilities, float32 (n, 5), of uint8 RGB images (n, size, size, 3)."""
+        scaled = logits(self.network, images) / self.card.temperature
+        return scaled.softmax(dim=1).numpy()
+
+
+@torch.inference_mode()
+def logits(network: nn.Module, images: npt.NDArray[np.uint8], *, batch: int = 128) -> Tensor:
+    """Logits, float32 (n, classes) on the CPU, in full precision."""
+    network.eval()
+    device = next(network.parameters()).device
+    parts = [
+        network(to_input(torch.from_numpy(images[start : start + batch]), device)).float().cpu()
+        for start in range(0, len(images), batch)
+    ]
+    return torch.cat(parts)
+
+
+def to_input(images: Tensor, device: torch.device) -> Tensor:
+    """uint8 (n, height, width, 3) -> float (n, 3, height, width) in [0, 1], channels last."""
+    moved = images.to(device).permute(0, 3, 1, 2).float() / 255.0
+    return moved.contiguous(memory_format=torch.channels_last)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON at once."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    temporary.replace(path)

@@ -1,0 +1,46 @@
+"""Where a result comes from: program versions and the kind of machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("canegrade", "torch", "kornia", "numpy", "opencv-python-headless")
+
+
+def versions(*further: str) -> dict[str, str]:
+    """Versions of Python and of the packages a result depends on."""
+    found = {"python": platform.python_version()}
+    for name in (*PACKAGES, *further):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> str:
+    """The kind of machine, such as "AMD EPYC 7B13, 2 cores, x86_64". Names no host."""
+    parts = [_cpu_name(), f"{os.cpu_count()} cores", platform.machine()]
+    if torch.cuda.is_available():
+        parts.insert(0, torch.cuda.get_device_name())
+    return ", ".join(part for part in parts if part)
+
+
+def now() -> str:
+    """The date and time, UTC, ISO 8601 to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
