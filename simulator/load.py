@@ -119,8 +119,10 @@ def _stalks(truck: Truck, rng: np.random.Generator) -> Items:
         length = rng.normal(2.1, 0.38, n).clip(0.7, 2.9)
         bundle = rng.integers(bundles, size=n)
         turned = rng.normal(np.pi / 2 if other else 0.0, 0.10, bundles)
-        angle = turned[bundle] + rng.normal(0, 0.055, n) + (rng.random(n) < 0.06) * rng.normal(
-            0, 0.5, n
+        angle = (
+            turned[bundle]
+            + rng.normal(0, 0.055, n)
+            + (rng.random(n) < 0.06) * rng.normal(0, 0.5, n)
         )
         bx = rng.uniform(0.9, BED[0] - 0.9, bundles)
         by = rng.uniform(-BED[1] / 2, BED[1] / 2, bundles)
@@ -154,9 +156,7 @@ def _trash_spots(rng: np.random.Generator, n: int) -> Floats:
     centres = rng.uniform((0, -BED[1] / 2), BED, (26, 2)) - (0, 0)
     centres[:, 1] = rng.uniform(-BED[1] / 2, BED[1] / 2, 26)
     spots = centres[rng.integers(26, size=n)] + rng.normal(0, 0.24, (n, 2))
-    even = np.stack(
-        [rng.uniform(0, BED[0], n), rng.uniform(-BED[1] / 2, BED[1] / 2, n)], 1
-    )
+    even = np.stack([rng.uniform(0, BED[0], n), rng.uniform(-BED[1] / 2, BED[1] / 2, n)], 1)
     return np.where(rng.random((n, 1)) < 0.45, spots, even).astype(np.float32)
 
 
@@ -183,7 +183,9 @@ def _leaves(truck: Truck, rng: np.random.Generator, cover: float) -> Items:
     direction = np.stack([np.cos(angle), np.sin(angle)], 1)
     items.start[:, :2] = spot
     items.end[:, :2] = spot + direction * length[:, None]
-    half = np.where(sheath, rng.uniform(0.010, 0.024, n), rng.gamma(8, 0.0016, n).clip(0.004, 0.024))
+    half = np.where(
+        sheath, rng.uniform(0.010, 0.024, n), rng.gamma(8, 0.0016, n).clip(0.004, 0.024)
+    )
     items.half[:] = half[:, None]
     items.bend[:] = rng.normal(0, 1, (n, 2)) * length[:, None] * [0.085, 0.03]
     items.ends[:] = rng.gamma(1.0, 0.010, (n, 6)).clip(0, 0.05)

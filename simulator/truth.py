@@ -137,7 +137,9 @@ def draw_truck(
     has_trash = grade.has_trash if grade.has_trash is not None else bool(rng.random() < 0.5)
     burnt_share = BURNT_LIMIT * (1 + burnt) if is_burnt else BURNT_LIMIT * (1 - burnt) * 0.98
     trash_share = (
-        TRASH_LIMIT + (75.0 - TRASH_LIMIT) * trash if has_trash else TRASH_LIMIT * (1 - trash) * 0.98
+        TRASH_LIMIT + (75.0 - TRASH_LIMIT) * trash
+        if has_trash
+        else TRASH_LIMIT * (1 - trash) * 0.98
     )
     region = STATIONS[station]
     provinces = PROVINCES[region]
