@@ -48,7 +48,7 @@ def _auto_gain(radiance: Floats, light: Light) -> float:
     """The camera pulls the frame towards a mid grey, but not all the way, nor far at night."""
     luma = radiance[::8, ::8] @ np.array([0.21, 0.72, 0.07], np.float32)
     level = 0.7 * float(luma.mean()) + 0.3 * float(np.exp(np.log(luma + 1e-4).mean()))
-    gain = (0.15 / max(level, 1e-3)) ** 0.72
+    gain = (0.19 / max(level, 1e-3)) ** 0.72
     return float(np.clip(gain, 0.3, 9.0 if light.night else 4.0))
 
 

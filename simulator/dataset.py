@@ -27,10 +27,10 @@ from simulator.viewpoints import CAMERAS
 
 VOTERS: Final = 5
 COLUMNS: Final = (
-    ("image", "mask", "truck", "camera", "captured_at", "station", "region", "split")
-    + ("grade", "burnt_share", "trash_share", "form", "wet", "hour", "cause", "plate")
-    + tuple(f"vote_{k}" for k in range(1, VOTERS + 1))
-    + ("difficulty", "look", "seed")
+    *("image", "mask", "truck", "camera", "captured_at", "station", "region", "split"),
+    *("grade", "burnt_share", "trash_share", "form", "wet", "hour", "cause", "plate"),
+    *(f"vote_{k}" for k in range(1, VOTERS + 1)),
+    *("difficulty", "look", "seed"),
 )
 """Columns of manifest.csv."""
 

@@ -163,7 +163,7 @@ def _trash_spots(rng: np.random.Generator, n: int) -> Floats:
 def _leaves(truck: Truck, rng: np.random.Generator, cover: float) -> Items:
     """Leaves, tops and sheaths that cover about this share of the load's surface."""
     area = BED[0] * BED[1]
-    n = int(-np.log(max(1 - cover, 0.02)) * area / 0.0105)
+    n = int(-np.log(max(1 - cover, 0.02)) * area / (0.0042 if truck.form == "billets" else 0.0048))
     sheath = rng.random(n) < 0.14
     items = make_items(n, Kind.LEAF)
     items.kind[sheath] = Kind.SHEATH
@@ -213,10 +213,10 @@ def _leaf_tones(truck: Truck, rng: np.random.Generator, n: int) -> Floats:
 
 def _clods(truck: Truck, rng: np.random.Generator, cover: float) -> Items:
     """Soil clods and a few stones that cover about this share of the surface."""
-    n = int(cover * BED[0] * BED[1] / 0.0011)
+    n = int(cover * BED[0] * BED[1] / 0.0005)
     items = make_items(n, Kind.CLOD)
     items.kind[rng.random(n) < 0.03] = Kind.STONE
-    size = rng.gamma(2.0, 0.011, n).clip(0.006, 0.07)
+    size = rng.gamma(1.3, 0.009, n).clip(0.003, 0.05)
     spot = _trash_spots(rng, n)
     angle = rng.uniform(-np.pi, np.pi, n)
     direction = np.stack([np.cos(angle), np.sin(angle)], 1)
@@ -260,8 +260,8 @@ def build_load(truck: Truck) -> Items:
     settled: list[Items] = []
     parts = (
         _batched(stalks, rng, 1.0),
-        _batched(leaves, rng, 2.6),
-        _batched(clods, rng, 2.6),
+        _batched(leaves, rng, 7.0 if truck.form == "whole" else 4.0),
+        _batched(clods, rng, 4.0),
     )
     for stalk_batch, leaf_batch, clod_batch in zip(*parts, strict=True):
         for batch, limp in ((stalk_batch, False), (leaf_batch, True), (clod_batch, False)):

@@ -55,7 +55,7 @@ def draw_plate_image(plate: str, province: str) -> npt.NDArray[np.uint8]:
         (24, 24, _PIXELS[0] - 24, _PIXELS[1] - 24), 30, outline=(24, 26, 30), width=7
     )
     ink = (20, 22, 28)
-    draw.text((_PIXELS[0] / 2, 160), plate, fill=ink, font=_font(False, 215), anchor="mm")
+    draw.text((_PIXELS[0] / 2, 160), plate, fill=ink, font=_font(False, 186), anchor="mm")
     if province and _font_file(True) is not None:
         draw.text((_PIXELS[0] / 2, 340), province, fill=ink, font=_font(True, 112), anchor="mm")
     return np.asarray(image, np.uint8)

@@ -25,8 +25,10 @@ def shade_ground(
     surface: Surface, bare: npt.NDArray[np.bool_], truck: Truck, view: Viewpoint, width: int
 ) -> None:
     """Concrete deck with joints, tracks, stains and litter; trees and sheds beyond it."""
-    h, w = surface.mask.shape
+    w = surface.mask.shape[1]
     pixels = np.flatnonzero(bare)
+    typical = 9.0 if view.name == "C101" else view.position[2] - DECK_Z
+    texels = 1000.0 * float(typical) / (view.focal * width)
     for first in range(0, len(pixels), _STRIP):
         some = pixels[first : first + _STRIP]
         x = ((some % w) + 0.5) / width - 0.5
@@ -38,16 +40,15 @@ def shade_ground(
         )
         reach = np.where(ray[:, 2] < -0.02, (DECK_Z - view.position[2]) / ray[:, 2], 1e3)
         point = view.position + ray * np.minimum(reach, 60.0)[:, None].astype(np.float32)
-        texels = 1000.0 * float(np.median(np.minimum(reach, 60.0))) / (view.focal * width)
         colour = _deck(point, truck, texels)
         far = reach > 30
         if far.any():
             colour[far] = _horizon(ray[far], truck)
         surface.albedo.reshape(-1, 3)[some] = colour
         surface.height.reshape(-1)[some] = -np.minimum(reach, 60.0)
-        normal = np.array([-view.right[2], -view.down[2], 0], np.float32)
+        towards = np.array([0, 0, 1], np.float32)
         up = np.array([view.right[2], view.down[2], -view.forward[2]], np.float32)
-        surface.normal.reshape(-1, 3)[some] = up if far.mean() < 1 else normal
+        surface.normal.reshape(-1, 3)[some] = np.where(far[:, None], towards, up)
         surface.gloss.reshape(-1)[some] = 0.05
 
 
@@ -61,10 +62,12 @@ def _deck(point: Floats, truck: Truck, texels: float) -> Floats:
     broad = noise_at(x * 130 + oy, y * 130 + ox, texels * 0.13)
     daily = noise_at(x * 200 + tx, y * 700 + ty, texels * 0.4)
     grey = linear((140, 136, 128)) * np.float32(rng.uniform(0.75, 1.15))
-    light = np.exp(0.10 * fine[:, GRAIN] + 0.12 * fine[:, CLOUD] + 0.16 * broad[:, CLOUD])
+    light = np.exp(0.10 * fine[:, GRAIN] + 0.07 * fine[:, CLOUD] + 0.10 * broad[:, CLOUD])
     colour = grey[None] * light[:, None]
     colour = mix(
-        colour, linear((44, 40, 38)), 0.55 * smooth(0.6, 2.0, broad[:, BLOTCH] + daily[:, CLOUD])
+        colour,
+        linear((62, 58, 54)),
+        0.4 * smooth(0.8, 2.4, broad[:, BLOTCH] + 0.5 * daily[:, CLOUD]),
     )
     for lane in (-0.95, 0.95):
         track = np.exp(-(((y - lane) / 0.26) ** 2)) * (0.45 + 0.15 * daily[:, STREAK])
@@ -72,7 +75,7 @@ def _deck(point: Floats, truck: Truck, texels: float) -> Floats:
     joint = np.minimum(np.abs((x + 0.4) % 3.0 - 1.5), np.abs(np.abs(y) - 1.62))
     colour = mix(colour, linear((30, 28, 27)), 0.85 * smooth(0.014, 0.006, joint))
     litter = noise_at(x * 420 + tx, y * 420 - ty, texels * 0.4)
-    straw = smooth(1.9, 2.5, litter[:, CLOUD] + 0.8 * litter[:, STREAK])
+    straw = smooth(2.9, 3.5, litter[:, CLOUD] + 0.8 * litter[:, STREAK])
     return mix(colour, linear((186, 160, 112)), 0.8 * straw)
 
 
@@ -81,13 +84,14 @@ def _horizon(ray: Floats, truck: Truck) -> Floats:
     rng = station_rng(truck, "horizon")
     slope = ray[:, 2] / np.hypot(ray[:, 0], ray[:, 1])
     turn = np.arctan2(ray[:, 1], ray[:, 0])
-    noise = noise_at(turn * 400 + float(rng.uniform(0, 999)), np.zeros_like(turn), 4.0)
-    trees = 0.10 + 0.05 * noise[:, CLOUD] + 0.02 * noise[:, GRAIN]
+    noise = noise_at(turn * 160 + float(rng.uniform(0, 999)), np.zeros_like(turn), 4.0)
+    trees = 0.10 + 0.03 * noise[:, CLOUD]
     sky = mix(
         np.array([[0.75, 0.78, 0.82]], np.float32), linear((170, 196, 226)), smooth(0, 0.5, slope)
     )
     wood = mix(linear((50, 62, 40))[None], linear((84, 90, 66)), smooth(-1, 1, noise[:, BLOTCH]))
-    return mix(sky, wood, smooth(0.01, -0.01, slope - trees))
+    # The sky shines by itself: brighter than any surface under it.
+    return mix(sky * np.float32(2.6), wood, smooth(0.01, -0.01, slope - trees))
 
 
 def cover_with_tarpaulin(
@@ -107,14 +111,14 @@ def cover_with_tarpaulin(
         return
     gx, gy = np.meshgrid(x, y)
     texels = 1000 / scale
-    fold = noise_at((gx * 260 + ox).ravel(), (gy * 420 + oy).ravel(), texels * 0.4)
+    fold = noise_at((gx * 130 + ox).ravel(), (gy * 190 + oy).ravel(), texels * 0.2)
     fine = noise_at((gx * 1000 + ox).ravel(), (gy * 1000 + oy).ravel(), texels)
     fold, fine = fold.reshape(h, w, 4), fine.reshape(h, w, 4)
     reach = np.abs(gx - edge) / BED[0] * 1.6 + 0.05 * fold[..., CLOUD] + 0.25 * np.abs(gy)
     under = (reach < cover) & (surface.height > -(view.position[2] + 0.2))
     smooth_heap = cv2.GaussianBlur(surface.height, (0, 0), max(0.5, 0.10 * scale))
-    sheet = smooth_heap + 0.03 + 0.012 * fold[..., STREAK] + 0.012 * fold[..., CLOUD]
-    sheet = cv2.GaussianBlur(sheet.astype(np.float32), (0, 0), max(0.3, 0.006 * scale))
+    sheet = smooth_heap + 0.03 + 0.006 * fold[..., STREAK] + 0.022 * fold[..., CLOUD]
+    sheet = cv2.GaussianBlur(sheet.astype(np.float32), (0, 0), max(0.3, 0.016 * scale))
     sx = cv2.Sobel(sheet, cv2.CV_32F, 1, 0, scale=scale / 8)
     sy = cv2.Sobel(sheet, cv2.CV_32F, 0, 1, scale=scale / 8)
     normal = np.stack([-sx, -sy, np.ones_like(sx)], -1)

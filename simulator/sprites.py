@@ -77,7 +77,7 @@ def _cut_out(file: Path) -> Floats | None:
     if not shapes:
         return None
     shape = max(shapes, key=cv2.contourArea)
-    left, top, width, height = cv2.boundingRect(shape)
+    _, top, width, height = cv2.boundingRect(shape)
     if height < 3 * width or height < 200:
         return None
     solid = np.zeros_like(mask)

@@ -177,6 +177,7 @@ def soil_colours(
 ) -> Floats:
     """Clods (or stones, greyer and smoother); x, y in metres, soil is linear RGB (3,)."""
     fine = noise_at(x * 1000 + tone[:, 9], y * 1000 + tone[:, 10], texels)
-    base = soil * 0.4 + float(soil.mean()) * 0.7 if stone else soil
-    light = tone[:, 8] * np.exp((0.1 if stone else 0.3) * fine[:, CLOUD] + 0.15 * fine[:, GRAIN])
+    # Clods are damp inside: darker than the dust that names the soil's colour.
+    base = soil * 0.4 + float(soil.mean()) * 0.7 if stone else soil * np.float32(0.6)
+    light = tone[:, 8] * np.exp((0.1 if stone else 0.4) * fine[:, CLOUD] + 0.15 * fine[:, GRAIN])
     return np.asarray(base[None] * light[:, None])
