@@ -1,0 +1,66 @@
+"""The FastAPI app of one station. Starting and stopping the station is the caller's business."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, FastAPI, Request
+
+from edge_agent import __version__
+from edge_agent.api import arrivals, errors, evidence, guards, health, metrics
+from edge_agent.api.ports import StationPort
+
+_DESCRIPTION: Final = """
+Grading of sugarcane trucks at one weighbridge station.
+
+Announce a truck with `POST /api/v1/arrivals` while it stands on the scale, then read its grade
+from the address in `Location`, with `?wait=10` to be answered as soon as there is an outcome.
+Every accepted truck ends with an outcome: graded, or refused with a reason.
+
+All times are UTC. Every error has the same shape: `{"error": {"code": ..., "message": ...}}`.
+"""
+
+_TAGS: Final = [
+    {"name": "arrivals", "description": "Trucks, their grades and the evidence."},
+    {"name": "station", "description": "How the station is, in full."},
+    {"name": "health", "description": "For orchestrators and monitoring."},
+]
+
+
+def create_app(station: StationPort) -> FastAPI:
+    """The API of that station; edge_agent.console.mount adds the console to it."""
+    app = FastAPI(
+        title="CaneGrade station API",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_tags=_TAGS,
+        # Their pages would fetch scripts from another host, which a station cannot reach.
+        docs_url=None,
+        redoc_url=None,
+    )
+    errors.install(app)
+    app.add_middleware(guards.BodyLimit)
+    app.add_middleware(guards.CrossSiteGuard)
+    v1 = APIRouter(prefix="/api/v1")
+    v1.include_router(arrivals.create_router(station))
+    v1.include_router(evidence.create_router(station))
+    v1.include_router(health.create_station_router(station))
+    app.include_router(v1)
+    app.include_router(health.create_health_router(station))
+    app.include_router(metrics.create_router(station))
+    app.add_api_route(
+        "/api/{path:path}",
+        _no_such_address,
+        methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        include_in_schema=False,
+    )
+    return app
+
+
+def _no_such_address(request: Request, path: str) -> None:
+    """Else the console, mounted at /, would answer programs with a page."""
+    raise errors.ApiError(
+        404,
+        "not_found",
+        f"{request.method} {request.url.path}: no such address; see /openapi.json",
+    )

@@ -1,0 +1,106 @@
+"""Middleware that stops requests before any route sees them: cross-site ones and large bodies."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edge_agent.api.errors import error_response
+
+MAX_BODY_BYTES: Final = 16 * 1024
+"""Far above any ticket; keeps a runaway client from filling the memory."""
+
+_SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+
+def is_cross_site(headers: Headers, scheme: str) -> bool:
+    """Whether a browser sent this request from a page of another origin.
+
+    Programs that are no browser send neither Sec-Fetch-Site nor Origin and pass. Sec-Fetch-Site
+    is the browser's own judgement and holds behind proxies too; older browsers, and pages that
+    were loaded without TLS, leave only Origin to compare with Host.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    if origin is None:
+        return False
+    ours = _authority(f"{scheme}://{headers.get('host', '')}")
+    # Sandboxed pages send "null", which has no authority and is nobody's own origin.
+    return ours is None or _authority(origin) != ours
+
+
+class CrossSiteGuard:
+    """Refuses cross-site requests that change something, and cross-site WebSockets."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on or answers 403."""
+        guarded = scope["type"] == "websocket" or (
+            scope["type"] == "http" and scope["method"] not in _SAFE_METHODS
+        )
+        if not guarded or not is_cross_site(Headers(scope=scope), scope["scheme"]):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": "cross-site"})
+        else:
+            response = error_response(
+                403,
+                "cross_site",
+                f"{scope['method']} {scope['path']}: refused, because it comes from a web page of "
+                "another site; call the API from a program or from the station's own console",
+            )
+            await response(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuses requests under /api whose body is larger than MAX_BODY_BYTES."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on or answers 413."""
+        if scope["type"] != "http" or not scope["path"].startswith("/api/"):
+            await self.app(scope, receive, send)
+            return
+        chunks: list[Message] = []
+        size = 0
+        # Read ahead of the route: a chunked body has no declared length, and it is at most 16 KiB.
+        while scope["method"] not in _SAFE_METHODS:
+            message = await receive()
+            chunks.append(message)
+            size += len(message.get("body", b""))
+            if size > MAX_BODY_BYTES:
+                response = error_response(
+                    413,
+                    "too_large",
+                    f"{scope['method']} {scope['path']}: the body is larger than "
+                    f"{MAX_BODY_BYTES} bytes; send one truck a request",
+                    {"Connection": "close"},
+                )
+                await response(scope, receive, send)
+                return
+            if message["type"] != "http.request" or not message.get("more_body", False):
+                break
+
+        async def replay() -> Message:
+            return chunks.pop(0) if chunks else await receive()
+
+        await self.app(scope, replay, send)
+
+
+def _authority(url: str) -> tuple[str, int | None] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.hostname.lower(), port) if parts.hostname else None
