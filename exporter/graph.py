@@ -1,0 +1,137 @@
+"""A trained network as an ONNX graph that takes a camera's pixels and gives probabilities."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Final, cast
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from training.model import TrainedModel
+
+INPUT_NAME: Final = "image"
+OUTPUT_NAME: Final = "probabilities"
+OPSET: Final = 20
+SMALL_TENSOR: Final = 64
+"""Tensors with fewer values stay in 32 bits: halving them saves nothing."""
+
+
+class Serving(nn.Module):
+    """uint8 RGB (batch, height, width, 3) -> calibrated probabilities, float32 (batch, 5).
+
+    The division by 255 and softmax(logits / T) are part of the graph, so that no station can get
+    them wrong.
+    """
+
+    def __init__(self, network: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.network = network
+        self.temperature = temperature
+
+    def forward(self, image: Tensor) -> Tensor:
+        pixels = image.permute(0, 3, 1, 2).float() / 255.0
+        return cast("Tensor", self.network(pixels) / self.temperature).softmax(dim=1)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """model: the ONNX file's bytes. reference: the torch module that computes the same."""
+
+    model: bytes
+    reference: Serving
+
+
+def export(model: TrainedModel, *, half_weights: bool = True) -> Graph:
+    """Folds batch norm into the convolutions, rounds the weights to 16 bits, exports and checks.
+
+    With `half_weights` the file holds 16-bit weights and casts them back as it is loaded: half the
+    size, and all arithmetic in 32 bits. The reference has the rounded weights too.
+    """
+    network = _folded(model.network)
+    if half_weights:
+        _round(network)
+    serving = Serving(network, model.card.temperature).eval()
+    proto = _to_onnx(serving, model.card.size)
+    if half_weights:
+        _store_half(proto)
+    del proto.metadata_props[:]
+    onnx.checker.check_model(proto, full_check=True)
+    return Graph(proto.SerializeToString(deterministic=True), serving)
+
+
+def _folded(network: nn.Module) -> nn.Module:
+    """A copy in which each batch norm that follows a convolution is part of that convolution.
+
+    Relies on timm's order of definition: a module's batch norm is defined right after its
+    convolution, on the same parent.
+    """
+    folded = deepcopy(network).cpu().eval()
+    for parent in list(folded.modules()):
+        previous: tuple[str, nn.Module] | None = None
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm2d) and previous is not None:
+                convolution = cast("nn.Conv2d", previous[1])
+                setattr(parent, previous[0], fuse_conv_bn_eval(convolution, child))
+                setattr(parent, name, nn.Identity())
+            previous = (name, child) if isinstance(child, nn.Conv2d) else None
+    return folded
+
+
+@torch.no_grad()
+def _round(network: nn.Module) -> None:
+    """Rounds every large parameter to what 16 bits can hold."""
+    for parameter in network.parameters():
+        if parameter.numel() >= SMALL_TENSOR:
+            parameter.copy_(parameter.half().float())
+
+
+def _to_onnx(serving: Serving, size: int) -> onnx.ModelProto:
+    example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # The exporter's own deprecations inside torch and onnxscript are not ours to mend.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        program = torch.onnx.export(
+            serving,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
+            optimize=True,
+            verbose=False,
+        )
+    assert program is not None  # noqa: S101 - only without dynamo
+    return program.model_proto
+
+
+def _store_half(proto: onnx.ModelProto) -> None:
+    """Stores each large 32-bit weight in 16 bits with a Cast behind it, in place.
+
+    ONNX Runtime folds the Cast when it loads the file: the session computes in 32 bits.
+    """
+    casts = []
+    for tensor in proto.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < SMALL_TENSOR:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = list(proto.graph.node)
+    del proto.graph.node[:]
+    proto.graph.node.extend([*casts, *nodes])
+    # The initialisers' former types would contradict their new ones.
+    kept = [v for v in proto.graph.value_info if v.name not in {c.output[0] for c in casts}]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(kept)
