@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -127,7 +128,7 @@ def rail_height(truck: Truck) -> float:
     return 1.45 + 0.2 * float(np.random.default_rng([truck.seed, 3]).random())
 
 
-def _bars(ends: list[tuple[tuple[float, ...], tuple[float, ...]]], half: float) -> Items:
+def _bars(ends: Sequence[tuple[tuple[float, ...], tuple[float, ...]]], half: float) -> Items:
     items = make_items(len(ends), Kind.BOARD)
     items.start[:] = [a for a, _ in ends]
     items.end[:] = [b for _, b in ends]

@@ -24,24 +24,26 @@ def expose(radiance: Floats, truck: Truck, camera: str, light: Light) -> npt.NDA
     rng = np.random.default_rng([truck.seed, 8, zlib.crc32(camera.encode())])
     station = station_rng(truck, f"camera {camera}")
     d = truck.difficulty
-    gain = _auto_gain(radiance, light) * float(np.exp(rng.normal(0, 0.10 + 0.12 * d)))
+    gain = _auto_gain(radiance, light) * float(np.exp(rng.normal(0, 0.10 + 0.18 * d)))
     sharpness = 0.65 * (1 + 0.8 * d * station.random())
     veil = 0.015 + 0.05 * light.haze * (0.4 + 0.6 * d)
     fault = np.random.default_rng([truck.seed, 9])
     if truck.cause == "unreadable":
         radiance, gain, veil = _spoil(radiance, gain, veil, fault, d, scale)
     sigma = sharpness * scale
-    image = cv2.GaussianBlur(radiance, (0, 0), sigma) if sigma > 0.25 else radiance
-    image = np.asarray(image) * _vignette(h, w, station) * np.float32(gain)
-    image = image * _white_balance(station, light, d)
+    image = np.asarray(radiance, np.float32)
+    if sigma > 0.25:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
+    image = image * _vignette(h, w, station) * np.float32(gain)
+    image = image * _white_balance(station, rng, light, d)
     level = np.float32(0.16 * veil / 0.05)
     image = image * np.float32(1 - veil) + level * np.float32(0.3) * light.dust_colour
-    coded = _tone(image)
+    coded = _tone(np.asarray(image, np.float32))
     noise = (0.006 + 0.020 * light.night + 0.004 * d) * min(scale, 1.0)
     luma = rng.standard_normal((h, w, 1), np.float32)
     chroma = rng.standard_normal((h, w, 3), np.float32)
-    coded = coded + (luma * 0.8 + chroma * 0.6) * np.float32(noise)
-    return np.clip(coded[..., ::-1] * 255 + 0.5, 0, 255).astype(np.uint8)
+    coded = coded + (luma * np.float32(0.8) + chroma * np.float32(0.6)) * np.float32(noise)
+    return np.asarray(np.clip(coded[..., ::-1] * 255 + 0.5, 0, 255), np.uint8)
 
 
 def _auto_gain(radiance: Floats, light: Light) -> float:
@@ -52,11 +54,13 @@ def _auto_gain(radiance: Floats, light: Light) -> float:
     return float(np.clip(gain, 0.3, 9.0 if light.night else 4.0))
 
 
-def _white_balance(station: np.random.Generator, light: Light, d: float) -> Floats:
-    """Automatic balance takes out most of the light's colour; the station adds its own."""
+def _white_balance(
+    station: np.random.Generator, rng: np.random.Generator, light: Light, d: float
+) -> Floats:
+    """Automatic balance takes out most of the light's colour; station and moment add theirs."""
     source = light.sky + light.sun + sum((lamp.colour for lamp in light.lamps), np.zeros(3))
     source = source / source.mean()
-    own = np.exp(station.normal(0, 0.025 + 0.085 * d, 3))
+    own = np.exp(station.normal(0, 0.025 + 0.10 * d, 3) + rng.normal(0, 0.06 * d, 3))
     return np.asarray(own / own.mean() / source**0.75, np.float32)
 
 
@@ -72,7 +76,8 @@ def _tone(image: Floats) -> Floats:
     x = np.maximum(image, 0)
     x = x * (1 + x * np.float32(0.12)) / (1 + x * np.float32(0.85))
     coded = x ** np.float32(1 / 2.2)
-    return np.asarray(coded + np.float32(0.16) * (coded - 0.45) * coded * (1 - coded) * 4)
+    bend = (coded - np.float32(0.45)) * coded * (1 - coded)
+    return np.asarray(coded + np.float32(0.64) * bend)
 
 
 def _spoil(

@@ -78,7 +78,7 @@ def write_dataset(
     unknown = sorted(set(cameras) - set(CAMERAS))
     if unknown or not cameras:
         raise ValueError(f"cameras must be among {', '.join(CAMERAS)}, not {', '.join(unknown)}")
-    arguments = {
+    arguments: dict[str, object] = {
         "trucks": trucks,
         "seed": seed,
         "difficulty": difficulty,

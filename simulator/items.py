@@ -70,7 +70,10 @@ class Items:
 
 def make_items(n: int, kind: Kind) -> Items:
     """n things of one kind with everything else zero (no taper)."""
-    zeros = lambda *shape: np.zeros((n, *shape), np.float32)  # noqa: E731
+
+    def zeros(columns: int) -> Floats:
+        return np.zeros((n, columns), np.float32)
+
     return Items(
         kind=np.full(n, kind, np.uint8),
         start=zeros(3),

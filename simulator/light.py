@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +69,7 @@ def light_of(truck: Truck) -> Light:
     dust = region.dustiness * rng.beta(1.6, 2.0) * (0.35 + 0.9 * d) * (1 - 0.8 * truck.wet)
     beams = _beams(truck) if d > 0 else ()
     day = np.sin(np.pi * (truck.hour - 6.0) / 12.0) if 6.0 < truck.hour < 18.0 else -1.0
-    common = {
+    common: dict[str, Any] = {
         "haze": haze,
         "dust": float(np.clip(dust, 0, 0.85)),
         "dust_colour": linear(region.dust),
@@ -102,7 +103,7 @@ def light_of(truck: Truck) -> Light:
     )
 
 
-def _night(truck: Truck, turn: float, common: dict[str, object]) -> Light:
+def _night(truck: Truck, turn: float, common: dict[str, Any]) -> Light:
     """Two flood lights on poles; old sodium, cold LED or a mix, as the station has them."""
     rng = station_rng(truck, "lamps")
     kinds = (linear((255, 214, 150)), linear((236, 244, 255)), linear((255, 236, 206)))
@@ -127,7 +128,7 @@ def _night(truck: Truck, turn: float, common: dict[str, object]) -> Light:
         softness=0.25,
         night=True,
         beams=(),
-        **common,  # type: ignore[arg-type]
+        **common,
     )
 
 

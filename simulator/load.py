@@ -17,6 +17,9 @@ from simulator.viewpoints import LOAD_TOP_Z
 BED: Final = (7.5, 2.3)
 """Length and width of the bed in metres."""
 
+LEAF_AREA: Final = {"billets": 0.0043, "whole": 0.0046}
+"""What one leaf hides, m2; measured, so that trash_share is what the mask shows."""
+
 _CELL: Final = 0.025
 _BATCHES: Final = 26
 
@@ -67,7 +70,8 @@ class Heap:
         slope = np.clip(slope, -0.22 * length, 0.22 * length)
         middle = 0.5 * (ground[rows, left] + ground[rows, right])
         if limp:
-            middle = np.quantile(ground, 0.7, axis=1)
+            # Drawn flat, a leaf shows where its highest support carries it.
+            middle = ground.max(axis=1)
         radius = items.half.mean(1) * (0.12 if limp else 1.0)
         z = middle + radius
         items.start[:, 2] = z - 0.5 * slope
@@ -81,8 +85,8 @@ def _stalk_tones(truck: Truck, rng: np.random.Generator, n: int) -> Floats:
     d = truck.difficulty
     tone = np.zeros((n, TONES), np.float32)
     variety = rng.normal(0, 1, 3)  # one field, one variety: neighbours look alike
-    yellow = 0.45 + 0.16 * variety[0]
-    purple = 0.12 + 0.12 * variety[1]
+    yellow = 0.45 + (0.16 + 0.10 * d) * variety[0]
+    purple = 0.12 + (0.12 + 0.08 * d) * variety[1]
     if truck.look == "other":
         yellow, purple = 0.65 + 0.1 * variety[0], 0.40 + 0.15 * variety[1]
     tone[:, 0] = np.clip(yellow + rng.normal(0, 0.20, n), 0, 1)
@@ -90,9 +94,11 @@ def _stalk_tones(truck: Truck, rng: np.random.Generator, n: int) -> Floats:
     tone[:, 2] = np.clip(0.45 + 0.12 * variety[2] + rng.normal(0, 0.2, n), 0, 1)
     burnt = rng.random(n) < truck.burnt_share
     char = rng.beta(3.2, 2.2 + 0.9 * d, n)
-    tone[:, 3] = np.where(burnt, 0.25 + 0.75 * char, 0.0)
+    # A cool fire only browns the rind: how black a burnt load is says little on a hard set.
+    heat = 1 - 0.45 * d * rng.random()
+    tone[:, 3] = np.where(burnt, heat * (0.25 + 0.75 * char), 0.0)
     # Sooty mould on green cane is what makes a fresh load look burnt.
-    mould = np.clip(rng.normal(0.18 + 0.20 * d * rng.random(), 0.15, n), 0, 1)
+    mould = np.clip(rng.normal(0.18 + 0.38 * d * rng.random(), 0.15, n), 0, 1)
     tone[:, 4] = mould
     tone[:, 6] = rng.uniform(0.085, 0.16, n)
     tone[:, 7] = rng.random(n)
@@ -163,7 +169,7 @@ def _trash_spots(rng: np.random.Generator, n: int) -> Floats:
 def _leaves(truck: Truck, rng: np.random.Generator, cover: float) -> Items:
     """Leaves, tops and sheaths that cover about this share of the load's surface."""
     area = BED[0] * BED[1]
-    n = int(-np.log(max(1 - cover, 0.02)) * area / (0.0042 if truck.form == "billets" else 0.0048))
+    n = int(-np.log(max(1 - cover, 0.02)) * area / LEAF_AREA[truck.form])
     sheath = rng.random(n) < 0.14
     items = make_items(n, Kind.LEAF)
     items.kind[sheath] = Kind.SHEATH
@@ -260,8 +266,8 @@ def build_load(truck: Truck) -> Items:
     settled: list[Items] = []
     parts = (
         _batched(stalks, rng, 1.0),
-        _batched(leaves, rng, 7.0 if truck.form == "whole" else 4.0),
-        _batched(clods, rng, 4.0),
+        _batched(leaves, rng, 5.0),
+        _batched(clods, rng, 5.0),
     )
     for stalk_batch, leaf_batch, clod_batch in zip(*parts, strict=True):
         for batch, limp in ((stalk_batch, False), (leaf_batch, True), (clod_batch, False)):

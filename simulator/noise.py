@@ -60,12 +60,13 @@ def noise_at(x: Floats, y: Floats, texels_per_pixel: float) -> Floats:
     i = (x * scale).astype(np.int32) & mask
     j = (y * scale).astype(np.int32) & mask
     words = _pyramid()[level].take((j << bits) | i)
-    return words.view(np.int8).reshape(-1, 4).astype(np.float32) * np.float32(1 / _UNIT)
+    values = words.view(np.int8).reshape(-1, 4).astype(np.float32)
+    return np.asarray(values * np.float32(1 / _UNIT))
 
 
 def linear(rgb: tuple[int, int, int]) -> Floats:
     """Linear light (3,) of an sRGB colour."""
-    return (np.array(rgb, np.float32) / 255) ** np.float32(2.2)
+    return np.asarray((np.array(rgb, np.float32) / 255) ** np.float32(2.2), np.float32)
 
 
 def smooth(low: float, high: float, x: Floats) -> Floats:

@@ -98,7 +98,7 @@ def place(items: Items, view: Viewpoint, width: int) -> Placed:
     unit = chord / length
     side = np.stack([unit[:, 1], -unit[:, 0]], 1)
     scale = view.focal * width / depth
-    half = items.half * scale
+    half = (items.half * scale).astype(np.float32)
     bend = items.bend * scale.mean(1, keepdims=True)
 
     axis = items.end - items.start

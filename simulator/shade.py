@@ -12,14 +12,14 @@ import numpy.typing as npt
 from simulator import textures
 from simulator.items import MASK_CLASS, Floats, Kind
 from simulator.light import Light
-from simulator.noise import BLOTCH, CLOUD, GRAIN, STREAK, noise_at, smooth
+from simulator.noise import BLOTCH, CLOUD, GRAIN, STREAK, linear, noise_at, smooth
 from simulator.raster import Panel, Placed, centre_line, panel_coordinates, profile
 from simulator.sprites import Sprites
 from simulator.viewpoints import Viewpoint
 
 _STRIP: Final = 200_000  # pixels shaded at once: stays in the cache
-_STEEL: Final = textures.linear((112, 104, 98))
-_WOOD: Final = textures.linear((126, 104, 80))
+_STEEL: Final = linear((112, 104, 98))
+_WOOD: Final = linear((126, 104, 80))
 
 
 @dataclass
@@ -171,7 +171,7 @@ def shade_panels(
             picture = np.asarray(
                 cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA), np.uint8
             )
-        texels = (picture.astype(np.float32) / 255) ** np.float32(2.2)
+        texels = np.asarray((picture.astype(np.float32) / 255) ** np.float32(2.2), np.float32)
         surface.albedo[rows, columns] = _bilinear(texels, u * w - 0.5, v * h - 0.5)
         a, b, d = panel.corners[0], panel.corners[1], panel.corners[3]
         point = a + u[:, None] * (b - a) + v[:, None] * (d - a)
@@ -315,7 +315,7 @@ def _openness(height: Floats, scale: float) -> Floats:
         if shrink > 1:
             blurred = cv2.resize(blurred, (w, h), interpolation=cv2.INTER_LINEAR)
         total += np.maximum(blurred - floor, 0) * np.float32(weight)
-    return np.exp(-total * np.float32(1.7))
+    return np.asarray(np.exp(-total * np.float32(1.7)))
 
 
 def _shadow(height: Floats, towards: Floats, scale: float, softness: float) -> Floats:
@@ -342,4 +342,4 @@ def _shifted(image: Floats, dx: int, dy: int) -> Floats:
     h, w = image.shape
     rows = np.clip(np.arange(h) + dy, 0, h - 1)
     columns = np.clip(np.arange(w) + dx, 0, w - 1)
-    return image[rows[:, None], columns[None]]
+    return np.asarray(image[rows[:, None], columns[None]])

@@ -41,7 +41,7 @@ class Sprites:
         n, long, wide = strips.shape[:3]
         i = np.clip(u * long, 0, long - 1).astype(np.intp)
         j = np.clip((v * 0.5 + 0.5) * wide, 0, wide - 1).astype(np.intp)
-        return strips[choice % n, i, j]
+        return np.asarray(strips[choice % n, i, j])
 
 
 @lru_cache(maxsize=2)

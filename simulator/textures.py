@@ -66,7 +66,8 @@ def stalk_colours(
     char = tone[:, 3]
     bloom = tone[:, 2] * (1 - 0.8 * char)
     wax = np.exp(-before / 0.016) * 1.1 + 0.42
-    worn = smooth(-0.5, 0.9, 0.7 * broad[:, BLOTCH] + 0.5 * fine[:, STREAK] + 1.6 * bloom - 0.7)
+    wear = 0.7 * broad[:, BLOTCH] + 0.5 * fine[:, STREAK] + 1.6 * bloom - 0.7
+    worn = smooth(-0.5, 0.9, np.asarray(wear, np.float32))
     colour = mix(colour, _BLOOM, np.clip(bloom * wax * worn * 0.75, 0, 0.85))
     mould = smooth(
         0.2, 1.3, 0.8 * broad[:, BLOTCH] + 0.55 * fine[:, STREAK] + 3.0 * tone[:, 4] - 0.8
@@ -128,7 +129,7 @@ def _burn(colour: Floats, char: Floats, to_node: Floats, fine: Floats, broad: Fl
     black = smooth(-0.25, 0.55, heat) * smooth(0.0, 0.18, char)
     colour = mix(colour, _CHAR, black * 0.94)
     ash = smooth(0.7, 1.7, broad[:, CLOUD] + 0.7 * fine[:, GRAIN]) * black
-    return mix(colour, _ASH, ash * 0.35)
+    return mix(colour, _ASH, np.asarray(ash * 0.35, np.float32))
 
 
 def face_colours(u: Floats, v: Floats, tone: Floats, texels: float) -> Floats:

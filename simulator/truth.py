@@ -79,7 +79,8 @@ def _margin(rng: np.random.Generator, difficulty: float) -> float:
     """Distance from a limit, 0 (on it) to 1 (as far as it goes). Hard sets crowd the limit."""
     easy = rng.beta(9.0, 1.8)
     hard = 0.06 + 0.94 * rng.beta(1.25, 1.35)
-    return float((1 - difficulty) * easy + difficulty * hard)
+    weight = difficulty**0.7
+    return float((1 - weight) * easy + weight * hard)
 
 
 def _hour(rng: np.random.Generator, difficulty: float) -> float:
@@ -170,7 +171,7 @@ def expert_votes(truck: Truck, rng: np.random.Generator, n: int = 5) -> list[Gra
     d = truck.difficulty
     votes = []
     for k in range(n):
-        bias = np.random.default_rng(9000 + k).normal(0.0, 1.0, 2) * (0.012 + 0.022 * d)
+        bias = np.random.default_rng(9000 + k).normal(0.0, 1.0, 2) * (0.012 + 0.020 * d)
         noise = rng.normal(0.0, 1.0, 2) * (0.03 + 0.03 * d)
         slip, wrong = rng.random(), int(rng.integers(4))
         if truck.cause is not None:
