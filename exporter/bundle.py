@@ -72,7 +72,6 @@ def make(
     say(str(parity))
     chosen = _golden(test)
     served = run(graph.model, test.images[chosen])
-    left, top, right, bottom = dataset.graded_area
     try:
         manifest = Manifest(
             name=name,
@@ -84,7 +83,7 @@ def make(
                 name=INPUT_NAME,
                 width=model.card.size,
                 height=model.card.size,
-                graded_area=GradedArea(left=left, top=top, right=right, bottom=bottom),
+                graded_area=_graded_area(dataset),
             ),
             output_name=OUTPUT_NAME,
             precision=precision,
@@ -113,6 +112,14 @@ def make(
     _write(out, manifest, graph.model, pictures)
     say(f"wrote {out}, {out.stat().st_size / 1e6:.2f} MB")
     return manifest
+
+
+def _graded_area(dataset: Dataset) -> GradedArea:
+    """As the data says, else the agent's own default."""
+    if dataset.graded_area is None:
+        return GradedArea()
+    left, top, right, bottom = dataset.graded_area
+    return GradedArea(left=left, top=top, right=right, bottom=bottom)
 
 
 def _golden(test: ImageSet) -> list[int]:

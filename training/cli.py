@@ -13,6 +13,7 @@ from training.console import OneLineErrors, RichReport, seconds
 from training.data.dataset import Dataset
 from training.data.labels import LabelSource
 from training.data.manifest import Split
+from training.data.merge import merge
 from training.loop import FitConfig
 from training.model import TrainedModel
 from training.train import best_precision, evaluate, fit, train_summary
@@ -126,6 +127,16 @@ def split_command(
     dataset = Dataset.open(data, agreement=agreement).split(seed)
     for name in ("train", "val", "test"):
         typer.echo(f"{name}: {dataset.count(name)} labelled images")
+
+
+@app.command("merge")
+def merge_command(
+    data: Annotated[list[Path], typer.Option(help="A labelled folder; give it several times.")],
+    out: Annotated[Path, typer.Option(help="Folder for the common manifest.")],
+) -> None:
+    """Put several labelled folders under one manifest; the images stay where they are."""
+    merged = merge(data, out)
+    typer.echo(f"{merged.path}: {len(merged.rows)} images of {len(data)} folders")
 
 
 def _choice(option: str, value: str, choices: tuple[str, ...]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +16,8 @@ from training.data import images, splits
 from training.data.images import Skip
 from training.data.labels import Labels, LabelSource, label
 from training.data.manifest import Manifest, Row, Split
+from training.data.merge import described
 from training.errors import DataError
-
-WHOLE_FRAME = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -127,22 +125,20 @@ class Dataset:
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
     @property
-    def graded_area(self) -> tuple[float, float, float, float]:
+    def graded_area(self) -> tuple[float, float, float, float] | None:
         """(left, top, right, bottom): the part of the camera's frame that the images show.
 
-        From dataset.json beside the manifest; the whole frame where that does not say.
+        From dataset.json beside the manifest; None where that does not say.
         Raises DataError when dataset.json is broken.
         """
-        file = self.manifest.folder / "dataset.json"
-        if not file.exists():
-            return WHOLE_FRAME
+        area = described(self.manifest.folder).get("graded_area")
+        if area is None:
+            return None
         try:
-            area = json.loads(file.read_text("utf-8")).get("graded_area")
-            if isinstance(area, dict):
-                area = [area[side] for side in ("left", "top", "right", "bottom")]
-            if area is None:
-                return WHOLE_FRAME
             left, top, right, bottom = map(float, area)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DataError(f"{file}: no readable graded_area ({error}); make it again") from error
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"{self.manifest.folder}/dataset.json: graded_area {area!r} is not "
+                "[left, top, right, bottom]; make it again"
+            ) from error
         return left, top, right, bottom

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import timedelta, timezone
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-
 from edge_agent.grades import GRADES, Grade
 from training.data.manifest import SPLITS, Row, Split
 from training.errors import DataError
+
+THAI_TIME = timezone(timedelta(hours=7))
+"""Where the mills are. Thailand has no summer time."""
 
 FOLDS = 5
 """One fold of five is the test split, one of five of the rest the validation split: 64/16/20."""
@@ -37,12 +40,8 @@ def groups(rows: Sequence[Row]) -> npt.NDArray[np.int64]:
 
 
 def day_of(row: Row) -> str:
-    """Station and day of a row.
-
-    The day is the UTC one: it changes at 07:00 in Thailand, when shifts do, so a night's trucks
-    stay together.
-    """
-    return f"{row.station}/{row.captured_at.astimezone(UTC).date().isoformat()}"
+    """Station and calendar day in Thailand of a row."""
+    return f"{row.station}/{row.captured_at.astimezone(THAI_TIME).date().isoformat()}"
 
 
 def assign(rows: Sequence[Row], labels: Sequence[Grade | None], *, seed: int) -> tuple[Split, ...]:
