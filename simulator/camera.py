@@ -42,7 +42,8 @@ def expose(radiance: Floats, truck: Truck, camera: str, light: Light) -> npt.NDA
     noise = (0.006 + 0.020 * light.night + 0.004 * d) * min(scale, 1.0)
     luma = rng.standard_normal((h, w, 1), np.float32)
     chroma = rng.standard_normal((h, w, 3), np.float32)
-    coded = coded + (luma * np.float32(0.8) + chroma * np.float32(0.6)) * np.float32(noise)
+    grain = luma * np.float32(0.8) + chroma * np.float32(0.6)
+    coded = np.asarray(coded + grain * np.float32(noise), np.float32)
     return np.asarray(np.clip(coded[..., ::-1] * 255 + 0.5, 0, 255), np.uint8)
 
 

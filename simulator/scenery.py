@@ -82,9 +82,9 @@ def _deck(point: Floats, truck: Truck, texels: float) -> Floats:
 def _horizon(ray: Floats, truck: Truck) -> Floats:
     """Sky above sheds and trees, as albedo under the sky's light."""
     rng = station_rng(truck, "horizon")
-    slope = ray[:, 2] / np.hypot(ray[:, 0], ray[:, 1])
-    turn = np.arctan2(ray[:, 1], ray[:, 0])
-    noise = noise_at(turn * 160 + float(rng.uniform(0, 999)), np.zeros_like(turn), 4.0)
+    slope = np.asarray(ray[:, 2] / np.hypot(ray[:, 0], ray[:, 1]), np.float32)
+    turn = np.asarray(np.arctan2(ray[:, 1], ray[:, 0]), np.float32)
+    noise = noise_at(turn * 160, np.full_like(turn, rng.uniform(0, 999)), 4.0)
     trees = 0.10 + 0.03 * noise[:, CLOUD]
     sky = mix(
         np.array([[0.75, 0.78, 0.82]], np.float32), linear((170, 196, 226)), smooth(0, 0.5, slope)

@@ -253,7 +253,7 @@ def lit(surface: Surface, light: Light, view: Viewpoint, width: int, ground: flo
         if i == 0 and not deep:
             shadow *= _shadow(surface.height, axes @ light.to_sun, scale, light.softness)
         _add_source(radiance, surface, direction, lamp.colour, shadow)
-    return radiance
+    return np.asarray(radiance)
 
 
 def _add_source(
@@ -306,15 +306,14 @@ def _openness(height: Floats, scale: float) -> Floats:
         shrink = max(1, int(sigma / 2.5))
         small = floor
         if shrink > 1:
-            small = cv2.resize(
-                floor, (max(2, w // shrink), max(2, h // shrink)), interpolation=cv2.INTER_AREA
-            )
+            shape = (max(2, w // shrink), max(2, h // shrink))
+            small = np.asarray(cv2.resize(floor, shape, interpolation=cv2.INTER_AREA), np.float32)
         blurred = cv2.GaussianBlur(
             small, (0, 0), max(sigma / shrink, 0.3), borderType=cv2.BORDER_REFLECT
         )
         if shrink > 1:
             blurred = cv2.resize(blurred, (w, h), interpolation=cv2.INTER_LINEAR)
-        total += np.maximum(blurred - floor, 0) * np.float32(weight)
+        total += np.maximum(np.asarray(blurred, np.float32) - floor, 0) * np.float32(weight)
     return np.asarray(np.exp(-total * np.float32(1.7)))
 
 
