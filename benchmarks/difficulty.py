@@ -23,7 +23,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
+from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from edge_agent.grades import GRADES
 from simulator.dataset import VOTERS, digest, write_dataset
@@ -38,7 +38,7 @@ def histogram(path: Path) -> Floats:
     if image is None:
         raise SystemExit(f"{path} is not an image")
     counts = cv2.calcHist([image], [0, 1, 2], None, [8, 8, 8], [0, 256] * 3).ravel()
-    return np.sqrt(counts / counts.sum()).astype(np.float64)
+    return np.asarray(np.sqrt(counts / counts.sum()), np.float64)
 
 
 def fit(x: Floats, y: Labels, classes: int, strength: float) -> Floats:
