@@ -26,7 +26,7 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
         return loss
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
-    found = float(log_t.exp())
+    found = float(log_t.detach().exp())
     return min(max(found, 0.25), 8.0) if np.isfinite(found) else 1.0
 
 

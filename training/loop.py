@@ -194,9 +194,10 @@ class Loop:
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
-        progress.losses.append(float(loss))
+        value = float(loss.detach())
+        progress.losses.append(value)
         progress.step += 1
-        return float(loss)
+        return value
 
     def _end_epoch(self, seconds: float) -> EpochRecord:
         """Validates, keeps the best weights, and leaves `progress` at the next epoch."""

@@ -1,0 +1,96 @@
+"""The manifest: what is accepted, what is refused and how it says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_agent.grades import Grade
+from training.data.labels import label, majority
+from training.data.manifest import Manifest
+from training.data.merge import merge
+from training.errors import DataError
+
+HEADER = "image,truck,captured_at,station,split,grade,vote_1,vote_2,vote_3,plate\n"
+GOOD = (
+    "a.png,T1,2026-01-05T03:00:00+00:00,S1,,fresh_clean,fresh_clean,fresh_clean,burn_clean,60-1\n"
+)
+
+
+def write(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.csv").write_text(text, "utf-8")
+    return folder
+
+
+def test_reads_votes_and_keeps_unknown_columns(tmp_path: Path) -> None:
+    manifest = Manifest.read(write(tmp_path, HEADER + GOOD))
+    assert manifest.rows[0].votes == (Grade.FRESH_CLEAN, Grade.FRESH_CLEAN, Grade.BURN_CLEAN)
+    manifest.with_splits(["val"]).write()
+    again = Manifest.read(tmp_path)
+    assert again.rows[0].split == "val"
+    assert again.cells[0]["plate"] == "60-1"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (HEADER, "has no rows"),
+        ("image,truck\na.png,T1\n", "column captured_at is missing"),
+        (HEADER + GOOD.replace("+00:00", ""), "row 2, captured_at"),
+        (HEADER + GOOD.replace(",burn_clean,60", ",burned,60"), "row 2, votes 'burned'"),
+        (HEADER + GOOD.replace("T1", ""), "row 2, truck"),
+        (HEADER + GOOD + GOOD, "row 3, image 'a.png': is in row 2 already"),
+        (HEADER + GOOD.replace("S1,,", "S1,holdout,"), "row 2, split 'holdout'"),
+        (HEADER + GOOD.replace("a.png", "") + GOOD.replace("T1", ""), "and 1 more bad rows"),
+    ],
+)
+def test_bad_manifest_says_where_in_one_line(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(DataError) as caught:
+        Manifest.read(write(tmp_path, text))
+    assert says in str(caught.value)
+    assert "manifest.csv" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_folder_and_binary_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No such file"):
+        Manifest.read(tmp_path / "nowhere")
+    (tmp_path / "manifest.csv").write_bytes(b"image\xff\xfe\x00")
+    with pytest.raises(DataError, match="not a CSV file"):
+        Manifest.read(tmp_path)
+
+
+def test_majority_needs_more_than_half_and_the_stated_share() -> None:
+    fresh, burnt, trash = Grade.FRESH_CLEAN, Grade.BURN_CLEAN, Grade.FRESH_TRASH
+    assert majority([fresh, fresh, fresh, burnt, trash], 0.6) is fresh
+    assert majority([fresh, fresh, burnt, burnt, trash], 0.4) is None
+    assert majority([fresh, fresh, fresh, burnt, trash], 0.8) is None
+    assert majority([fresh, burnt], 0.5) is None
+    assert majority([], 0.6) is None
+
+
+def test_disputed_and_unlabelled_images_are_counted(tmp_path: Path) -> None:
+    disputed = "b.png,T2,2026-01-05T03:00:00Z,S1,,burn_clean,fresh_clean,burn_clean,undefined,x\n"
+    silent = "c.png,T3,2026-01-05T03:00:00Z,S1,,burn_clean,,,,x\n"
+    manifest = Manifest.read(write(tmp_path, HEADER + GOOD + disputed + silent))
+    votes = label(manifest.rows)
+    assert (votes.source, votes.disputed, votes.unlabelled) == ("votes", 1, 1)
+    assert votes.grades == (Grade.FRESH_CLEAN, None, None)
+    truth = label(manifest.rows, source="truth")
+    assert truth.grades == (Grade.FRESH_CLEAN, Grade.BURN_CLEAN, Grade.BURN_CLEAN)
+
+
+def test_merge_tells_trucks_apart_and_finds_the_images(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        folder = write(tmp_path / name, HEADER + GOOD)
+        (folder / "a.png").write_bytes(name.encode())
+    merged = merge([tmp_path / "one", tmp_path / "two"], tmp_path / "both")
+    assert [row.truck for row in merged.rows] == ["one/T1", "two/T1"]
+    assert [(merged.folder / row.image).read_bytes() for row in merged.rows] == [b"one", b"two"]
+    with pytest.raises(DataError, match="exists; choose another"):
+        merge([tmp_path / "one"], tmp_path / "both")
+    (tmp_path / "two" / "dataset.json").write_text('{"graded_area": [0, 0.04, 1, 0.96]}')
+    with pytest.raises(DataError, match="part"):
+        merge([tmp_path / "one", tmp_path / "two"], tmp_path / "other")
