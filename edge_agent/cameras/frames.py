@@ -1,0 +1,53 @@
+"""What cameras answer with: the frames of one instant, and how close together they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import av
+
+from edge_agent.cameras.clock import Clock
+from edge_agent.reasons import Reason
+
+GRADED_CAMERA = "C301"
+"""The top-middle camera: the one that is graded. The others are evidence."""
+
+
+@dataclass(frozen=True)
+class TimedFrame:
+    """A decoded frame with its capture time (UTC) and that time less the instant asked for.
+
+    repeats: the same picture came at least 0.3 s before, so the camera is frozen.
+    """
+
+    camera: str
+    frame: av.VideoFrame
+    captured_at: datetime
+    clock: Clock
+    error_ms: float
+    repeats: bool | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a camera gave no usable frame."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """The frames nearest to `instant`, by camera; `problems` for cameras that gave none."""
+
+    instant: datetime
+    frames: Mapping[str, TimedFrame]
+    problems: Mapping[str, Problem]
+
+    @property
+    def skew_ms(self) -> float | None:
+        """Latest less earliest capture time; None with fewer than two frames."""
+        times = [frame.captured_at.timestamp() for frame in self.frames.values()]
+        return (max(times) - min(times)) * 1000 if len(times) > 1 else None

@@ -1,0 +1,65 @@
+"""The station's four cameras together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from types import MappingProxyType
+
+from edge_agent.cameras.frames import GRADED_CAMERA, FrameSet, Problem, TimedFrame
+from edge_agent.cameras.reader import CameraReader
+from edge_agent.config import CAMERA_IDS, CamerasSection
+from edge_agent.errors import CameraError
+from edge_agent.reasons import Reason
+from edge_agent.status import CameraStatus
+
+
+class Cameras:
+    """Four readers that answer for one instant."""
+
+    def __init__(
+        self, config: CamerasSection, on_change: Callable[[], None] = lambda: None
+    ) -> None:
+        self._config = config
+        # The graded camera first: the machine's cores go to it before the evidence.
+        order = (GRADED_CAMERA, *(c for c in CAMERA_IDS if c != GRADED_CAMERA))
+        self.readers = {camera: CameraReader(camera, config, on_change) for camera in order}
+        self._pool = ThreadPoolExecutor(len(order), thread_name_prefix="frames")
+
+    def start(self) -> None:
+        """Starts all readers."""
+        for reader in self.readers.values():
+            reader.start()
+
+    def stop(self) -> None:
+        """Stops all readers."""
+        for reader in self.readers.values():
+            reader.stop()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def arm(self, armed: bool) -> None:
+        """Decode as pictures come while a truck is on the scale, or stop it."""
+        for reader in self.readers.values():
+            reader.arm(armed)
+
+    def status(self) -> tuple[CameraStatus, ...]:
+        """Each camera's state, in the order of their names."""
+        return tuple(self.readers[camera].status() for camera in CAMERA_IDS)
+
+    def frames_at(self, instant: datetime) -> FrameSet:
+        """The frames nearest to `instant` (UTC) of all cameras; never raises for one of them."""
+        deadline = time.monotonic() + self._config.wait_s
+        pending: dict[str, Future[TimedFrame]] = {
+            camera: self._pool.submit(reader.frame_at, instant, deadline)
+            for camera, reader in self.readers.items()
+        }
+        frames: dict[str, TimedFrame] = {}
+        problems: dict[str, Problem] = {}
+        for camera, future in pending.items():
+            try:
+                frames[camera] = future.result()
+            except CameraError as error:
+                problems[camera] = Problem(Reason(error.reason), str(error))
+        return FrameSet(instant, MappingProxyType(frames), MappingProxyType(problems))

@@ -1,0 +1,414 @@
+"""One camera's reader: a thread that demuxes, and decodes only when it must."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import av
+from av.error import FFmpegError, HTTPForbiddenError, HTTPNotFoundError, HTTPUnauthorizedError
+from pydantic import SecretStr
+
+from edge_agent.cameras.backoff import Backoff
+from edge_agent.cameras.clock import CaptureClock
+from edge_agent.cameras.decoding import Decoded, Sequencer, StreamFormat, decode_last
+from edge_agent.cameras.frames import Problem, TimedFrame
+from edge_agent.cameras.frozen import FrozenSuspicion
+from edge_agent.cameras.parameter_sets import parameter_sets
+from edge_agent.cameras.ring import Entry, PacketRing
+from edge_agent.config import CamerasSection
+from edge_agent.errors import CameraError
+from edge_agent.reasons import TEXTS, Reason
+from edge_agent.status import CameraState, CameraStatus
+
+log = logging.getLogger(__name__)
+
+CODECS: Final = ("h264", "hevc")
+_ARMED_FRAMES: Final = 6
+_CONFIRM_AGAIN_S: Final = 10.0
+_OPTIONS: Final = {
+    "rtsp_transport": "tcp",
+    "fflags": "nobuffer",
+    # The description tells codec and parameter sets: looking at more video only costs time.
+    "analyzeduration": "200000",
+    "probesize": "200000",
+}
+
+
+class CameraReader:
+    """Keeps the last packets of a camera and answers with the frame of an instant. Thread-safe."""
+
+    def __init__(
+        self, camera: str, config: CamerasSection, on_change: Callable[[], None] = lambda: None
+    ) -> None:
+        """on_change is called, from the reader's thread, when the camera's state changes."""
+        self.camera = camera
+        self._config = config
+        self._url = config.camera(camera).url
+        self._on_change = on_change
+        self._stop = threading.Event()
+        self._changed = threading.Condition()
+        self._ring: PacketRing[Any] = PacketRing()
+        self._format: StreamFormat | None = None
+        self._size: tuple[int, int] | None = None
+        self._fault: Problem | None = None
+        self._frozen = False
+        self._last_packet: float | None = None
+        self._delay_s = 0.0
+        self._connects = 0
+        self._armed = False
+        self._ready: deque[tuple[Entry[Any], Decoded]] = deque(maxlen=_ARMED_FRAMES)
+        self._wanted: float | None = None
+        self._threads = [
+            threading.Thread(target=self._read, name=f"{camera}-read", daemon=True),
+            threading.Thread(target=self._decode_ahead, name=f"{camera}-decode", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Starts connecting."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Stops reading; waits for the threads at most that long."""
+        self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout_s)
+
+    def arm(self, armed: bool) -> None:
+        """From now on decode pictures as they come, so that an answer is ready; or stop it."""
+        with self._changed:
+            self._armed = armed
+            if not armed:
+                self._ready.clear()
+            self._changed.notify_all()
+
+    # ---- what operators see
+
+    def problem(self) -> Problem | None:
+        """Why the camera's pictures cannot be used now, or None."""
+        with self._changed:
+            return self._problem()
+
+    def _problem(self) -> Problem | None:
+        if self._fault is not None:
+            return self._fault
+        age = self._age()
+        if age is not None and age > self._config.stall_s:
+            return Problem(Reason.STALLED, f"no picture for {age:.1f} s")
+        expected = (self._config.width, self._config.height)
+        if self._size is not None and self._size != expected:
+            return Problem(
+                Reason.WRONG_SIZE,
+                f"{self._size[0]} x {self._size[1]}, expected {expected[0]} x {expected[1]}",
+            )
+        if self._frozen:
+            return Problem(Reason.FROZEN, "the picture has not changed for over a second")
+        return None
+
+    def _age(self) -> float | None:
+        return None if self._last_packet is None else time.monotonic() - self._last_packet
+
+    def status(self) -> CameraStatus:
+        """How the camera is now."""
+        with self._changed:
+            problem = self._problem()
+            entries = self._ring.entries
+            newest = entries[-1] if entries else None
+            span = newest.stamp.at - entries[0].stamp.at if newest else 0.0
+            keys = [i for i, entry in enumerate(entries) if entry.is_key]
+            if problem is not None:
+                state = CameraState.TROUBLED
+            else:
+                state = CameraState.STREAMING if newest else CameraState.CONNECTING
+            return CameraStatus(
+                camera=self.camera,
+                state=state,
+                url=self._url,
+                problem=problem.reason if problem else None,
+                detail=problem.detail if problem else None,
+                codec=self._format.codec if self._format else None,
+                width=self._size[0] if self._size else None,
+                height=self._size[1] if self._size else None,
+                fps=round(1 / self._ring.interval(), 1) if len(entries) > 1 else None,
+                kbit_s=sum(e.size for e in entries) / span / 125 if span > 0 else None,
+                gop=keys[1] - keys[0] if len(keys) > 1 else None,
+                clock=newest.stamp.clock if newest else None,
+                delay_ms=self._delay_s * 1000 if newest else None,
+                last_packet_age_s=self._age(),
+                connects=self._connects,
+                armed=self._armed,
+            )
+
+    # ---- what the pipeline asks
+
+    def frame_at(self, instant: datetime, deadline: float) -> TimedFrame:
+        """The frame taken nearest to `instant`.
+
+        Waits until monotonic time `deadline` for pictures from the instant on to arrive.
+        Raises CameraError if there is none, with the camera's problem as the reason.
+        """
+        wanted = instant.timestamp()
+        with self._changed:
+            self._wanted = wanted
+        try:
+            target = self._await_target(wanted, deadline)
+            decoded = self._from_ready(target, deadline) or self._from_ring(target)
+        finally:
+            with self._changed:
+                self._wanted = None
+        return TimedFrame(
+            camera=self.camera,
+            frame=decoded.frame,
+            captured_at=datetime.fromtimestamp(target.stamp.at, UTC),
+            clock=target.stamp.clock,
+            error_ms=(target.stamp.at - wanted) * 1000,
+            repeats=decoded.repeats,
+        )
+
+    def _await_target(self, wanted: float, deadline: float) -> Entry[Any]:
+        with self._changed:
+            while True:
+                problem = self._problem()
+                if problem is not None:
+                    raise CameraError(self.camera, problem.reason, problem.detail)
+                newest = self._ring.newest
+                # Half an interval before the instant, no later picture can be nearer to it.
+                if newest and newest.stamp.at >= wanted - self._ring.interval() / 2:
+                    break
+                left = deadline - time.monotonic()
+                if left <= 0 or self._stop.is_set():
+                    break
+                self._changed.wait(min(left, 0.25))
+            target = self._ring.nearest(wanted)
+        if target is None:
+            raise CameraError(self.camera, Reason.NO_FRAME, TEXTS[Reason.NO_FRAME])
+        return target
+
+    def _from_ready(self, target: Entry[Any], deadline: float) -> Decoded | None:
+        """The target as the decode-ahead thread has it, waiting for it if it is to come."""
+        with self._changed:
+            while self._armed and time.monotonic() < deadline:
+                for entry, decoded in self._ready:
+                    if entry.number == target.number:
+                        return decoded
+                if self._ready and self._ready[-1][0].number > target.number:
+                    return None
+                if not self._changed.wait(0.25) and not self._ready:
+                    return None
+        return None
+
+    def _from_ring(self, target: Entry[Any]) -> Decoded:
+        with self._changed:
+            run, form = self._ring.run_up(target), self._format
+        try:
+            decoded = decode_last(form, run, threads=2) if form and run else None
+        except FFmpegError as error:
+            raise CameraError(
+                self.camera, Reason.UNDECODABLE, f"decoder: {type(error).__name__}"
+            ) from None
+        if decoded is None:
+            raise CameraError(self.camera, Reason.UNDECODABLE, TEXTS[Reason.UNDECODABLE])
+        return decoded
+
+    # ---- the reading thread
+
+    def _read(self) -> None:
+        backoff = Backoff()
+        while not self._stop.is_set():
+            problem = self._read_once(backoff)
+            if self._stop.is_set():
+                return
+            self._set_fault(problem)
+            wait = backoff.failed(problem.reason)
+            log.warning(
+                "%s: %s (%s); next attempt in %.0f s",
+                self.camera,
+                TEXTS[problem.reason],
+                problem.detail,
+                wait,
+            )
+            self._stop.wait(wait)
+
+    def _read_once(self, backoff: Backoff) -> Problem:
+        """Connects and reads until it ends; returns why it did."""
+        try:
+            url = self._config.url_with_credentials(self.camera)
+            with _open(url, self._config) as container:
+                if not container.streams.video:
+                    return Problem(Reason.WRONG_CODEC, "no video in the stream")
+                stream = container.streams.video[0]
+                codec = stream.codec_context.name
+                if codec not in CODECS:
+                    return Problem(Reason.WRONG_CODEC, f"{codec}; set the camera to H.264 or H.265")
+                with self._changed:
+                    self._connects += 1
+                    self._ring.clear()
+                    self._format = StreamFormat(codec, stream.codec_context.extradata)
+                self._consume(container, stream, backoff)
+            return Problem(Reason.UNREACHABLE, f"{self._url} ended the stream")
+        except Exception as error:  # noqa: BLE001 - the reader must outlive any fault
+            # FFmpeg's texts hold the URL with its password: only the kind of error is told.
+            return _explain(error, self._url, self._last_packet is not None)
+
+    def _consume(self, container: Any, stream: Any, backoff: Backoff) -> None:
+        clock = CaptureClock(self._config.camera(self.camera).latency_ms / 1000)
+        suspicion = FrozenSuspicion()
+        sets: bytes | None = None
+        confirm_after = 0.0
+        for packet in container.demux(stream):
+            if self._stop.is_set():
+                return
+            if packet.size == 0:
+                continue
+            arrived, now = time.time(), time.monotonic()
+            pts_s = None if packet.pts is None else float(packet.pts * packet.time_base)
+            stamp = clock.stamp(pts_s, _produced_at(packet), arrived)
+            if packet.is_keyframe:
+                current = parameter_sets(bytes(packet), str(self._format and self._format.codec))
+                if current != sets:
+                    sets = current
+                    self._learn_size(packet)
+            with self._changed:
+                recovered = self._fault is not None or self._last_packet is None
+                self._fault = None
+                self._last_packet = now
+                self._delay_s = arrived - stamp.at
+                self._ring.append(packet, stamp, is_key=packet.is_keyframe, size=packet.size)
+                self._changed.notify_all()
+            if recovered:
+                backoff.succeeded()
+                log.info("%s: pictures come", self.camera)
+                self._on_change()
+            pixels = self._config.width * self._config.height
+            suspicious = suspicion.see(now, packet.size, pixels, is_key=packet.is_keyframe)
+            if not suspicious:
+                self._set_frozen(False)
+            elif not self._frozen and now >= confirm_after:
+                confirm_after = now + _CONFIRM_AGAIN_S
+                self._set_frozen(self._confirm_frozen())
+
+    def _learn_size(self, packet: Any) -> None:
+        """Decodes a keyframe to see how large pictures are now."""
+        assert self._format is not None  # noqa: S101 - set on connecting
+        try:
+            sequencer = Sequencer(self._format)
+            entry = Entry(packet, CaptureClock().stamp(None, None, 0.0), True, packet.size, 0)
+            pictures = sequencer.decode(entry) or sequencer.flush()
+        except FFmpegError:
+            return
+        if pictures:
+            frame = pictures[0][1].frame
+            with self._changed:
+                changed = self._size not in (None, (frame.width, frame.height))
+                self._size = (frame.width, frame.height)
+                if changed:
+                    # Earlier pictures cannot be told apart from these by their capture times.
+                    self._ring.clear()
+            if changed:
+                log.warning("%s: picture size is now %d x %d", self.camera, *self._size)
+                self._on_change()
+
+    def _confirm_frozen(self) -> bool:
+        with self._changed:
+            newest = self._ring.newest
+            run, form = (self._ring.run_up(newest) if newest else []), self._format
+        if not form or len(run) < 2:
+            return False
+        try:
+            decoded = decode_last(form, run, threads=1)
+        except FFmpegError:
+            return False
+        return bool(decoded and decoded.repeats)
+
+    def _set_frozen(self, frozen: bool) -> None:
+        if frozen != self._frozen:
+            with self._changed:
+                self._frozen = frozen
+            log.warning("%s: %s", self.camera, "picture is frozen" if frozen else "picture moves")
+            self._on_change()
+
+    def _set_fault(self, problem: Problem) -> None:
+        with self._changed:
+            self._fault = problem
+            self._frozen = False
+            self._ring.clear()
+            self._ready.clear()
+            self._changed.notify_all()
+        self._on_change()
+
+    # ---- the decode-ahead thread
+
+    def _decode_ahead(self) -> None:
+        sequencer: Sequencer | None = None
+        last = -1
+        while not self._stop.is_set():
+            with self._changed:
+                newest = self._ring.newest
+                if not self._armed or newest is None or newest.number <= last or not self._format:
+                    if not self._armed:
+                        sequencer = None
+                    self._changed.wait(1.0)
+                    continue
+                run = self._ring.run_up(newest)
+                form = self._format
+            behind = [entry for entry in run if entry.number > last]
+            if sequencer is None or (behind and behind[0].number != last + 1):
+                sequencer, behind = Sequencer(form), run
+            for entry in behind:
+                last = entry.number
+                try:
+                    pictures = sequencer.decode(entry)
+                except FFmpegError:
+                    sequencer = None
+                    break
+                self._offer(pictures)
+
+    def _offer(self, pictures: list[tuple[Entry[Any], Decoded]]) -> None:
+        with self._changed:
+            for picture in pictures:
+                full = len(self._ready) == _ARMED_FRAMES
+                # While an instant is waited for, what lies nearest to it must not be pushed out.
+                if not full or self._wanted is None or self._ready[0][0].stamp.at < self._wanted:
+                    self._ready.append(picture)
+            self._changed.notify_all()
+
+
+def _open(url: SecretStr, config: CamerasSection) -> Any:
+    return av.open(
+        url.get_secret_value(),
+        options=_OPTIONS,
+        timeout=(config.open_timeout_s, config.read_timeout_s),
+    )
+
+
+def _produced_at(packet: Any) -> float | None:
+    """The producer reference time FFmpeg derives from sender reports, in seconds since 1970."""
+    if not packet.has_sidedata("prft"):
+        return None
+    microseconds, _flags = struct.unpack_from("<qi", bytes(packet.get_sidedata("prft")))
+    return float(microseconds) / 1e6
+
+
+def _explain(error: Exception, url: str, was_streaming: bool) -> Problem:
+    if isinstance(error, HTTPUnauthorizedError | HTTPForbiddenError):
+        return Problem(Reason.UNAUTHORIZED, f"{url}: check cameras.credentials in station.yaml")
+    if isinstance(error, HTTPNotFoundError):
+        return Problem(Reason.NOT_FOUND, f"{url}: check the channel number in station.yaml")
+    if isinstance(error, FFmpegError | OSError):
+        if was_streaming:
+            return Problem(Reason.STALLED, f"{url} stopped sending; check network and camera")
+        return Problem(
+            Reason.UNREACHABLE, f"{url}: {type(error).__name__}; check address, cable and power"
+        )
+    log.error("%s: unexpected %s in its reader", url, type(error).__name__)
+    return Problem(Reason.INTERNAL, type(error).__name__)
