@@ -132,9 +132,7 @@ def troubled_status() -> StationStatus:
                 **lost,
             ),
             replace(c301, state=CameraState.TROUBLED, problem=Reason.FROZEN, clock="host"),
-            replace(
-                c401, state=CameraState.CONNECTING, last_packet_age_s=None, connects=0, **lost
-            ),
+            replace(c401, state=CameraState.CONNECTING, last_packet_age_s=None, connects=0, **lost),
         ),
         scale=ScaleStatus(connected=False, phase="empty", detail="192.0.2.20:1702 refused"),
         model=ModelStatus(loaded=False, detail="model.zip: no such file"),

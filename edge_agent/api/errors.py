@@ -60,7 +60,7 @@ def documented(
     *statuses: int, also: Mapping[int, dict[str, Any]] | None = None
 ) -> dict[int | str, dict[str, Any]]:
     """OpenAPI entries for the error statuses a route may answer, and for others as given."""
-    entries: dict[int | str, dict[str, Any]] = {**(also or {})}
+    entries: dict[int | str, dict[str, Any]] = dict((also or {}).items())
     for status in statuses:
         entries[status] = {"model": ErrorBody, "description": _MEANING[status]}
     return entries

@@ -1,0 +1,142 @@
+"""What every page has: its language, the header, the error bar, and a heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, ParamSpec, TypeVar
+
+from fastapi import Request
+from nicegui import ui
+
+from edge_agent.api.ports import STORE_FAULTS, StationPort
+from edge_agent.console.elements import Region, icon, tag
+from edge_agent.console.formats import Formats
+from edge_agent.console.texts import LANGUAGES, N_, Texts
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 0.5
+"""How often an open page looks whether the station has changed."""
+
+NAVIGATION: Final = (
+    ("/", "local_shipping", N_("Live")),
+    ("/trucks", "format_list_bulleted", N_("Trucks")),
+    ("/health", "monitor_heart", N_("Station health")),
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a page is drawn with: the station and the reader's language."""
+
+    station: StationPort
+    t: Texts
+    f: Formats
+
+
+def context_of(station: StationPort, request: Request) -> Context:
+    """The context of a request; its language is the browser's choice or the station's own."""
+    section = station.config.station
+    chosen = request.session.get("language")
+    language = chosen if chosen in LANGUAGES else section.language
+    return Context(station, Texts(language), Formats(language, section.timezone))
+
+
+async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Runs blocking work, above all on the store, off the event loop."""
+    return await asyncio.to_thread(functools.partial(function, *args, **kwargs))
+
+
+class Frame:
+    """The frame of a page: use as a context manager and put the content inside."""
+
+    def __init__(self, context: Context, path: str, title: str) -> None:
+        self._context = context
+        self._path = path
+        self._title = title
+
+    def __enter__(self) -> Frame:
+        t, section = self._context.t, self._context.station.config.station
+        client = ui.context.client
+        # A page object is shared by all its readers; the language belongs to this reader only.
+        client.page = copy.copy(client.page)
+        client.page.language = "th" if t.language == "th" else "en-GB"
+        client.page.title = f"{self._title} · {section.name}"
+        self._header()
+        self._fault = Region(self._fault_bar, "fault-slot")
+        self._main = tag("main", classes="page")
+        self._main.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._main.__exit__()
+
+    def fault(self, text: str) -> None:
+        """Shows a fault above the content; an empty text takes it away."""
+        self._fault.show(text)
+
+    def every_tick(self, refresh: Callable[[], Awaitable[None]]) -> None:
+        """Calls refresh when the station's revision has grown, and after a fault until it works."""
+        station, seen, faulty = self._context.station, -1, False
+
+        async def tick() -> None:
+            nonlocal seen, faulty
+            self._clock.text = self._context.f.clock(datetime.now(UTC))
+            revision = station.revision
+            if revision == seen and not faulty:
+                return
+            faulty = await self._guarded(refresh)
+            seen = revision
+
+        ui.timer(TICK_S, tick)
+
+    async def first(self, refresh: Callable[[], Awaitable[None]]) -> None:
+        """Fills the page before it is sent."""
+        await self._guarded(refresh)
+
+    async def _guarded(self, refresh: Callable[[], Awaitable[None]]) -> bool:
+        """Runs refresh; shows what went wrong with the records and stays up. True on a fault."""
+        try:
+            await refresh()
+        except STORE_FAULTS as error:
+            log.error("console: records cannot be read: %s", error)
+            self.fault(self._context.t("The records cannot be read right now. Trying again…"))
+            return True
+        self.fault("")
+        return False
+
+    def _header(self) -> None:
+        t, f, section = self._context.t, self._context.f, self._context.station.config.station
+        now = datetime.now(UTC)
+        with tag("header", classes="top"):
+            with tag("a", classes="top-name", href="/"):
+                tag("span", section.id, "top-id")
+                tag("span", section.name, "top-station")
+            with tag("nav", classes="top-nav", aria_label=t("Pages")):
+                for path, sign, name in NAVIGATION:
+                    current = "page" if path == self._path else None
+                    with tag("a", href=path, aria_current=current):
+                        icon(sign)
+                        tag("span", t(name))
+            with tag("div", classes="top-clock", title=section.timezone):
+                tag("span", f.day(now), "top-day")
+                self._clock = ui.label(f.clock(now)).classes("top-time")
+            with tag("div", classes="top-language", role="group", aria_label=t("Language")):
+                for code, name in LANGUAGES.items():
+                    chosen = "true" if code == t.language else None
+                    tag("a", name, href=f"/language/{code}", aria_current=chosen, lang=code)
+
+    def _fault_bar(self, text: str) -> None:
+        if text:
+            with tag("div", classes="fault", role="alert"):
+                icon("error")
+                tag("span", text)
