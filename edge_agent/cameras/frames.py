@@ -28,6 +28,8 @@ class TimedFrame:
     clock: Clock
     error_ms: float
     repeats: bool | None = None
+    waited_ms: float = 0.0
+    """How long the picture was waited for before it could be decoded."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class FrameSet:
     instant: datetime
     frames: Mapping[str, TimedFrame]
     problems: Mapping[str, Problem]
+
+    @property
+    def waited_ms(self) -> float:
+        """How long the last of the pictures was waited for."""
+        return max((frame.waited_ms for frame in self.frames.values()), default=0.0)
 
     @property
     def skew_ms(self) -> float | None:

@@ -157,11 +157,12 @@ class CameraReader:
         Waits until monotonic time `deadline` for pictures from the instant on to arrive.
         Raises CameraError if there is none, with the camera's problem as the reason.
         """
-        wanted = instant.timestamp()
+        wanted, began = instant.timestamp(), time.monotonic()
         with self._changed:
             self._wanted = wanted
         try:
             target = self._await_target(wanted, deadline)
+            waited = time.monotonic() - began
             decoded = self._from_ready(target, deadline) or self._from_ring(target)
         finally:
             with self._changed:
@@ -173,6 +174,7 @@ class CameraReader:
             clock=target.stamp.clock,
             error_ms=(target.stamp.at - wanted) * 1000,
             repeats=decoded.repeats,
+            waited_ms=waited * 1000,
         )
 
     def _await_target(self, wanted: float, deadline: float) -> Entry[Any]:

@@ -1,0 +1,53 @@
+"""`edge-agent`: run a station, or check that it could run."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_agent.config import CAMERA_IDS, StationConfig
+from edge_agent.errors import AgentError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The station's station.yaml.")]
+
+
+@app.command()
+def run(config: ConfigOption = Path("station.yaml")) -> None:
+    """Run the station: cameras, scale, grading, console and API."""
+    from edge_agent.serve import serve
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        serve(StationConfig.read(config))
+    except AgentError as error:
+        _fail(error)
+
+
+@app.command()
+def check(config: ConfigOption = Path("station.yaml")) -> None:
+    """Try everything the station needs: settings, records, model, cameras and scale.
+
+    Exit code 0 if all is well, 2 with one line for each fault.
+    """
+    from edge_agent.check import faults
+
+    try:
+        station = StationConfig.read(config)
+    except AgentError as error:
+        _fail(error)
+    found = faults(station)
+    for line in found:
+        typer.echo(line, err=True)
+    if found:
+        raise typer.Exit(2)
+    typer.echo(f"{config}: all well; model, records, {len(CAMERA_IDS)} cameras answer")
+
+
+def _fail(error: AgentError) -> None:
+    typer.echo(str(error), err=True)
+    raise typer.Exit(2) from None
