@@ -49,10 +49,9 @@ def _scale_faults(config: StationConfig) -> list[str]:
     try:
         socket.create_connection((indicator.host, indicator.port), timeout=5.0).close()
     except OSError as error:
-        return [
-            f"scale indicator {indicator.host}:{indicator.port}: {error.strerror or error}; "
-            "check weighbridge.indicator and its cable"
-        ]
+        address = f"{indicator.host}:{indicator.port}"
+        fault = error.strerror or error
+        return [f"scale indicator {address}: {fault}; check weighbridge.indicator and its cable"]
     return []
 
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
+import numpy as np
+
 from edge_agent import __version__
 from edge_agent.cameras.checks import check_set
 from edge_agent.cameras.frames import GRADED_CAMERA, FrameSet, Problem, TimedFrame
@@ -320,7 +322,7 @@ class Station:
             return self._grader.grade(image)
 
     def _write_evidence(self, arrival: Arrival, frame: TimedFrame) -> Evidence:
-        bgr = frame.frame.to_ndarray(format="bgr24")
+        bgr = np.asarray(frame.frame.to_ndarray(format="bgr24"), np.uint8)
         return self.evidence.write(arrival.id, arrival.instant, frame.camera, bgr)
 
     def _outcome(
