@@ -152,7 +152,7 @@ def picture(
         x, y = rng.integers(0, width), rng.integers(0, height)
         angle, length = rng.normal(0.1, 0.35), rng.integers(200, 900)
         end = (int(x + length * np.cos(angle)), int(y + length * np.sin(angle)))
-        colour = np.clip(base + rng.normal(0, 22, 3), 0, 255).tolist()
+        colour = np.clip(base + rng.normal(0, 22), 0, 255).tolist()
         cv2.line(image, (int(x), int(y)), end, colour, int(rng.integers(14, 40)), cv2.LINE_AA)
     cv2.putText(image, camera, (60, 200), cv2.FONT_HERSHEY_SIMPLEX, 6, (255, 255, 255), 14)
     return image

@@ -16,7 +16,7 @@ from nicegui import ui
 from nicegui.translations import translations
 
 from edge_agent.api.ports import StationPort
-from edge_agent.console import live
+from edge_agent.console import health, live, truck, trucks
 from edge_agent.console.texts import LANGUAGES, Texts
 from edge_agent.errors import ConfigError
 
@@ -105,6 +105,18 @@ def _add_pages(station: StationPort) -> None:
     @ui.page("/", response_timeout=_PAGE_TIMEOUT_S)
     async def live_page(request: Request) -> None:
         await live.page(station, request)
+
+    @ui.page("/trucks", response_timeout=_PAGE_TIMEOUT_S)
+    async def trucks_page(request: Request) -> None:
+        await trucks.page(station, request)
+
+    @ui.page("/trucks/{arrival_id}", response_timeout=_PAGE_TIMEOUT_S)
+    async def truck_page(arrival_id: str, request: Request) -> None:
+        await truck.page(station, arrival_id, request)
+
+    @ui.page("/health", response_timeout=_PAGE_TIMEOUT_S)
+    async def health_page(request: Request) -> None:
+        await health.page(station, request)
 
 
 def _connection_texts() -> dict[str, str]:

@@ -11,17 +11,17 @@ from nicegui.elements.mixins.text_element import TextElement
 Shown = TypeVar("Shown")
 
 
-def tag(name: str, text: str | None = None, classes: str = "", **attributes: object) -> Element:
-    """An HTML element; a text is escaped. `for_` and `class_`-like names lose their underscore.
+def tag(name: str, text: str | None = None, /, classes: str = "", **attributes: object) -> Element:
+    """An HTML element; its text is escaped.
 
-    True makes a bare attribute, False and None leave it out; underscores inside become hyphens.
+    Underscores in attribute names become hyphens; False and None leave an attribute out.
     """
     element = Element(name) if text is None else TextElement(tag=name, text=text)
     if classes:
         element.classes(classes)
     for key, value in attributes.items():
         if value is not None and value is not False:
-            element.props[key.rstrip("_").replace("_", "-")] = value
+            element.props[key.replace("_", "-")] = value
     return element
 
 

@@ -12,6 +12,9 @@ from babel.numbers import format_decimal, format_percent
 NONE: Final = "–"
 """Stands where a value is not known."""
 
+_NBSP: Final = "\N{NO-BREAK SPACE}"
+"""Keeps a number and its unit on one line."""
+
 
 class Formats:
     """Formatting for one language and one time zone."""
@@ -67,20 +70,20 @@ class Formats:
             return NONE
         pattern = "#,##0" + ("." + "0" * digits if digits else "")
         text = format_decimal(value, pattern, locale=self._locale)
-        return f"{text} {unit}".rstrip()
+        return f"{text}{_NBSP}{unit}" if unit else text
 
     def signed(self, value: float | None, unit: str = "") -> str:
         """A whole number with its sign."""
         if value is None:
             return NONE
         text = format_decimal(round(value), "+#,##0;-#,##0", locale=self._locale)
-        return f"{text} {unit}".rstrip()
+        return f"{text}{_NBSP}{unit}" if unit else text
 
     def percent(self, share: float | None) -> str:
         """A share of one as percent with one decimal, rounded down so that 100 % means it."""
         if share is None:
             return NONE
-        return format_percent(int(share * 1000) / 1000, "#,##0.0 %", locale=self._locale)
+        return format_percent(int(share * 1000) / 1000, f"#,##0.0{_NBSP}%", locale=self._locale)
 
     def gigabytes(self, count: int) -> str:
         """Bytes as GB."""

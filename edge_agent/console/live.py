@@ -204,7 +204,7 @@ def _scale(context: Context, scale: ScaleStatus | None) -> None:
             icon("link_off")
             tag("span", t("The scale indicator does not answer."))
         return
-    with tag("div", classes="weight"):
+    with tag("div", classes="scale-weight"):
         tag("span", f.number(scale.weight_kg), "number weight-value")
         tag("span", t("kg"), "weight-unit")
     with tag("div", classes=f"phase phase-{scale.phase}"):

@@ -142,7 +142,7 @@ def _caption(context: Context, slot: FrameSlot) -> None:
     with tag("div", classes="frame-time"):
         tag("span", f.clock_ms(frame.captured_at), "number")
         tag("span", f.signed(frame.error_ms, t("ms")), "number")
-        tag("span", t(words.CLOCKS.get(frame.clock or "", frame.clock or "")), "frame-clock")
+        tag("span", t(words.CLOCKS.get(frame.clock, frame.clock)) if frame.clock else "–")
     if frame.problem is not None:
         with tag("div", classes="frame-problem"):
             icon("warning")
