@@ -14,8 +14,10 @@ import hmac
 import logging
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlsplit
 
 from simulator.feed import Fault, Feed, Shot
@@ -70,8 +72,8 @@ class RtspServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, coroutine: contextlib.AbstractAsyncContextManager[None] | object) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(coroutine)  # type: ignore[arg-type]
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -83,7 +85,12 @@ class RtspServer:
         connection = _Connection(self, reader, writer)
         try:
             await connection.run()
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        except (
+            ConnectionError,
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+            asyncio.CancelledError,  # by stop(); asyncio would log it as an error
+        ):
             pass
         finally:
             connection.close()
@@ -148,14 +155,14 @@ class _Connection:
         feed = self._find_feed(request.url)
         if request.method == "OPTIONS":
             methods = "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER"
-            return self._reply(request, 200, Public=methods)
+            return self._reply(request, 200, {"Public": methods})
         if feed is not None and feed.fault is Fault.DISCONNECT:
             return False
         if not self._authorised(request, feed):
             challenge = f'Digest realm="{REALM}", nonce="{self._nonce}"'
-            return self._reply(request, 401, **{"WWW-Authenticate": challenge})
+            return self._reply(request, 401, {"WWW-Authenticate": challenge})
         if request.method == "GET_PARAMETER":
-            return self._reply(request, 200, Session=self._session)
+            return self._reply(request, 200, {"Session": self._session})
         if feed is None:
             return self._reply(request, 404)
         handlers = {
@@ -193,8 +200,8 @@ class _Connection:
         self._reply(
             request,
             200,
-            body=body,
-            **{"Content-Type": "application/sdp", "Content-Base": request.url.rstrip("/") + "/"},
+            {"Content-Type": "application/sdp", "Content-Base": request.url.rstrip("/") + "/"},
+            body,
         )
         return True
 
@@ -206,12 +213,12 @@ class _Connection:
         self._channel = int(match[1]) if match else 0
         self._feed = feed
         answer = f"RTP/AVP/TCP;unicast;interleaved={self._channel}-{self._channel + 1}"
-        return self._reply(request, 200, Transport=answer, Session=self._session)
+        return self._reply(request, 200, {"Transport": answer, "Session": self._session})
 
     def _play(self, request: _Request, feed: Feed) -> bool:
         if self._feed is not feed:
             return self._reply(request, 455)
-        self._reply(request, 200, Session=self._session, Range="npt=now-")
+        self._reply(request, 200, {"Session": self._session, "Range": "npt=now-"})
         if self._stream is None:
             self._stream = asyncio.ensure_future(self._send(feed))
             feed.listeners.add(self._on_shot)
@@ -219,7 +226,7 @@ class _Connection:
 
     def _teardown(self, request: _Request, feed: Feed) -> bool:
         feed.listeners.discard(self._on_shot)
-        self._reply(request, 200, Session=self._session)
+        self._reply(request, 200, {"Session": self._session})
         return False
 
     def _on_shot(self, shot: Shot) -> None:
@@ -260,7 +267,13 @@ class _Connection:
         except TimeoutError:
             return None
 
-    def _reply(self, request: _Request, status: int, body: bytes = b"", **headers: str) -> bool:
+    def _reply(
+        self,
+        request: _Request,
+        status: int,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        body: bytes = b"",
+    ) -> bool:
         reasons = {
             200: "OK",
             401: "Unauthorized",

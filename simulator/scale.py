@@ -75,7 +75,8 @@ class Scale:
         if task is not None:
             self._clients.add(task)
             task.add_done_callback(self._clients.discard)
-        with contextlib.suppress(ConnectionError):
+        # Cancelled by stop(): asyncio would log it as an error.
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             while True:
                 weight, in_motion = weight_at(self.load, self._now())
                 writer.write(encode(weight, in_motion=in_motion))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import av
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -95,12 +96,9 @@ def make_fault_clip(kind: Fault, shown: Clip, gop: int) -> Clip | None:
 
 def first_picture(clip: Clip) -> Image:
     """The picture a clip's loop begins with, uint8 I420 (height * 3 // 2, width)."""
-    import av
-
     decoder = av.CodecContext.create(clip.codec, "r")
     data = b"".join(b"\x00\x00\x00\x01" + nal for nal in clip.units[clip.loop_start].nals)
-    packet = av.Packet(data)
-    frames = [*decoder.decode(packet), *decoder.decode(None)]  # type: ignore[attr-defined]
+    frames = [*decoder.decode(av.Packet(data)), *decoder.decode(None)]
     return np.asarray(frames[0].to_ndarray(format="yuv420p"), np.uint8)
 
 

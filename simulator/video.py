@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal, cast
 
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.codeccontext import VideoCodecContext
 
 Codec = Literal["h264", "hevc"]
 
@@ -80,7 +81,7 @@ def encode(
     if not loop:
         raise ValueError("a clip needs at least one frame to loop over")
     height, width = frames[0].shape[0] * 2 // 3, frames[0].shape[1]
-    context = av.CodecContext.create(_ENCODERS[codec], "w")
+    context = cast("VideoCodecContext", av.CodecContext.create(_ENCODERS[codec], "w"))
     context.width, context.height = width, height
     context.pix_fmt = "yuv420p"
     context.time_base = 1 / Fraction(fps)
@@ -122,7 +123,7 @@ def _private_options(codec: Codec, gop: int, threads: int) -> dict[str, str]:
     }
 
 
-def _unit(packet: av.Packet, codec: Codec) -> AccessUnit:
+def _unit(packet: Any, codec: Codec) -> AccessUnit:
     nals = tuple(split_annexb(bytes(packet)))
     # Supplemental enhancement information only carries the encoder's settings: leave it out.
     sei = (6,) if codec == "h264" else (39, 40)
