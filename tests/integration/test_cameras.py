@@ -1,0 +1,165 @@
+"""Cameras over real RTSP on loopback: true skew, both ways of decoding, and every fault."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from virtual import HEIGHT, WIDTH, cameras_section, virtual_station, wait_until
+
+from edge_agent.cameras.frames import FrameSet, TimedFrame
+from edge_agent.cameras.group import Cameras
+from edge_agent.reasons import Reason
+from edge_agent.status import CameraState
+from simulator import frameclock
+from simulator.feed import Fault
+from simulator.station import PASSWORD, VirtualStation
+
+LOOP_MS = 4000
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> str:
+    file = tmp_path / "password"
+    file.write_text(PASSWORD, encoding="utf-8")
+    return str(file)
+
+
+@pytest.fixture
+def station() -> Iterator[VirtualStation]:
+    with virtual_station() as running:
+        yield running
+
+
+@pytest.fixture
+def cameras(station: VirtualStation, password_file: str) -> Iterator[Cameras]:
+    group = Cameras(cameras_section(station, password_file))
+    group.start()
+    try:
+        wait_until(lambda: all(s.state is CameraState.STREAMING for s in group.status()))
+        wait_until(lambda: all(s.clock == "rtcp" for s in group.status()))
+        yield group
+    finally:
+        group.stop()
+
+
+def true_ms(station: VirtualStation, frame: TimedFrame) -> float:
+    """When the frame was really taken, by the clock drawn into it: ms within the loop."""
+    luma = frame.frame.to_ndarray()[:HEIGHT]
+    value = frameclock.read(np.asarray(luma, np.uint8))
+    assert value is not None, f"{frame.camera}: no frame clock in the picture"
+    return value + station.feeds[frame.camera].spec.phase_ms
+
+
+def true_skew_ms(station: VirtualStation, frames: FrameSet) -> float:
+    times = [true_ms(station, frame) for frame in frames.frames.values()]
+    around = [(t - times[0] + LOOP_MS / 2) % LOOP_MS for t in times]
+    return max(around) - min(around)
+
+
+@pytest.mark.parametrize("armed", [False, True])
+def test_four_frames_of_one_instant(station: VirtualStation, cameras: Cameras, armed: bool) -> None:
+    cameras.arm(armed)
+    skews = []
+    for _ in range(5):
+        frames = cameras.frames_at(datetime.now(UTC))
+        assert not frames.problems
+        assert next(iter(frames.frames)) == "C301"
+        for frame in frames.frames.values():
+            assert (frame.frame.width, frame.frame.height) == (WIDTH, HEIGHT)
+            assert abs(frame.error_ms) < 100
+            assert frame.clock == "rtcp"
+        skew = true_skew_ms(station, frames)
+        assert frames.skew_ms == pytest.approx(skew, abs=3.0)
+        skews.append(skew)
+    # The slowest cameras take a picture every 83 ms: two frames lie at most that far apart.
+    assert statistics.median(skews) < 90
+
+
+def test_status_tells_what_the_stream_is(cameras: Cameras) -> None:
+    wait_until(lambda: all(s.gop for s in cameras.status()))
+    by_name = {s.camera: s for s in cameras.status()}
+    assert by_name["C201"].codec == "hevc"
+    assert by_name["C301"].gop == 50
+    assert by_name["C301"].fps == pytest.approx(25, abs=1)
+    assert by_name["C401"].width == WIDTH
+    assert by_name["C401"].delay_ms == pytest.approx(400, abs=200)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault.STALL, Reason.STALLED),
+        (Fault.FREEZE, Reason.FROZEN),
+        (Fault.RESIZE, Reason.WRONG_SIZE),
+        (Fault.DISCONNECT, Reason.UNREACHABLE),
+    ],
+)
+def test_a_broken_camera_is_noticed_and_comes_back(
+    station: VirtualStation, cameras: Cameras, fault: Fault, reason: Reason
+) -> None:
+    reader = cameras.readers["C301"]
+    station.break_camera("C301", fault)
+    expected = {reason, Reason.STALLED} if fault is Fault.DISCONNECT else {reason}
+    wait_until(lambda: (p := reader.problem()) is not None and p.reason in expected)
+    frames = cameras.frames_at(datetime.now(UTC))
+    assert frames.problems["C301"].reason in {*expected, Reason.UNREACHABLE}
+    assert set(frames.frames) == {"C101", "C201", "C401"}
+    station.break_camera("C301", Fault.NONE)
+    wait_until(lambda: reader.status().state is CameraState.STREAMING, 40.0)
+
+
+def test_a_refused_password_is_not_retried_and_never_shown(
+    station: VirtualStation, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    wrong = tmp_path / "wrong"
+    wrong.write_text("s3cr3t-wrong", encoding="utf-8")
+    group = Cameras(cameras_section(station, str(wrong)))
+    group.start()
+    try:
+        wait_until(lambda: all(s.problem is Reason.UNAUTHORIZED for s in group.status()))
+        refusals = station.rtsp.refusals
+        frames = group.frames_at(datetime.now(UTC))
+        assert {p.reason for p in frames.problems.values()} == {Reason.UNAUTHORIZED}
+        assert station.rtsp.refusals == refusals == 4
+        assert "s3cr3t" not in caplog.text + repr(group.status()) + repr(frames.problems)
+    finally:
+        group.stop()
+
+
+def test_without_sender_reports_the_host_clock_is_declared(password_file: str) -> None:
+    with virtual_station(first_report_delay_s=3600.0) as station:
+        group = Cameras(cameras_section(station, password_file))
+        group.start()
+        try:
+            wait_until(lambda: all(s.state is CameraState.STREAMING for s in group.status()))
+            frames = group.frames_at(datetime.now(UTC))
+            assert {f.clock.value for f in frames.frames.values()} == {"host"}
+        finally:
+            group.stop()
+
+
+def test_a_missing_channel_and_a_dead_address(station: VirtualStation, password_file: str) -> None:
+    base = f"rtsp://127.0.0.1:{station.rtsp.port}/Streaming/Channels"
+    section = cameras_section(
+        station, password_file, C101={"url": f"{base}/901"}, C201={"url": "rtsp://127.0.0.1:1/x"}
+    )
+    group = Cameras(section)
+    group.start()
+    try:
+        wait_until(lambda: group.readers["C101"].problem() is not None)
+        wait_until(lambda: group.readers["C201"].problem() is not None)
+        problems = {c: group.readers[c].problem() for c in ("C101", "C201")}
+        assert problems["C101"] is not None
+        assert problems["C101"].reason is Reason.NOT_FOUND
+        assert problems["C201"] is not None
+        assert problems["C201"].reason is Reason.UNREACHABLE
+        wait_until(lambda: group.readers["C301"].status().state is CameraState.STREAMING)
+    finally:
+        group.stop()
