@@ -16,7 +16,7 @@ from nicegui import ui
 from nicegui.translations import translations
 
 from edge_agent.api.ports import StationPort
-from edge_agent.console import health, live, truck, trucks
+from edge_agent.console import health, live, missing, truck, trucks
 from edge_agent.console.texts import LANGUAGES, Texts
 from edge_agent.errors import ConfigError
 
@@ -45,9 +45,14 @@ def mount(app: FastAPI, station: StationPort) -> None:
         shared=True,
     )
     _add_pages(station)
+
+    async def no_such_page(request: Request) -> None:
+        await missing.page(station, request)
+
     pages.add_api_route("/language/{code}", choose_language, include_in_schema=False)
     ui.run_with(
         app,
+        root=no_such_page,
         title=station.config.station.name,
         favicon=ASSETS / "favicon.svg",
         language="en-GB",

@@ -18,6 +18,8 @@ from edge_agent.records.store import Query
 from edge_agent.status import CameraState, CameraStatus, ScaleStatus
 
 _EARLIER = 10
+_LONG = 24
+"""Longer values are written smaller, so that they do not push the grade aside."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def _facts(context: Context, arrival: ArrivalOut) -> None:
         for name, value, classes in rows:
             with tag("div", classes=f"fact fact-{classes}"):
                 tag("dt", name)
-                tag("dd", value, classes)
+                tag("dd", value, f"{classes} long" if len(value) > _LONG else classes, title=value)
 
 
 def _frames(context: Context, slots: tuple[parts.FrameSlot, ...], enlarger: parts.Enlarger) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import functools
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,9 @@ NAVIGATION: Final = (
     ("/trucks", "format_list_bulleted", N_("Trucks")),
     ("/health", "monitor_heart", N_("Station health")),
 )
+
+RETRY_S: Final = 3.0
+"""How long after a fault the records are read again."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,6 +67,8 @@ class Frame:
         self._context = context
         self._path = path
         self._title = title
+        self._seen = -1
+        self._retry_at: float | None = None
 
     def __enter__(self) -> Frame:
         t, section = self._context.t, self._context.station.config.station
@@ -72,6 +78,7 @@ class Frame:
         client.page.language = "th" if t.language == "th" else "en-GB"
         client.page.title = f"{self._title} · {section.name}"
         self._header()
+        ui.timer(1.0, lambda: self._clock.set_text(self._context.f.clock(datetime.now(UTC))))
         self._fault = Region(self._fault_bar, "fault-slot")
         self._main = tag("main", classes="page")
         self._main.__enter__()
@@ -80,39 +87,40 @@ class Frame:
     def __exit__(self, *_: object) -> None:
         self._main.__exit__()
 
-    def fault(self, text: str) -> None:
-        """Shows a fault above the content; an empty text takes it away."""
-        self._fault.show(text)
-
     def every_tick(self, refresh: Callable[[], Awaitable[None]]) -> None:
         """Calls refresh when the station's revision has grown, and after a fault until it works."""
-        station, seen, faulty = self._context.station, -1, False
+        station = self._context.station
 
         async def tick() -> None:
-            nonlocal seen, faulty
-            self._clock.text = self._context.f.clock(datetime.now(UTC))
             revision = station.revision
-            if revision == seen and not faulty:
-                return
-            faulty = await self._guarded(refresh)
-            seen = revision
+            if self._retry_at is None:
+                due = revision != self._seen
+            else:
+                due = time.monotonic() >= self._retry_at
+            if due:
+                # Taken before the reading: what changes meanwhile is read at the next tick.
+                self._seen = revision
+                await self._guarded(refresh)
 
         ui.timer(TICK_S, tick)
 
     async def first(self, refresh: Callable[[], Awaitable[None]]) -> None:
         """Fills the page before it is sent."""
+        self._seen = self._context.station.revision
         await self._guarded(refresh)
 
-    async def _guarded(self, refresh: Callable[[], Awaitable[None]]) -> bool:
-        """Runs refresh; shows what went wrong with the records and stays up. True on a fault."""
+    async def _guarded(self, refresh: Callable[[], Awaitable[None]]) -> None:
+        """Runs refresh; shows what went wrong with the records, stays up and tries again."""
         try:
             await refresh()
         except STORE_FAULTS as error:
-            log.error("console: records cannot be read: %s", error)
-            self.fault(self._context.t("The records cannot be read right now. Trying again…"))
-            return True
-        self.fault("")
-        return False
+            if self._retry_at is None:
+                log.error("console: records cannot be read: %s", error)
+            self._retry_at = time.monotonic() + RETRY_S
+            self._fault.show(self._context.t("The records cannot be read right now. Trying again…"))
+        else:
+            self._retry_at = None
+            self._fault.show("")
 
     def _header(self) -> None:
         t, f, section = self._context.t, self._context.f, self._context.station.config.station

@@ -140,9 +140,13 @@ def _caption(context: Context, slot: FrameSlot) -> None:
     if frame is None or frame.captured_at is None:
         return
     with tag("div", classes="frame-time"):
-        tag("span", f.clock_ms(frame.captured_at), "number")
+        tag("span", f.clock_ms(frame.captured_at), "number frame-at")
         tag("span", f.signed(frame.error_ms, t("ms")), "number")
-        tag("span", t(words.CLOCKS.get(frame.clock, frame.clock)) if frame.clock else "–")
+        if frame.clock is not None:
+            clock = t(words.CLOCKS.get(frame.clock, frame.clock))
+            with tag("span", classes="frame-clock", title=clock):
+                icon(words.CLOCK_ICONS.get(frame.clock, "schedule"))
+                tag("span", clock)
     if frame.problem is not None:
         with tag("div", classes="frame-problem"):
             icon("warning")
@@ -173,12 +177,23 @@ def trucks_table(
                     with tag("td", classes="number when"):
                         when = f.short(arrival.instant, now)
                         tag("a", when, "row-link", href=f"/trucks/{arrival.id}")
-                    with tag("td", classes="what"):
-                        badge(context, arrival)
-                    tag("td", _remark(context, arrival), "remark")
+                    _outcome_cells(context, arrival, compact)
                     tag("td", arrival.ticket or t("no ticket"), "ticket")
-                    tag("td", plate_text(arrival) or "–", "plate")
+                    plate = plate_text(arrival) or "–"
+                    tag("td", (compact and arrival.plate) or plate, "plate", title=plate)
                     tag("td", f.number(arrival.weight_kg, unit=t("kg")), "number right weight")
+
+
+def _outcome_cells(context: Context, arrival: ArrivalOut, compact: bool) -> None:
+    remark = _remark(context, arrival)
+    # A reason is long and a confidence short: where room is scarce, a reason takes both cells.
+    together = compact and arrival.state in (State.REFUSED, State.NEEDS_PERSON)
+    with tag("td", classes="what", colspan="2" if together else None):
+        badge(context, arrival)
+        if together:
+            tag("span", remark, "because", title=remark)
+    if not together:
+        tag("td", remark, "remark")
 
 
 def _remark(context: Context, arrival: ArrivalOut) -> str:

@@ -21,8 +21,8 @@ class GradeLook:
     icons: tuple[str, ...]
 
     def lines(self, t: Texts) -> tuple[str, ...]:
-        """The name in one or two lines."""
-        return tuple(t(part) for part in (self.first, self.second) if part)
+        """The name in two lines."""
+        return t(self.first), t(self.second)
 
 
 GRADE_LOOKS: Final = {
@@ -45,7 +45,7 @@ GRADE_LOOKS: Final = {
         ("local_fire_department", "grass"),
     ),
     Grade.UNDEFINED: GradeLook(
-        N_("Cannot be identified"), "", N_("Cannot be identified"), ("help_outline",)
+        N_("Cannot be"), N_("identified"), N_("Cannot be identified"), ("help_outline",)
     ),
 }
 
@@ -90,6 +90,8 @@ SOURCES: Final = {
 }
 
 CLOCKS: Final = {"rtcp": N_("camera clock"), "host": N_("arrival time")}
+
+CLOCK_ICONS: Final = {"rtcp": "videocam", "host": "dns"}
 
 TIMINGS: Final = {
     "wait": N_("Waiting for the cameras"),
