@@ -36,6 +36,8 @@ def check(config: ConfigOption = Path("station.yaml")) -> None:
     """
     from edge_agent.check import faults
 
+    # Every fault is told once, in the answer.
+    logging.disable(logging.CRITICAL)
     try:
         station = StationConfig.read(config)
     except AgentError as error:

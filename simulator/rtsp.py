@@ -71,6 +71,7 @@ class RtspServer:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # closed transports close their sockets in the next turn
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(coroutine)
@@ -117,7 +118,11 @@ class _Connection:
             self._feed.listeners.discard(self._on_shot)
         if self._stream is not None:
             self._stream.cancel()
-        self._writer.close()
+        if self._writer.transport.get_write_buffer_size():
+            # What waits for a client that does not read would keep the connection open.
+            self._writer.transport.abort()
+        else:
+            self._writer.close()
 
     async def run(self) -> None:
         while (request := await self._read_request()) is not None:

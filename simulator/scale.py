@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -69,16 +68,20 @@ class Scale:
         for task in tuple(self._clients):
             task.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
+        await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
 
     async def _serve(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is not None:
             self._clients.add(task)
             task.add_done_callback(self._clients.discard)
-        # Cancelled by stop(): asyncio would log it as an error.
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+        try:
             while True:
                 weight, in_motion = weight_at(self.load, self._now())
                 writer.write(encode(weight, in_motion=in_motion))
                 await writer.drain()
                 await asyncio.sleep(1 / RATE_HZ)
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # gone, or cancelled by stop(), which asyncio would log as an error
+        finally:
+            writer.transport.abort()

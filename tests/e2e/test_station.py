@@ -1,0 +1,242 @@
+"""A real agent process at a virtual station: trucks come, and every one ends in a record."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import yaml
+from virtual import SPECS, wait_until
+
+from edge_agent.grades import Grade
+from edge_agent.records.store import Store
+from simulator.demo import write_config
+from simulator.feed import Fault
+from simulator.scenes import Scene, make_scene
+from simulator.station import VirtualStation
+from simulator.truth import draw_truck
+
+BUNDLE = Path(__file__).parents[2] / "deploy" / "models" / "sim-mobilenetv2.bundle"
+SIZE = (568, 426)
+
+
+@cache
+def scenes() -> dict[str, Scene]:
+    """One fresh, clean truck, small enough to render in seconds."""
+    truck = draw_truck(np.random.default_rng(11), 0.0, Grade.FRESH_CLEAN, hour=10.0)
+    return {spec.camera: make_scene(truck, spec, size=SIZE) for spec in SPECS}
+
+
+class Agent:
+    """An `edge-agent run` process."""
+
+    def __init__(self, folder: Path, station: VirtualStation, **changes: Any) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.folder = folder
+        self.config = folder / "station.yaml"
+        write_config(self.config, station, bundle=BUNDLE, data_dir=folder, port=self.port)
+        data = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        data["cameras"] |= {"width": SIZE[0], "height": SIZE[1]}
+        data["weighbridge"]["ticket_grace_s"] = 1
+        for section, values in changes.items():
+            data[section] |= values
+        self.config.write_text(yaml.safe_dump(data), encoding="utf-8")
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=40.0)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, ready: bool = True) -> None:
+        with (self.folder / "agent.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "edge_agent", "run", "--config", str(self.config)],
+                stdout=log,
+                stderr=log,
+            )
+        wait_until(lambda: self.answers("/health/ready" if ready else "/health/live"), 60.0)
+        # Until its first sender report a camera's time is a guess, and the skew may be refused.
+        wait_until(lambda: all(c["clock"] == "rtcp" for c in self.status()["cameras"]), 30.0)
+
+    def status(self) -> dict[str, Any]:
+        """GET /api/v1/station."""
+        answer: dict[str, Any] = self.client.get("/api/v1/station").json()
+        return answer
+
+    def answers(self, path: str) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return self.client.get(path).status_code == 200
+        return False
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Ends the process and waits for it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(30.0)
+
+    def announce(self, ticket: str) -> dict[str, Any]:
+        answer = self.client.post("/api/v1/arrivals", json={"ticket": ticket, "plate": "82-1234"})
+        assert answer.status_code in (200, 201), answer.text
+        record: dict[str, Any] = self.client.get(
+            f"/api/v1/arrivals/{answer.json()['id']}", params={"wait": 20}
+        ).json()
+        return record
+
+
+@pytest.fixture
+def station() -> Iterator[VirtualStation]:
+    with VirtualStation(SPECS, {c: s.on_scale for c, s in scenes().items()}) as running:
+        yield running
+
+
+@pytest.fixture
+def agent(tmp_path: Path, station: VirtualStation) -> Iterator[Agent]:
+    running = Agent(tmp_path, station)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+        running.client.close()
+
+
+def test_a_truck_is_graded_with_evidence(agent: Agent, station: VirtualStation) -> None:
+    record = agent.announce("T-1")
+    grading = record["grading"]
+    assert grading["outcome"] == "graded", grading["detail"]
+    assert grading["grade"] == Grade.FRESH_CLEAN
+    assert sum(grading["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert [f["camera"] for f in grading["frames"]] == ["C101", "C201", "C301", "C401"]
+    assert {f["clock"] for f in grading["frames"]} == {"rtcp"}
+    assert grading["skew_ms"] < 100
+    for frame in grading["frames"]:
+        image = agent.client.get(frame["evidence"])
+        assert image.content[:2] == b"\xff\xd8"
+    again = agent.client.post("/api/v1/arrivals", json={"ticket": "T-1", "plate": "82-1234"})
+    assert again.status_code == 200
+    assert again.json()["id"] == record["id"]
+    assert "virtual-cane-7" not in (agent.folder / "agent.log").read_text(encoding="utf-8")
+
+
+def test_missing_graded_camera_refuses_with_the_reason(
+    agent: Agent, station: VirtualStation
+) -> None:
+    station.break_camera("C301", Fault.STALL)
+    wait_until(lambda: not agent.answers("/health/ready"))
+    grading = agent.announce("T-2")["grading"]
+    assert (grading["outcome"], grading["reason"]) == ("refused", "stalled")
+    assert {f["camera"] for f in grading["frames"] if f["evidence"]} == {"C101", "C201", "C401"}
+
+
+def test_black_picture_is_refused(agent: Agent, station: VirtualStation) -> None:
+    station.break_camera("C301", Fault.BLACK)
+    wait_until(lambda: agent.announce(f"T-{os.urandom(4).hex()}")["grading"]["reason"] == "black")
+
+
+def test_missing_evidence_camera_does_not_stop_the_grading(
+    agent: Agent, station: VirtualStation
+) -> None:
+    station.break_camera("C401", Fault.DISCONNECT)
+    wait_until(lambda: "C401" in agent.client.get("/api/v1/station").text)
+    wait_until(lambda: any("C401" in p for p in agent.status()["problems"]))
+    grading = agent.announce("T-4")["grading"]
+    assert grading["outcome"] == "graded"
+    assert [f["camera"] for f in grading["frames"] if f["problem"]] == ["C401"]
+
+
+def test_scale_announces_once_and_takes_the_ticket_that_comes_later(
+    agent: Agent, station: VirtualStation
+) -> None:
+    station.put_on_scale(31_000, rest_after_s=1.0)
+
+    def arrivals() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = agent.client.get("/api/v1/arrivals").json()["items"]
+        return found
+
+    wait_until(lambda: len(arrivals()) == 1 and arrivals()[0]["state"] != "open")
+    assert arrivals()[0]["source"] == "scale"
+    assert arrivals()[0]["weight_kg"] == pytest.approx(31_000, abs=1500)
+    named = agent.announce("LATE-1")
+    assert named["ticket"] == "LATE-1"
+    assert [a["id"] for a in arrivals()] == [named["id"]]
+    station.take_off_scale()
+    scale = lambda: agent.status()["scale"]  # noqa: E731
+    wait_until(lambda: scale()["phase"] == "empty")
+    assert agent.announce("NEXT-1")["id"] != named["id"]
+
+
+def test_after_a_kill_every_accepted_truck_has_an_outcome(
+    agent: Agent, station: VirtualStation
+) -> None:
+    accepted = [
+        agent.client.post("/api/v1/arrivals", json={"ticket": f"K-{n}"}).json()["id"]
+        for n in range(6)
+    ]
+    agent.stop(signal.SIGKILL)
+    with Store(agent.folder / "records.sqlite") as store:
+        assert len(store.open_arrivals()) > 0
+    agent.start()
+    for arrival_id in accepted:
+        record = agent.client.get(f"/api/v1/arrivals/{arrival_id}").json()
+        assert record["state"] != "open"
+        assert record["grading"]["reason"] in (None, "interrupted")
+
+
+def test_a_broken_bundle_keeps_the_station_up_and_says_so(
+    tmp_path: Path, station: VirtualStation
+) -> None:
+    broken = tmp_path / "broken.bundle"
+    broken.write_bytes(BUNDLE.read_bytes()[:-2000])
+    agent = Agent(tmp_path, station, model={"bundle": str(broken)})
+    try:
+        agent.start(ready=False)
+        wait_until(lambda: all(c["state"] == "streaming" for c in agent.status()["cameras"]))
+        assert agent.client.get("/health/ready").status_code == 503
+        grading = agent.announce("T-5")["grading"]
+        assert (grading["outcome"], grading["reason"]) == ("refused", "no_model")
+    finally:
+        agent.stop()
+        agent.client.close()
+
+
+def test_check_says_what_is_wrong_in_one_line_each(tmp_path: Path, station: VirtualStation) -> None:
+    agent = Agent(tmp_path, station)
+    agent.client.close()
+    command = [sys.executable, "-m", "edge_agent", "check", "--config", str(agent.config)]
+    good = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert good.returncode == 0, good.stderr
+    data = yaml.safe_load(agent.config.read_text(encoding="utf-8"))
+    (tmp_path / "nvr-password").write_text("wrong-pass", encoding="utf-8")
+    data["cameras"]["C401"]["url"] = "rtsp://127.0.0.1:1/x"
+    data["model"]["bundle"] = "nowhere.bundle"
+    agent.config.write_text(yaml.safe_dump(data), encoding="utf-8")
+    bad = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = bad.stderr.strip().splitlines()
+    assert bad.returncode == 2
+    assert len(lines) == 5, lines
+    assert "nowhere.bundle" in lines[0]
+    assert all(f"C{n}01" in lines[n] for n in (1, 2, 3, 4))
+    assert "wrong-pass" not in bad.stderr + bad.stdout
+
+
+@pytest.mark.slow
+def test_demo_at_full_size(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "simulator", "demo", "--trucks", "2", "--json"]
+    command += ["--port", "0", "--data-dir", str(tmp_path), "--bundle", str(BUNDLE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["summary"]["announced"] == report["summary"]["recorded"] == 2
+    assert report["summary"]["graded"] == 2
+    assert report["summary"]["skew_ms_p95"] < 100

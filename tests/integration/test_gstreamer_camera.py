@@ -1,0 +1,58 @@
+"""The agent's camera reader against GStreamer's RTSP server, which we did not write."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from virtual import HEIGHT, WIDTH, wait_until
+
+from edge_agent.cameras.reader import CameraReader
+from edge_agent.config import CAMERA_IDS, CamerasSection
+from edge_agent.status import CameraState
+
+PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    probe = (
+        "import gi; gi.require_version('GstRtspServer', '1.0'); "
+        "from gi.repository import Gst, GstRtspServer; Gst.init(None); "
+        "assert Gst.ElementFactory.find('x264enc')"
+    )
+    if (
+        not Path(PYTHON).exists()
+        or subprocess.run([PYTHON, "-c", probe], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("needs Debian's gir1.2-gst-rtsp-server-1.0 and gstreamer1.0-plugins-ugly")
+    script = Path(__file__).with_name("gst_server.py")
+    with subprocess.Popen([PYTHON, str(script)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"rtsp://127.0.0.1:{int(process.stdout.readline())}/cam"
+        finally:
+            process.terminate()
+
+
+def test_frames_with_the_servers_own_clock(address: str) -> None:
+    # One reader only: GStreamer's server fails an assertion of its own on four opens at once.
+    config = CamerasSection.model_validate(
+        {camera: {"url": address} for camera in CAMERA_IDS} | {"width": WIDTH, "height": HEIGHT}
+    )
+    reader = CameraReader("C301", config)
+    reader.start()
+    try:
+        wait_until(lambda: reader.status().state is CameraState.STREAMING, 60.0)
+        wait_until(lambda: reader.status().clock == "rtcp", 30.0)
+        frame = reader.frame_at(datetime.now(UTC), time.monotonic() + 5.0)
+        assert (frame.frame.width, frame.frame.height) == (WIDTH, HEIGHT)
+        assert frame.clock == "rtcp"
+        # 25 pictures a second: the nearest one lies at most half an interval away.
+        assert abs(frame.error_ms) <= 30
+    finally:
+        reader.stop()
