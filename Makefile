@@ -24,8 +24,8 @@ lint: $(VENV)/test.stamp  ## Style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-model: $(VENV)/test.stamp  ## Make the demo's model again, from nothing (see docs/model.md)
-	PATH="$(CURDIR)/$(BIN):$$PATH" sh deploy/models/make-model.sh
+model: $(VENV)/test.stamp  ## Make the demo model again: make model WEIGHTS=FILE (see docs/model.md)
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh deploy/models/make-model.sh "$(WEIGHTS)"
 
 lock: $(VENV)/test.stamp  ## Pin all packages again; needs pip-tools in the environment
 	sh requirements/lock.sh
