@@ -78,17 +78,22 @@ class Frame:
         client.page.language = "th" if t.language == "th" else "en-GB"
         client.page.title = f"{self._title} · {section.name}"
         self._header()
-        ui.timer(1.0, lambda: self._clock.set_text(self._context.f.clock(datetime.now(UTC))))
         self._fault = Region(self._fault_bar, "fault-slot")
-        self._main = tag("main", classes="page")
+        # A plain div: NiceGUI puts the whole page inside a <main>.
+        self._main = tag("div", classes="page")
         self._main.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._main.__exit__()
+        # A timer makes NiceGUI send the page at the next await, so there is none before this.
+        ui.timer(1.0, lambda: self._clock.set_text(self._context.f.clock(datetime.now(UTC))))
 
     def every_tick(self, refresh: Callable[[], Awaitable[None]]) -> None:
-        """Calls refresh when the station's revision has grown, and after a fault until it works."""
+        """Calls refresh when the station's revision has grown, and after a fault until it works.
+
+        To be called outside the frame, when the page is filled.
+        """
         station = self._context.station
 
         async def tick() -> None:
