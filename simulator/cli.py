@@ -55,6 +55,42 @@ def dataset(
 
 
 @app.command()
+def station(
+    seed: Annotated[int, typer.Option(help="Same seed, same truck.")] = 1,
+    difficulty: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.3,
+    cameras: Annotated[
+        str, typer.Option(help="standard: of several makes; uniform: equal ones, to measure.")
+    ] = "standard",
+    clock: Annotated[bool, typer.Option(help="Draw the frame clock into the pictures.")] = False,
+    rtsp_port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 0,
+    scale_port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 0,
+    sprites: SpritesOption = None,
+) -> None:
+    """Serve four cameras and a scale with one standing truck, until interrupted.
+
+    Prints one JSON object: the cameras' addresses and phases, the scale's port, the log-in.
+    """
+    from simulator.serve import serve_station
+
+    if cameras not in ("standard", "uniform"):
+        typer.echo(f"--cameras must be standard or uniform, not {cameras}", err=True)
+        raise typer.Exit(2)
+    try:
+        serve_station(
+            seed=seed,
+            difficulty=difficulty,
+            uniform=cameras == "uniform",
+            clock=clock,
+            rtsp_port=rtsp_port,
+            scale_port=scale_port,
+            sprites=sprites,
+        )
+    except (OSError, ValueError) as error:
+        typer.echo(f"cane-sim station: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+@app.command()
 def demo(
     trucks: Annotated[
         int | None, typer.Option(min=1, help="Stop after that many; without it, go on.")

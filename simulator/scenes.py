@@ -24,6 +24,8 @@ DRIVE_S = 1.0
 """How long a truck takes to drive through a camera's window."""
 LOOP_S = 2.0
 """How long the loop of a standing truck lasts; whole groups of pictures are made of it."""
+CLOCK_LOOP_S = 4.0
+"""The loop with a frame clock: long enough that no two cameras can be a loop apart."""
 
 _NOISE_LEVELS = 4
 _NOISE_PICTURES = 5
@@ -49,12 +51,13 @@ def make_scene(
 ) -> Scene:
     """Renders and encodes what a camera sees of a truck, width x height pixels.
 
-    clock draws the frame clock: milliseconds since the clip began.
+    clock draws the frame clock, milliseconds since the clip began; the truck then stands from the
+    start, so that the clock runs through the whole loop of CLOCK_LOOP_S.
     """
     loaded = _planes(render_view(truck, spec.camera, size, sprites).image)
     empty = _planes(render_empty(truck, spec.camera, size).image)
-    moves = spec.camera in TOP_CAMERAS
-    stand = round(LOOP_S * spec.fps)
+    moves = spec.camera in TOP_CAMERAS and not clock
+    stand = round((CLOCK_LOOP_S if clock else LOOP_S) * spec.fps)
     drive = round(DRIVE_S * spec.fps) if moves else 0
 
     def clip(start: Image, end: Image) -> Clip:

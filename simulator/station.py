@@ -27,6 +27,17 @@ STANDARD_CAMERAS: Final = (
 )
 """Four cameras as a station has them: of several makes and settings."""
 
+UNIFORM_CAMERAS: Final = tuple(
+    CameraSpec(camera, channel, "h264", 25.0, 50, latency, phase_ms=phase)
+    for camera, channel, latency, phase in (
+        ("C101", 101, 120.0, 0.0),
+        ("C201", 201, 180.0, 9.0),
+        ("C301", 301, 250.0, 18.0),
+        ("C401", 401, 400.0, 28.0),
+    )
+)
+"""Four equal cameras with right clocks, for measuring: only their latencies differ."""
+
 
 class VirtualStation:
     """Cameras and scale, controlled from any thread; a context manager that starts and stops."""
