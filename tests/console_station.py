@@ -167,6 +167,8 @@ class ConsoleStation:
     state: StationStatus = field(default_factory=healthy_status)
     fault: Exception | None = None
     """Raised by `announce`, if set."""
+    status_fault: Exception | None = None
+    """Raised by `status`, if set."""
     revision: int = 1
 
     def __post_init__(self) -> None:
@@ -177,6 +179,8 @@ class ConsoleStation:
 
     def status(self) -> StationStatus:
         """As set by the test."""
+        if self.status_fault is not None:
+            raise self.status_fault
         return self.state
 
     def bump(self) -> None:

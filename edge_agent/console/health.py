@@ -10,6 +10,7 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from edge_agent.api.ports import StationPort
+from edge_agent.config import CAMERA_IDS
 from edge_agent.console import vocabulary as words
 from edge_agent.console.elements import Region, icon, tag
 from edge_agent.console.page import Context, Frame, context_of
@@ -40,11 +41,11 @@ async def page(station: StationPort, request: Request) -> None:
     """Draws the page and keeps it fresh."""
     context = context_of(station, request)
     t = context.t
-    with Frame(context, "/health", t("Station health")), tag("div", classes="stack"):
+    with Frame(context, "/health", t("Station health")) as frame, tag("div", classes="stack"):
         top = Region[tuple[bool, tuple[Problem, ...], tuple[str, ...]]](
             lambda v: _top(context, *v), "stack"
         )
-        cameras = _CameraTable(context, [c.camera for c in station.status().cameras])
+        cameras = _CameraTable(context, CAMERA_IDS)
         with tag("div", classes="thirds"):
             panels = [
                 (title, rows, Region[Rows](_definitions, "panel", "section"))
@@ -62,8 +63,8 @@ async def page(station: StationPort, request: Request) -> None:
             for title, rows, panel in panels:
                 panel.show((("", title), *rows(context, status)))
 
-        pulse()
-    ui.timer(1.0, pulse)
+        frame.pulse(pulse)()
+    ui.timer(1.0, frame.pulse(pulse))
 
 
 def _top(
@@ -91,7 +92,8 @@ def _top(
                         if problem.detail:
                             tag("div", problem.detail, "muted small")
         if report:
-            with tag("details"):
+            # Something this page has no words for must not stay hidden.
+            with tag("details", open=not found):
                 tag("summary", t("As the station reports it, for IT"))
                 for line in report:
                     tag("div", line, "muted small")
@@ -100,7 +102,7 @@ def _top(
 class _CameraTable:
     """The cameras; cells are updated in place, so that text can be read and selected."""
 
-    def __init__(self, context: Context, cameras: list[str]) -> None:
+    def __init__(self, context: Context, cameras: tuple[str, ...]) -> None:
         self._context = context
         self._states: dict[str, Region[CameraStatus]] = {}
         self._cells: dict[str, list[TextElement]] = {}

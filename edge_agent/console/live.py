@@ -13,7 +13,7 @@ from edge_agent.console import parts
 from edge_agent.console import vocabulary as words
 from edge_agent.console.elements import Region, icon, tag
 from edge_agent.console.grade_button import GradeButton
-from edge_agent.console.page import Context, Frame, context_of, in_thread
+from edge_agent.console.page import TICK_S, Context, Frame, context_of, in_thread
 from edge_agent.records.store import Query
 from edge_agent.status import CameraState, CameraStatus, ScaleStatus
 
@@ -75,10 +75,10 @@ async def page(station: StationPort, request: Request) -> None:
             scale.show(status.scale)
             cameras.show((tuple(map(_dot, status.cameras)), status.ready))
 
-        pulse()
+        frame.pulse(pulse)()
         await frame.first(refresh)
     frame.every_tick(refresh)
-    ui.timer(0.5, pulse)
+    ui.timer(TICK_S, frame.pulse(pulse))
 
 
 def _hero(context: Context, arrival: ArrivalOut | None) -> None:

@@ -19,6 +19,7 @@ from edge_agent.api.ports import STORE_FAULTS, StationPort
 from edge_agent.console.elements import Region, icon, tag
 from edge_agent.console.formats import Formats
 from edge_agent.console.texts import LANGUAGES, N_, Texts
+from edge_agent.errors import AgentError
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class Frame:
         client.page.title = f"{self._title} · {section.name}"
         self._header()
         self._fault = Region(self._fault_bar, "fault-slot")
+        self._mute = Region(self._fault_bar, "fault-slot")
         # A plain div: NiceGUI puts the whole page inside a <main>.
         self._main = tag("div", classes="page")
         self._main.__enter__()
@@ -108,6 +110,20 @@ class Frame:
                 await self._guarded(refresh)
 
         ui.timer(TICK_S, tick)
+
+    def pulse(self, show: Callable[[], None]) -> Callable[[], None]:
+        """Wraps what shows the station's status, so that a fault in asking for it is shown too."""
+
+        def guarded() -> None:
+            try:
+                show()
+            except (AgentError, OSError) as error:
+                log.error("console: status cannot be read: %s", error)
+                self._mute.show(self._context.t("The station's state cannot be read right now."))
+            else:
+                self._mute.show("")
+
+        return guarded
 
     async def first(self, refresh: Callable[[], Awaitable[None]]) -> None:
         """Fills the page before it is sent."""

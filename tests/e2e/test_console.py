@@ -66,7 +66,7 @@ def station(served: tuple[ConsoleStation, dict[str, str], str]) -> Iterator[Cons
     station = served[0]
     yield station
     station.state = healthy_status()
-    station.fault = None
+    station.fault = station.status_fault = None
     for arrival in station.store.open_arrivals():
         station.refuse(arrival, Reason.INTERRUPTED, missing=(), size=SMALL)
 
@@ -214,6 +214,16 @@ def test_records_fault_is_shown_and_mended(
         station.bump()
         expect(page.get_by_role("alert")).to_contain_text("The records cannot be read")
         expect(page.locator(".hero")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+@pytest.mark.parametrize("path", ["/", "/health"])
+def test_status_fault_is_shown_and_mended(station: ConsoleStation, page: Page, path: str) -> None:
+    page.goto("/language/en")
+    station.status_fault = RecordError("data folder is gone")
+    page.goto(path)
+    expect(page.get_by_role("alert")).to_contain_text("state cannot be read")
+    station.status_fault = None
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
