@@ -1,0 +1,112 @@
+"""Records in a real SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy.exc import StatementError
+
+from edge_agent.errors import RecordError
+from edge_agent.records.evidence import EvidenceFolder
+from edge_agent.records.store import FrameRecord, NewArrival, Outcome, Query, Store
+
+NOW = datetime(2026, 1, 15, 3, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    with Store(tmp_path / "records.sqlite") as opened:
+        yield opened  # type: ignore[misc]
+
+
+def arrival(ticket: str | None = None, *, minutes: int = 0, plate: str | None = None) -> NewArrival:
+    return NewArrival("KK1", "ticket", NOW + timedelta(minutes=minutes), ticket, plate)
+
+
+def test_the_file_is_durable_and_migrated(store: Store) -> None:
+    with sqlite3.connect(store.file) as raw:
+        assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert raw.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+    raw.close()
+    with store._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_a_ticket_is_accepted_once_however_many_ask(store: Store) -> None:
+    results = []
+    barrier = threading.Barrier(8)
+
+    def announce() -> None:
+        barrier.wait()
+        results.append(store.accept(arrival("T-1")))
+
+    threads = [threading.Thread(target=announce) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(created for _, created in results) == 1
+    assert len({a.id for a, _ in results}) == 1
+
+
+def test_open_until_recorded_and_never_twice(store: Store) -> None:
+    accepted, _ = store.accept(arrival())
+    assert [a.id for a in store.open_arrivals()] == [accepted.id]
+    outcome = Outcome("graded", grade="burn_clean", frames=(FrameRecord("C301", clock="rtcp"),))
+    done = store.record(accepted.id, outcome)
+    assert done.grading is not None
+    assert done.grading.frames[0].camera == "C301"
+    assert store.open_arrivals() == []
+    with pytest.raises(RecordError, match="already graded"):
+        store.record(accepted.id, outcome)
+
+
+def test_finds_by_grade_outcome_text_and_time(store: Store) -> None:
+    for n, (grade, outcome) in enumerate(
+        [("fresh_clean", "graded"), ("burn_trash", "graded"), (None, "refused")]
+    ):
+        accepted, _ = store.accept(arrival(f"A-{n}", minutes=n, plate=f"82-100{n}"))
+        store.record(accepted.id, Outcome(outcome, grade=grade, needs_person=n == 1))
+    store.accept(arrival("B_%", minutes=3))
+
+    def tickets(**query: object) -> list[str | None]:
+        return [a.ticket for a in store.find(Query(**query))]  # type: ignore[arg-type]
+
+    assert tickets() == ["B_%", "A-2", "A-1", "A-0"]
+    assert tickets(grade="burn_trash") == tickets(outcome="needs_person") == ["A-1"]
+    assert tickets(outcome="open") == tickets(text="_%") == ["B_%"]
+    assert tickets(text="82-1002") == tickets(outcome="refused") == ["A-2"]
+    since, until = NOW + timedelta(minutes=1), NOW + timedelta(minutes=3)
+    assert tickets(since=since, until=until) == ["A-2", "A-1"]
+    assert store.count(Query(outcome="graded")) == 2
+    assert [a.ticket for a in store.find(Query(), limit=2, offset=1)] == ["A-2", "A-1"]
+
+
+def test_naive_times_are_refused(store: Store) -> None:
+    with pytest.raises(StatementError, match="naive datetime"):
+        store.accept(NewArrival("KK1", "ticket", datetime(2026, 1, 1)))  # noqa: DTZ001
+
+
+def test_what_is_no_database_is_a_clear_error(tmp_path: Path) -> None:
+    file = tmp_path / "records.sqlite"
+    file.write_bytes(b"not a database, " * 100)
+    with pytest.raises(RecordError, match="not a database"):
+        Store(file)
+
+
+def test_evidence_is_whole_and_stays_in_its_folder(tmp_path: Path) -> None:
+    folder = EvidenceFolder(tmp_path / "evidence")
+    kept = folder.write("id-1", NOW, "C301", np.full((48, 64, 3), 99, np.uint8))
+    assert kept.path == "2026/01/15/id-1/C301.jpg"
+    file = folder.resolve(kept.path)
+    assert file is not None
+    assert not list(file.parent.glob("*.part"))
+    (tmp_path / "secret").write_text("x", encoding="utf-8")
+    assert folder.resolve("../secret") is None
+    assert folder.resolve("2026/none.jpg") is None
