@@ -96,6 +96,7 @@ CLOCK_ICONS: Final = {"rtcp": "videocam", "host": "dns"}
 TIMINGS: Final = {
     "wait": N_("Waiting for the cameras"),
     "decode": N_("Decoding"),
+    "check": N_("Checking the pictures"),
     "resize": N_("Resizing"),
     "infer": N_("Model"),
     "jpeg": N_("Writing pictures"),
