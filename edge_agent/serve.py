@@ -6,6 +6,7 @@ import uvicorn
 
 from edge_agent.api.app import create_app
 from edge_agent.config import StationConfig
+from edge_agent.console import mount
 from edge_agent.station import Station
 
 
@@ -13,12 +14,7 @@ def serve(config: StationConfig) -> None:
     """Runs until SIGINT or SIGTERM. Raises AgentError if the station cannot be opened."""
     station = Station(config)
     app = create_app(station)
-    try:
-        from edge_agent.console import mount
-    except ImportError:
-        pass
-    else:
-        mount(app, station)
+    mount(app, station)
     station.start()
     try:
         uvicorn.run(
