@@ -170,22 +170,23 @@ def write_config(
 @contextlib.contextmanager
 def _agent(options: DemoOptions, station: VirtualStation) -> Iterator[str]:
     """A separate `edge-agent run` process; yields its address once it can grade."""
-    options.data_dir.mkdir(parents=True, exist_ok=True)
-    config = options.data_dir / "station.yaml"
+    data_dir = options.data_dir.resolve()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    config, logfile = data_dir / "station.yaml", data_dir / "agent.log"
     port = options.port or _free_port()
     write_config(
         config,
         station,
         bundle=options.bundle.resolve(),
-        data_dir=options.data_dir.resolve(),
+        data_dir=data_dir,
         port=port,
     )
     command = [sys.executable, "-m", "edge_agent", "run", "--config", str(config)]
-    with (options.data_dir / "agent.log").open("ab") as output:
+    with logfile.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)  # noqa: S603
         try:
             base_url = f"http://127.0.0.1:{port}"
-            _wait_ready(base_url, process, options.data_dir / "agent.log")
+            _wait_ready(base_url, process, logfile)
             yield base_url
         finally:
             process.terminate()

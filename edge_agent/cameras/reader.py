@@ -23,7 +23,7 @@ from edge_agent.cameras.frozen import FrozenSuspicion
 from edge_agent.cameras.parameter_sets import parameter_sets
 from edge_agent.cameras.ring import Entry, PacketRing
 from edge_agent.config import CamerasSection
-from edge_agent.errors import CameraError
+from edge_agent.errors import AgentError, CameraError
 from edge_agent.reasons import TEXTS, Reason
 from edge_agent.status import CameraState, CameraStatus
 
@@ -404,6 +404,8 @@ def _produced_at(packet: Any) -> float | None:
 def _explain(error: Exception, url: str, was_streaming: bool) -> Problem:
     if isinstance(error, HTTPUnauthorizedError | HTTPForbiddenError):
         return Problem(Reason.UNAUTHORIZED, f"{url}: check cameras.credentials in station.yaml")
+    if isinstance(error, AgentError):
+        return Problem(Reason.UNAUTHORIZED, str(error))
     if isinstance(error, HTTPNotFoundError):
         return Problem(Reason.NOT_FOUND, f"{url}: check the channel number in station.yaml")
     if isinstance(error, FFmpegError | OSError):
