@@ -74,15 +74,17 @@ class GradingPipeline:
         """The outcome of an arrival: graded, or refused with the reason. Blocks until known."""
         timings: dict[str, float] = {}
         began = time.monotonic()
-        frame_set = self._cameras.frames_at(arrival.instant)
+        writing: dict[str, Future[Evidence]] = {}
+
+        def keep(frame: TimedFrame) -> None:
+            # Evidence is written while slower cameras are still waited for.
+            writing[frame.camera] = self._jpeg_pool.submit(self._write_evidence, arrival, frame)
+
+        frame_set = self._cameras.frames_at(arrival.instant, keep)
         timings["wait"] = frame_set.waited_ms
         timings["decode"] = (time.monotonic() - began) * 1000 - frame_set.waited_ms
         with _timed(timings, "check"):
             refusal, problems = check_set(frame_set, self._config.cameras, self._config.checks)
-        writing = {
-            camera: self._jpeg_pool.submit(self._write_evidence, arrival, frame)
-            for camera, frame in frame_set.frames.items()
-        }
         prediction: Prediction | None = None
         if refusal is None:
             try:

@@ -48,12 +48,23 @@ class Cameras:
         """Each camera's state, in the order of their names."""
         return tuple(self.readers[camera].status() for camera in CAMERA_IDS)
 
-    def frames_at(self, instant: datetime) -> FrameSet:
-        """The frames nearest to `instant` (UTC) of all cameras; never raises for one of them."""
+    def frames_at(
+        self, instant: datetime, on_frame: Callable[[TimedFrame], None] = lambda _: None
+    ) -> FrameSet:
+        """The frames nearest to `instant` (UTC) of all cameras; never raises for one of them.
+
+        on_frame is called with each frame as soon as it is there, from another thread, so that
+        work on early ones need not wait for the slowest camera.
+        """
         deadline = time.monotonic() + self._config.wait_s
+
+        def take(reader: CameraReader) -> TimedFrame:
+            frame = reader.frame_at(instant, deadline)
+            on_frame(frame)
+            return frame
+
         pending: dict[str, Future[TimedFrame]] = {
-            camera: self._pool.submit(reader.frame_at, instant, deadline)
-            for camera, reader in self.readers.items()
+            camera: self._pool.submit(take, reader) for camera, reader in self.readers.items()
         }
         frames: dict[str, TimedFrame] = {}
         problems: dict[str, Problem] = {}
