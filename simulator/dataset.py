@@ -23,7 +23,7 @@ from simulator.regions import STATIONS
 from simulator.render import render_graded
 from simulator.sprites import load_sprites
 from simulator.truth import Truck, draw_truck, expert_votes
-from simulator.viewpoints import CAMERAS
+from simulator.viewpoints import CAMERAS, GRADED_AREA
 
 VOTERS: Final = 5
 COLUMNS: Final = (
@@ -115,6 +115,7 @@ def write_dataset(
     summary = {
         **arguments,
         "images": len(rows),
+        "graded_area": GRADED_AREA,
         "grades": {g.value: sum(t.grade is g for t in fleet) for g in GRADES},
         "sha256": digest(manifest),
     }
