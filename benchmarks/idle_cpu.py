@@ -14,9 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
 
-from virtual import cameras_section, machine, uniform_station
+from virtual import cameras_section, login_urls, machine, uniform_station
 
 _SETTLE_S = 8.0
 
@@ -86,10 +85,7 @@ def read_all(way: str, station: dict[str, Any]) -> None:
         while True:
             capture.read()
 
-    for about in station["cameras"].values():
-        parts = urlsplit(about["url"])
-        login = f"{quote(station['username'])}:{quote(station['password'])}@"
-        url = urlunsplit(parts._replace(netloc=login + parts.netloc))
+    for url in login_urls(station).values():
         threading.Thread(target=read, args=(url,), daemon=True).start()
     while True:
         time.sleep(60)

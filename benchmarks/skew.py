@@ -15,11 +15,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
 
 import cv2
 import numpy as np
-from virtual import cameras_section, machine, percentile, spread_ms, uniform_station
+from virtual import cameras_section, login_urls, machine, percentile, spread_ms, uniform_station
 
 from edge_agent.cameras.group import Cameras
 from simulator import frameclock
@@ -88,10 +87,8 @@ def measure_ours(
 def measure_naive(station: dict[str, Any], phases: dict[str, float], grabs: int) -> dict[str, Any]:
     os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "rtsp_transport;tcp"
     threads = {}
-    for camera, about in station["cameras"].items():
-        parts = urlsplit(about["url"])
-        login = f"{quote(station['username'])}:{quote(station['password'])}@"
-        threads[camera] = NewestFrame(urlunsplit(parts._replace(netloc=login + parts.netloc)))
+    for camera, url in login_urls(station).items():
+        threads[camera] = NewestFrame(url)
         threads[camera].start()
     while any(t.frame is None for t in threads.values()):
         time.sleep(0.05)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from edge_agent.config import CamerasSection
 from simulator.scenes import CLOCK_LOOP_S
@@ -38,6 +39,13 @@ def cameras_section(station: dict[str, Any], folder: Path) -> CamerasSection:
     data: dict[str, Any] = {c: {"url": v["url"]} for c, v in station["cameras"].items()}
     data["credentials"] = {"username": station["username"], "password_file": str(password)}
     return CamerasSection.model_validate(data)
+
+
+def login_urls(station: dict[str, Any]) -> dict[str, str]:
+    """The cameras' addresses with user name and password, as OpenCV wants them."""
+    login = f"{quote(station['username'])}:{quote(station['password'])}@"
+    parts = {camera: urlsplit(about["url"]) for camera, about in station["cameras"].items()}
+    return {c: urlunsplit(p._replace(netloc=login + p.netloc)) for c, p in parts.items()}
 
 
 def spread_ms(times: list[float]) -> float:
