@@ -43,7 +43,7 @@ def cameras_section(station: dict[str, Any], folder: Path) -> CamerasSection:
 
 def login_urls(station: dict[str, Any]) -> dict[str, str]:
     """The cameras' addresses with user name and password, as OpenCV wants them."""
-    login = f"{quote(station['username'])}:{quote(station['password'])}@"
+    login = f"{quote(station['username'], safe='')}:{quote(station['password'], safe='')}@"
     parts = {camera: urlsplit(about["url"]) for camera, about in station["cameras"].items()}
     return {c: urlunsplit(p._replace(netloc=login + p.netloc)) for c, p in parts.items()}
 
