@@ -10,6 +10,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,6 @@ import cv2
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from edge_agent import __version__
 from edge_agent.grades import GRADES, Grade
 from simulator.regions import STATIONS
 from simulator.render import render_graded
@@ -87,7 +87,7 @@ def write_dataset(
         "look": look,
         "cameras": list(cameras),
         "imbalance": None if imbalance is None else [float(share) for share in imbalance],
-        "version": __version__,
+        "version": version("canegrade"),
     }
     fleet = draw_fleet(trucks, seed, difficulty, look, imbalance)
     if sprites is not None:
