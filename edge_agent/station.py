@@ -108,14 +108,19 @@ class Station:
     ) -> tuple[Arrival, bool]:
         """Commits an arrival and queues its grading; blocks until it is committed.
 
-        Returns it and True. A ticket known already, or the ticket of a truck that the scale has
-        announced before, gives the arrival that is there and False.
+        Returns it and True. A ticket known already, the ticket of a truck that the scale has
+        announced before, or the scale's word for a truck that has a ticket, gives the arrival
+        that is there and False.
         Raises RecordError if it could not be committed.
         """
         instant = datetime.now(UTC)
         with self._announcing:
             occupancy = self._indicator.occupancy if self._indicator else None
             earlier = self._occupancies.get(occupancy) if occupancy is not None else None
+            if earlier is not None and source == "scale":
+                known = self.store.get(earlier)
+                if known is not None:
+                    return known, False
             if earlier is not None and ticket is not None:
                 named = self.store.name(
                     earlier, ticket=ticket, plate=plate, province=province, grower=grower
@@ -219,7 +224,7 @@ class Station:
     def _announce_from_scale(self, occupancy: int | None) -> None:
         if occupancy is None or self._indicator is None or self._stopping:
             return
-        if self._indicator.occupancy != occupancy or occupancy in self._occupancies:
+        if self._indicator.occupancy != occupancy:
             return
         try:
             self.announce(source="scale")

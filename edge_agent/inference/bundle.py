@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +26,19 @@ MAX_MEMBER_BYTES: Final = 64 * 1024 * 1024
 MAX_TOTAL_BYTES: Final = 128 * 1024 * 1024
 ALLOWED_DOMAINS: Final = frozenset({"", "ai.onnx"})
 """Operator domains a model may use; custom operators could run anything."""
+
+_UNREADABLE: Final = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    NotImplementedError,  # a compression zipfile does not know
+    RuntimeError,  # an encrypted member
+    EOFError,
+    # Sizes, offsets, dates and names in a damaged directory.
+    OSError,
+    ValueError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +70,7 @@ class Bundle:
                 "set model.bundle in station.yaml to a bundle made by cane-export"
             ) from error
         try:
-            members = _unpack(path)
+            members = _unpack(raw)
             manifest = Manifest.model_validate_json(members["manifest.json"])
             _check_model(members["model.onnx"], manifest)
             golden = tuple(_golden_image(members, g.path, manifest) for g in manifest.golden)
@@ -69,25 +85,27 @@ class Bundle:
             raise BundleError(
                 f"model bundle {path}: {error.args[0]} is missing from it; export it again"
             ) from error
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
+        except BundleError as error:
+            raise BundleError(f"model bundle {path}: {error}; export it again") from error
+        except _UNREADABLE as error:
             raise BundleError(
                 f"model bundle {path}: not a readable zip file ({error}); copy or export it again"
             ) from error
         return cls(path, hashlib.sha256(raw).hexdigest(), manifest, members["model.onnx"], golden)
 
 
-def _unpack(path: Path) -> dict[str, bytes]:
+def _unpack(raw: bytes) -> dict[str, bytes]:
     """All members by name, within the limits on count and size."""
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         infos = archive.infolist()
         if len(infos) > MAX_MEMBERS or sum(i.file_size for i in infos) > MAX_TOTAL_BYTES:
-            raise BundleError(f"model bundle {path}: more or larger members than a bundle may have")
+            raise BundleError("more or larger members than a bundle may have")
         members: dict[str, bytes] = {}
         for info in infos:
             with archive.open(info) as member:
                 data = member.read(MAX_MEMBER_BYTES + 1)
             if len(data) > MAX_MEMBER_BYTES:
-                raise BundleError(f"model bundle {path}: {info.filename} is larger than 64 MiB")
+                raise BundleError(f"{info.filename} is larger than 64 MiB")
             members[info.filename] = data
     return members
 
@@ -95,20 +113,18 @@ def _unpack(path: Path) -> dict[str, bytes]:
 def _check_model(model: bytes, manifest: Manifest) -> None:
     """Refuses a graph that is not the manifest's, or that could read files or run foreign code."""
     if hashlib.sha256(model).hexdigest() != manifest.model_sha256:
-        raise BundleError("model bundle: model.onnx is not the file its manifest names (SHA-256)")
+        raise BundleError("model.onnx is not the file its manifest names (SHA-256)")
     try:
         proto = onnx.load_model_from_string(model)
     except (DecodeError, ValueError) as error:
-        raise BundleError(f"model bundle: model.onnx is not an ONNX file ({error})") from error
+        raise BundleError(f"model.onnx is not an ONNX file ({error})") from error
     domains = {opset.domain for opset in proto.opset_import} - ALLOWED_DOMAINS
     if domains or proto.functions:
-        raise BundleError(
-            f"model bundle: model.onnx uses operators outside ONNX ({', '.join(sorted(domains))})"
-        )
+        raise BundleError(f"model.onnx uses operators outside ONNX ({', '.join(sorted(domains))})")
     # onnxruntime reads external tensors from the working directory even for a model from bytes.
     for tensor in onnx.external_data_helper._get_all_tensors(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise BundleError(f"model bundle: tensor {tensor.name} lies outside model.onnx")
+            raise BundleError(f"tensor {tensor.name} lies outside model.onnx")
     spec = manifest.input
     _check_io(proto, spec.name, [spec.height, spec.width, 3], onnx.TensorProto.UINT8, "input")
     _check_io(proto, manifest.output_name, [len(manifest.labels)], onnx.TensorProto.FLOAT, "output")
@@ -121,12 +137,12 @@ def _check_io(
     found = [v for v in values if v.name == name]
     if len(values) != 1 or not found:
         names = ", ".join(v.name for v in values) or "none"
-        raise BundleError(f"model bundle: model.onnx must have the one {what} {name}, has {names}")
+        raise BundleError(f"model.onnx must have the one {what} {name}, has {names}")
     tensor = found[0].type.tensor_type
     dims = [d.dim_value for d in tensor.shape.dim]
     if tensor.elem_type != elem_type or dims[1:] != shape:
         raise BundleError(
-            f"model bundle: {what} {name} must be "
+            f"{what} {name} must be "
             f"{onnx.TensorProto.DataType.Name(elem_type)} [batch, {', '.join(map(str, shape))}], "
             f"is {onnx.TensorProto.DataType.Name(tensor.elem_type)} {dims}"
         )
@@ -138,5 +154,5 @@ def _golden_image(
     pixels = cv2.imdecode(np.frombuffer(members[name], np.uint8), cv2.IMREAD_COLOR)
     size = (manifest.input.height, manifest.input.width, 3)
     if pixels is None or pixels.shape != size:
-        raise BundleError(f"model bundle: {name} is not a {size[1]} x {size[0]} PNG image")
+        raise BundleError(f"{name} is not a {size[1]} x {size[0]} PNG image")
     return np.ascontiguousarray(pixels[:, :, ::-1]).astype(np.uint8)
