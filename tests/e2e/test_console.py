@@ -246,6 +246,9 @@ def test_filters_narrow_and_live_in_the_address(station: ConsoleStation, page: P
     expect(page.locator("table.trucks tbody tr")).to_have_count(1)
     expect(page.locator("select[name=grade]")).to_have_value("undefined")
     page.get_by_role("link", name="Clear").click()
+    # The old page must be gone before its successor's field is filled.
+    expect(page).to_have_url(re.compile(r"/trucks$"))
+    expect(page.locator("select[name=grade]")).to_have_value("")
     page.locator("input[name=text]").fill("T-2026-000105")
     page.get_by_role("button", name="Show").click()
     expect(page.locator("table.trucks tbody tr")).to_have_count(1)
