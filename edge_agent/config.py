@@ -60,6 +60,8 @@ class HttpSection(_Section):
 
     host: str = "127.0.0.1"
     port: Port = 8080
+    names: tuple[str, ...] = ()
+    """Further names under which browsers reach this PC; its own name and addresses always do."""
 
 
 class CredentialsSection(_Section):

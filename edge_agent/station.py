@@ -153,15 +153,18 @@ class Station:
     def wait_for(self, arrival_id: str, timeout_s: float) -> Arrival | None:
         """Blocks until the arrival has an outcome, at most that long; None if it has none then."""
         deadline = time.monotonic() + timeout_s
-        with self._changed:
-            while True:
-                arrival = self.store.get(arrival_id)
-                if arrival is not None and arrival.grading is not None:
-                    return arrival
+        while True:
+            seen = self._revision
+            arrival = self.store.get(arrival_id)
+            if arrival is None or arrival.grading is not None:
+                return arrival
+            with self._changed:
                 left = deadline - time.monotonic()
-                if left <= 0 or self._stopping or arrival is None:
+                if left <= 0 or self._stopping:
                     return None
-                self._changed.wait(left)
+                # What came after the look at the store has raised the revision already.
+                if self._revision == seen:
+                    self._changed.wait(left)
 
     def status(self) -> StationStatus:
         """How the station is right now."""

@@ -9,11 +9,18 @@ from typing import Annotated
 
 import typer
 
+from simulator.feed import Fault
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 SpritesOption = Annotated[
     Path | None,
     typer.Option("--sprites", help="Folder of photographed stalks to use for drawn ones."),
+]
+
+
+ControlPortOption = Annotated[
+    int, typer.Option(help="Of the control for `cane-sim break`; 0 chooses a free one.")
 ]
 
 
@@ -64,11 +71,13 @@ def station(
     clock: Annotated[bool, typer.Option(help="Draw the frame clock into the pictures.")] = False,
     rtsp_port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 0,
     scale_port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 0,
+    control_port: ControlPortOption = 0,
     sprites: SpritesOption = None,
 ) -> None:
     """Serve four cameras and a scale with one standing truck, until interrupted.
 
-    Prints one JSON object: the cameras' addresses and phases, the scale's port, the log-in.
+    Prints one JSON object: the cameras' addresses and phases, the scale's port, the log-in, and
+    the address of the control, through which `cane-sim break` breaks cameras.
     """
     from simulator.serve import serve_station
 
@@ -83,6 +92,7 @@ def station(
             clock=clock,
             rtsp_port=rtsp_port,
             scale_port=scale_port,
+            control_port=control_port,
             sprites=sprites,
         )
     except (OSError, ValueError) as error:
@@ -101,6 +111,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Same seed, same trucks.")] = 1,
     difficulty: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.3,
     port: Annotated[int, typer.Option(help="Of the console; 0 chooses a free one.")] = 8080,
+    control_port: ControlPortOption = 0,
     stay: Annotated[float, typer.Option(min=0.0, help="Seconds a graded truck stays.")] = 6.0,
     bundle: Annotated[Path, typer.Option(help="Model bundle.")] = Path(
         "deploy/models/sim-mobilenetv2.bundle"
@@ -120,6 +131,7 @@ def demo(
         seed=seed,
         difficulty=difficulty,
         port=port,
+        control_port=control_port,
         stay_s=stay,
         sprites=sprites,
     )
@@ -133,3 +145,23 @@ def demo(
     summary = report["summary"]
     if summary["recorded"] != summary["announced"]:
         raise typer.Exit(1)
+
+
+@app.command("break")
+def break_camera(
+    camera: Annotated[str, typer.Argument(help="C101, C201, C301 or C401.")],
+    fault: Annotated[Fault, typer.Argument(help="What goes wrong with it; none mends it.")],
+    at: Annotated[str, typer.Option(help="Address that station or demo gave for its control.")],
+) -> None:
+    """Break a camera of a running virtual station, or mend it."""
+    import httpx
+
+    try:
+        answer = httpx.put(f"{at}/cameras/{camera}/fault", json={"fault": fault}, timeout=30.0)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        typer.echo(f"cane-sim break: {at}: {error}; is the station running there?", err=True)
+        raise typer.Exit(2) from None
+    if answer.is_error:
+        typer.echo(f"cane-sim break: {answer.json()['detail']}", err=True)
+        raise typer.Exit(2)
+    typer.echo(f"{camera}: {fault.value}")

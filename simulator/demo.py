@@ -24,6 +24,7 @@ import numpy as np
 import yaml
 
 from edge_agent.grades import GRADES
+from simulator.control import ControlServer
 from simulator.feed import CameraSpec
 from simulator.scenes import Scene, make_scene
 from simulator.sprites import Sprites, load_sprites
@@ -47,6 +48,7 @@ class DemoOptions:
     seed: int = 1
     difficulty: float = 0.3
     port: int = 8080
+    control_port: int = 0
     stay_s: float = 6.0
     sprites: Path | None = None
     workers: int = field(default_factory=lambda: max(1, os.cpu_count() or 1))
@@ -64,10 +66,12 @@ def run_demo(options: DemoOptions) -> dict[str, Any]:
         truck, scenes = next(trucks)
         with (
             VirtualStation(STANDARD_CAMERAS, _empty(scenes)) as station,
+            ControlServer(station, options.control_port) as control,
             _agent(options, station) as base_url,
             httpx.Client(base_url=base_url, timeout=40.0) as client,
         ):
             log.info("console: %s", base_url)
+            log.info("break a camera: cane-sim break C301 freeze --at %s", control.url)
             with contextlib.suppress(KeyboardInterrupt):
                 while True:
                     announced += 1

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from simulator.control import ControlServer
 from simulator.scenes import make_scene
 from simulator.sprites import load_sprites
 from simulator.station import (
@@ -34,6 +35,7 @@ def serve_station(
     clock: bool,
     rtsp_port: int,
     scale_port: int,
+    control_port: int,
     sprites: Path | None,
 ) -> None:
     """Renders one truck, serves it, says where on stdout, and waits for SIGINT or SIGTERM."""
@@ -49,7 +51,10 @@ def serve_station(
     stop = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stop.set())
-    with VirtualStation(specs, clips, rtsp_port=rtsp_port, scale_port=scale_port) as station:
+    with (
+        VirtualStation(specs, clips, rtsp_port=rtsp_port, scale_port=scale_port) as station,
+        ControlServer(station, control_port) as control,
+    ):
         station.put_on_scale(31_000.0, rest_after_s=1.0)
         about = {
             "cameras": {
@@ -61,6 +66,7 @@ def serve_station(
                 for spec in specs
             },
             "scale_port": station.scale.port,
+            "control": control.url,
             "username": USERNAME,
             "password": PASSWORD,
         }

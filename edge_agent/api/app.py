@@ -41,6 +41,7 @@ def create_app(station: StationPort) -> FastAPI:
     errors.install(app)
     app.add_middleware(guards.BodyLimit)
     app.add_middleware(guards.CrossSiteGuard)
+    app.add_middleware(guards.HostGuard, names=station.config.http.names)
     v1 = APIRouter(prefix="/api/v1")
     v1.include_router(arrivals.create_router(station))
     v1.include_router(evidence.create_router(station))

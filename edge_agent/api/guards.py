@@ -1,7 +1,10 @@
-"""Middleware that stops requests before any route sees them: cross-site ones and large bodies."""
+"""Middleware that stops requests before any route sees them: for foreign host names, cross-site
+ones, and large bodies."""
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -33,6 +36,52 @@ def is_cross_site(headers: Headers, scheme: str) -> bool:
     ours = _authority(f"{scheme}://{headers.get('host', '')}")
     # Sandboxed pages send "null", which has no authority and is nobody's own origin.
     return ours is None or _authority(origin) != ours
+
+
+def is_own_host(host: str, names: frozenset[str]) -> bool:
+    """Whether the Host header of a request (RFC 9110 section 7.2) means this station.
+
+    An address does, whichever it is; a name does if it is localhost or one of `names`. Any other
+    name may belong to a page that had its own name resolved to this station (DNS rebinding), so
+    that the browser takes both for one site.
+    """
+    authority = _authority(f"http://{host}")
+    if authority is None:
+        return False
+    name = authority[0]
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost" or name in names
+    return True
+
+
+class HostGuard:
+    """Refuses requests for host names that are not this station's."""
+
+    def __init__(self, app: ASGIApp, names: tuple[str, ...]) -> None:
+        """names: those that IT gave the station; this machine's own name is added."""
+        self.app = app
+        self._names = frozenset(name.lower() for name in (*names, socket.gethostname()))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on or answers 421."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        host = Headers(scope=scope).get("host", "")
+        if is_own_host(host, self._names):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": "unknown host"})
+        else:
+            response = error_response(
+                421,
+                "unknown_host",
+                f"{host[:100]!r} is not a name of this station; if it is, add it to "
+                "http.names in station.yaml",
+            )
+            await response(scope, receive, send)
 
 
 class CrossSiteGuard:

@@ -1,44 +1,34 @@
-"""One camera's reader: a thread that demuxes, and decodes only when it must."""
+"""One camera's reader: a thread that demuxes; nothing is decoded until a truck needs it."""
 
 from __future__ import annotations
 
 import logging
-import struct
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import av
-from av.error import FFmpegError, HTTPForbiddenError, HTTPNotFoundError, HTTPUnauthorizedError
-from pydantic import SecretStr
+from av.error import FFmpegError
 
+from edge_agent.cameras.ahead import DecodeAhead
 from edge_agent.cameras.backoff import Backoff
 from edge_agent.cameras.clock import CaptureClock
+from edge_agent.cameras.connection import explain, open_stream, produced_at
 from edge_agent.cameras.decoding import Decoded, Sequencer, StreamFormat, decode_last
 from edge_agent.cameras.frames import Problem, TimedFrame
 from edge_agent.cameras.frozen import FrozenSuspicion
 from edge_agent.cameras.parameter_sets import parameter_sets
 from edge_agent.cameras.ring import Entry, PacketRing
 from edge_agent.config import CamerasSection
-from edge_agent.errors import AgentError, CameraError
+from edge_agent.errors import CameraError
 from edge_agent.reasons import TEXTS, Reason
 from edge_agent.status import CameraState, CameraStatus
 
 log = logging.getLogger(__name__)
 
 CODECS: Final = ("h264", "hevc")
-_ARMED_FRAMES: Final = 6
 _CONFIRM_AGAIN_S: Final = 10.0
-_OPTIONS: Final = {
-    "rtsp_transport": "tcp",
-    "fflags": "nobuffer",
-    # The description tells codec and parameter sets: looking at more video only costs time.
-    "analyzeduration": "200000",
-    "probesize": "200000",
-}
 
 
 class CameraReader:
@@ -62,35 +52,26 @@ class CameraReader:
         self._last_packet: float | None = None
         self._delay_s = 0.0
         self._connects = 0
-        self._armed = False
-        self._ready: deque[tuple[Entry[Any], Decoded]] = deque(maxlen=_ARMED_FRAMES)
-        self._wanted: float | None = None
-        self._threads = [
-            threading.Thread(target=self._read, name=f"{camera}-read", daemon=True),
-            threading.Thread(target=self._decode_ahead, name=f"{camera}-decode", daemon=True),
-        ]
+        self._ahead = DecodeAhead(camera, self._changed, self._ring, lambda: self._format)
+        self._thread = threading.Thread(target=self._read, name=f"{camera}-read", daemon=True)
 
     def start(self) -> None:
         """Starts connecting."""
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
+        self._ahead.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Stops reading; waits for the threads at most that long."""
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(timeout_s)
+        self._ahead.stop(timeout_s)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
 
     def arm(self, armed: bool) -> None:
         """From now on decode pictures as they come, so that an answer is ready; or stop it."""
-        with self._changed:
-            self._armed = armed
-            if not armed:
-                self._ready.clear()
-            self._changed.notify_all()
+        self._ahead.arm(armed)
 
     # ---- what operators see
 
@@ -146,7 +127,7 @@ class CameraReader:
                 delay_ms=self._delay_s * 1000 if newest else None,
                 last_packet_age_s=self._age(),
                 connects=self._connects,
-                armed=self._armed,
+                armed=self._ahead.armed,
             )
 
     # ---- what the pipeline asks
@@ -158,15 +139,13 @@ class CameraReader:
         Raises CameraError if there is none, with the camera's problem as the reason.
         """
         wanted, began = instant.timestamp(), time.monotonic()
-        with self._changed:
-            self._wanted = wanted
+        self._ahead.want(wanted)
         try:
             target = self._await_target(wanted, deadline)
             waited = time.monotonic() - began
-            decoded = self._from_ready(target, deadline) or self._from_ring(target)
+            decoded = self._ahead.find(target, deadline) or self._from_ring(target)
         finally:
-            with self._changed:
-                self._wanted = None
+            self._ahead.want(None)
         return TimedFrame(
             camera=self.camera,
             frame=decoded.frame,
@@ -195,19 +174,6 @@ class CameraReader:
         if target is None:
             raise CameraError(self.camera, Reason.NO_FRAME, TEXTS[Reason.NO_FRAME])
         return target
-
-    def _from_ready(self, target: Entry[Any], deadline: float) -> Decoded | None:
-        """The target as the decode-ahead thread has it, waiting for it if it is to come."""
-        with self._changed:
-            while self._armed and time.monotonic() < deadline:
-                for entry, decoded in self._ready:
-                    if entry.number == target.number:
-                        return decoded
-                if self._ready and self._ready[-1][0].number > target.number:
-                    return None
-                if not self._changed.wait(0.25) and not self._ready:
-                    return None
-        return None
 
     def _from_ring(self, target: Entry[Any]) -> Decoded:
         with self._changed:
@@ -245,7 +211,7 @@ class CameraReader:
         """Connects and reads until it ends; returns why it did."""
         try:
             url = self._config.url_with_credentials(self.camera)
-            with _open(url, self._config) as container:
+            with open_stream(url, self._config) as container:
                 if not container.streams.video:
                     return Problem(Reason.WRONG_CODEC, "no video in the stream")
                 stream = container.streams.video[0]
@@ -260,7 +226,7 @@ class CameraReader:
             return Problem(Reason.UNREACHABLE, f"{self._url} ended the stream")
         except Exception as error:  # noqa: BLE001 - the reader must outlive any fault
             # FFmpeg's texts hold the URL with its password: only the kind of error is told.
-            return _explain(error, self._url, self._last_packet is not None)
+            return explain(error, self._url, was_streaming=self._last_packet is not None)
 
     def _consume(self, container: Any, stream: Any, backoff: Backoff) -> None:
         clock = CaptureClock(self._config.camera(self.camera).latency_ms / 1000)
@@ -274,7 +240,7 @@ class CameraReader:
                 continue
             arrived, now = time.time(), time.monotonic()
             pts_s = None if packet.pts is None else float(packet.pts * packet.time_base)
-            stamp = clock.stamp(pts_s, _produced_at(packet), arrived)
+            stamp = clock.stamp(pts_s, produced_at(packet), arrived)
             if packet.is_keyframe:
                 current = parameter_sets(bytes(packet), str(self._format and self._format.codec))
                 if current != sets:
@@ -344,75 +310,6 @@ class CameraReader:
             self._fault = problem
             self._frozen = False
             self._ring.clear()
-            self._ready.clear()
+            self._ahead.clear()
             self._changed.notify_all()
         self._on_change()
-
-    # ---- the decode-ahead thread
-
-    def _decode_ahead(self) -> None:
-        sequencer: Sequencer | None = None
-        last = -1
-        while not self._stop.is_set():
-            with self._changed:
-                newest = self._ring.newest
-                if not self._armed or newest is None or newest.number <= last or not self._format:
-                    if not self._armed:
-                        sequencer = None
-                    self._changed.wait(1.0)
-                    continue
-                run = self._ring.run_up(newest)
-                form = self._format
-            behind = [entry for entry in run if entry.number > last]
-            if sequencer is None or (behind and behind[0].number != last + 1):
-                sequencer, behind = Sequencer(form), run
-            for entry in behind:
-                last = entry.number
-                try:
-                    pictures = sequencer.decode(entry)
-                except FFmpegError:
-                    sequencer = None
-                    break
-                self._offer(pictures)
-
-    def _offer(self, pictures: list[tuple[Entry[Any], Decoded]]) -> None:
-        with self._changed:
-            for picture in pictures:
-                full = len(self._ready) == _ARMED_FRAMES
-                # While an instant is waited for, what lies nearest to it must not be pushed out.
-                if not full or self._wanted is None or self._ready[0][0].stamp.at < self._wanted:
-                    self._ready.append(picture)
-            self._changed.notify_all()
-
-
-def _open(url: SecretStr, config: CamerasSection) -> Any:
-    return av.open(
-        url.get_secret_value(),
-        options=_OPTIONS,
-        timeout=(config.open_timeout_s, config.read_timeout_s),
-    )
-
-
-def _produced_at(packet: Any) -> float | None:
-    """The producer reference time FFmpeg derives from sender reports, in seconds since 1970."""
-    if not packet.has_sidedata("prft"):
-        return None
-    microseconds, _flags = struct.unpack_from("<qi", bytes(packet.get_sidedata("prft")))
-    return float(microseconds) / 1e6
-
-
-def _explain(error: Exception, url: str, was_streaming: bool) -> Problem:
-    if isinstance(error, HTTPUnauthorizedError | HTTPForbiddenError):
-        return Problem(Reason.UNAUTHORIZED, f"{url}: check cameras.credentials in station.yaml")
-    if isinstance(error, AgentError):
-        return Problem(Reason.UNAUTHORIZED, str(error))
-    if isinstance(error, HTTPNotFoundError):
-        return Problem(Reason.NOT_FOUND, f"{url}: check the channel number in station.yaml")
-    if isinstance(error, FFmpegError | OSError):
-        if was_streaming:
-            return Problem(Reason.STALLED, f"{url} stopped sending; check network and camera")
-        return Problem(
-            Reason.UNREACHABLE, f"{url}: {type(error).__name__}; check address, cable and power"
-        )
-    log.error("%s: unexpected %s in its reader", url, type(error).__name__)
-    return Problem(Reason.INTERNAL, type(error).__name__)

@@ -13,7 +13,7 @@ from serving import Serving
 from starlette.datastructures import Headers
 
 from edge_agent.api import create_app
-from edge_agent.api.guards import is_cross_site
+from edge_agent.api.guards import is_cross_site, is_own_host
 from edge_agent.errors import RecordError
 from edge_agent.grades import Grade
 from edge_agent.reasons import Reason
@@ -164,3 +164,31 @@ def test_openapi_describes_itself_with_examples(setup: Setup) -> None:
         for operation in path.values():
             assert operation["description"]
             assert operation["tags"]
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("127.0.0.1:8080", True),
+        ("[::1]:8080", True),
+        ("192.0.2.7", True),
+        ("localhost:8080", True),
+        ("Bridge-1.mill.example", True),
+        ("evil.example", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("", False),
+        ("a b", False),
+        ("localhost:port", False),
+    ],
+)
+def test_only_own_host_names_are_served(host: str, own: bool) -> None:
+    assert is_own_host(host, frozenset({"bridge-1.mill.example"})) is own
+
+
+def test_rebound_name_gets_nothing(setup: Setup) -> None:
+    _, client = setup
+    for path in ("/api/v1/station", "/health/live", "/metrics"):
+        answer = client.get(path, headers={"Host": "evil.example"})
+        assert answer.status_code == 421
+        assert "http.names" in answer.json()["error"]["message"]
