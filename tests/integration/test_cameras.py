@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import statistics
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from virtual import HEIGHT, WIDTH, cameras_section, virtual_station, wait_until
+from virtual import HEIGHT, SPECS, WIDTH, cameras_section, virtual_station, wait_until
 
 from edge_agent.cameras.frames import FrameSet, TimedFrame
 from edge_agent.cameras.group import Cameras
@@ -79,6 +81,24 @@ def test_four_frames_of_one_instant(station: VirtualStation, cameras: Cameras, a
         skews.append(skew)
     # The slowest cameras take a picture every 83 ms: two frames lie at most that far apart.
     assert statistics.median(skews) < 90
+
+
+def test_long_groups_of_pictures(password_file: str) -> None:
+    # Four seconds from keyframe to keyframe; the frame wanted may be the last before a keyframe.
+    specs = tuple(replace(spec, codec="h264", fps=25.0, gop=100) for spec in SPECS)
+    with virtual_station(specs) as station:
+        group = Cameras(cameras_section(station, password_file))
+        group.start()
+        try:
+            wait_until(lambda: all(s.gop for s in group.status()), 30.0)
+            assert {s.gop for s in group.status()} == {100}
+            for _ in range(4):
+                frames = group.frames_at(datetime.now(UTC))
+                assert not frames.problems
+                assert true_skew_ms(station, frames) < 60
+                time.sleep(0.7)
+        finally:
+            group.stop()
 
 
 def test_status_tells_what_the_stream_is(cameras: Cameras) -> None:

@@ -13,6 +13,7 @@ from virtual import HEIGHT, WIDTH, wait_until
 
 from edge_agent.cameras.reader import CameraReader
 from edge_agent.config import CAMERA_IDS, CamerasSection
+from edge_agent.reasons import Reason
 from edge_agent.status import CameraState
 
 PYTHON = "/usr/bin/python3"
@@ -34,17 +35,34 @@ def address() -> Iterator[str]:
     with subprocess.Popen([PYTHON, str(script)], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield f"rtsp://127.0.0.1:{int(process.stdout.readline())}/cam"
+            yield f"rtsp://127.0.0.1:{int(process.stdout.readline())}"
         finally:
             process.terminate()
 
 
+def config_of(url: str) -> CamerasSection:
+    return CamerasSection.model_validate(
+        {camera: {"url": url} for camera in CAMERA_IDS} | {"width": WIDTH, "height": HEIGHT}
+    )
+
+
+def test_wrong_codec_is_told(address: str) -> None:
+    reader = CameraReader("C301", config_of(f"{address}/mjpeg"))
+    reader.start()
+    try:
+        wait_until(lambda: reader.problem() is not None, 30.0)
+        problem = reader.problem()
+        assert problem is not None
+        assert problem.reason is Reason.WRONG_CODEC
+        assert "mjpeg" in problem.detail
+        assert "H.264" in problem.detail
+    finally:
+        reader.stop()
+
+
 def test_frames_with_the_servers_own_clock(address: str) -> None:
     # One reader only: GStreamer's server fails an assertion of its own on four opens at once.
-    config = CamerasSection.model_validate(
-        {camera: {"url": address} for camera in CAMERA_IDS} | {"width": WIDTH, "height": HEIGHT}
-    )
-    reader = CameraReader("C301", config)
+    reader = CameraReader("C301", config_of(f"{address}/cam"))
     reader.start()
     try:
         wait_until(lambda: reader.status().state is CameraState.STREAMING, 60.0)
