@@ -14,7 +14,8 @@ Gst.init(None)
 server = GstRtspServer.RTSPServer()
 server.set_address("127.0.0.1")
 server.set_service("0")
-PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=640,height=480,framerate=25/1"
+CAPS = "video/x-raw,format=I420,width=640,height=480,framerate=25/1"
+PICTURE = f"videotestsrc is-live=true pattern=ball ! {CAPS}"
 CODERS = {
     "/cam": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! rtph264pay pt=96",
     "/mjpeg": "jpegenc ! rtpjpegpay pt=26",
