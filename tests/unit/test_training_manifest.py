@@ -39,7 +39,7 @@ def test_reads_votes_and_keeps_unknown_columns(tmp_path: Path) -> None:
         (HEADER, "has no rows"),
         ("image,truck\na.png,T1\n", "column captured_at is missing"),
         (HEADER + GOOD.replace("+00:00", ""), "row 2, captured_at"),
-        (HEADER + GOOD.replace(",burn_clean,60", ",burned,60"), "row 2, votes 'burned'"),
+        (HEADER + GOOD.replace(",burn_clean,60", ",burned,60"), "row 2, vote_3 'burned'"),
         (HEADER + GOOD.replace("T1", ""), "row 2, truck"),
         (HEADER + GOOD + GOOD, "row 3, image 'a.png': is in row 2 already"),
         (HEADER + GOOD.replace("S1,,", "S1,holdout,"), "row 2, split 'holdout'"),

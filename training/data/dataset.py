@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from edge_agent.grades import GRADES, Grade
 from training.data import images, splits
+from training.data.description import Area, Description, Grouping, LabelMethod
 from training.data.images import Skip
 from training.data.labels import Labels, LabelSource, label
 from training.data.manifest import Manifest, Row, Split
-from training.data.merge import described
 from training.errors import DataError
 
 
@@ -48,30 +48,71 @@ class Dataset:
 
     @classmethod
     def open(
-        cls, path: Path, *, agreement: float = 0.6, source: LabelSource | None = None
+        cls,
+        path: Path,
+        *,
+        agreement: float = 0.6,
+        source: LabelSource | None = None,
+        method: LabelMethod | None = None,
     ) -> Dataset:
-        """Reads a manifest and labels its rows. Raises DataError."""
-        manifest = Manifest.read(path)
-        return cls(manifest, label(manifest.rows, agreement=agreement, source=source))
+        """Reads a manifest and labels its rows. Raises DataError.
 
-    def split(self, seed: int) -> Dataset:
+        method: how votes become labels; by default what dataset.json says, else by majority.
+        """
+        manifest = Manifest.read(path)
+        chosen = method or Description.read(manifest.folder).label_method or "majority"
+        labels = label(manifest.rows, agreement=agreement, source=source, method=chosen)
+        return cls(manifest, labels)
+
+    @property
+    def description(self) -> Description:
+        """What dataset.json beside the manifest says. Raises DataError when it is broken."""
+        return Description.read(self.manifest.folder)
+
+    @property
+    def grouping(self) -> Grouping:
+        """What splits keep together: dataset.json's choice, or trucks and days."""
+        return self.description.grouping or "truck-and-day"
+
+    def split(
+        self,
+        seed: int,
+        *,
+        grouping: Grouping | None = None,
+        alike: splits.Pairs = (),
+        again: bool = False,
+    ) -> Dataset:
         """The dataset with leak-free splits: the manifest's own, checked, or new ones, written.
 
-        Raises DataError when the manifest's splits leak or are given for some rows only.
+        grouping: what must stay together; by default what dataset.json says, else trucks and days.
+            A choice made here is written there.
+        alike: row numbers of near-duplicates, which new splits keep together too.
+        again: makes new splits, whatever the manifest has.
+
+        Raises DataError when the manifest's splits leak or are given for some rows only, or no
+        leak-free ones can be made.
         """
         rows = self.manifest.rows
-        missing = sum(row.split is None for row in rows)
-        if missing == 0:
-            splits.check(rows, [row.split for row in rows])
-            return self
-        if missing < len(rows):
+        chosen = grouping or self.grouping
+        missing = len(rows) if again else sum(row.split is None for row in rows)
+        if 0 < missing < len(rows):
             raise DataError(
                 f"{self.manifest.path}: {missing} of {len(rows)} rows have no split; "
                 "fill the column split for all rows or for none"
             )
-        manifest = self.manifest.with_splits(splits.assign(rows, self.labels.grades, seed=seed))
-        manifest.write()
-        return Dataset(manifest, self.labels)
+        if missing == 0:
+            splits.check(rows, [row.split for row in rows], chosen)
+            dataset = self
+        else:
+            assigned = splits.assign(
+                rows, self.labels.grades, seed=seed, grouping=chosen, alike=alike
+            )
+            dataset = Dataset(self.manifest.with_splits(assigned), self.labels)
+            dataset.manifest.write()
+        if grouping is not None:
+            described = self.description.model_copy(update={"grouping": grouping})
+            described.write(self.manifest.folder)
+        return dataset
 
     def load(
         self,
@@ -90,7 +131,8 @@ class Dataset:
             if grade is not None and (split is None or row.split == split)
         ]
         paths = [self.manifest.folder / row.image for row, _ in chosen]
-        pixels, kept, skips = images.load(paths, size, on_image=on_image)
+        cut = self.description.cut
+        pixels, kept, skips = images.load(paths, size, cut=cut, on_image=on_image)
         if not kept:
             fault = f"; the first: {skips[0].path}: {skips[0].reason}" if skips else ""
             raise DataError(
@@ -125,20 +167,10 @@ class Dataset:
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
     @property
-    def graded_area(self) -> tuple[float, float, float, float] | None:
-        """(left, top, right, bottom): the part of the camera's frame that the images show.
+    def graded_area(self) -> Area | None:
+        """(left, top, right, bottom): the part of the camera's frame that a network sees.
 
         From dataset.json beside the manifest; None where that does not say.
         Raises DataError when dataset.json is broken.
         """
-        area = described(self.manifest.folder).get("graded_area")
-        if area is None:
-            return None
-        try:
-            left, top, right, bottom = map(float, area)
-        except (TypeError, ValueError) as error:
-            raise DataError(
-                f"{self.manifest.folder}/dataset.json: graded_area {area!r} is not "
-                "[left, top, right, bottom]; make it again"
-            ) from error
-        return left, top, right, bottom
+        return self.description.graded_area

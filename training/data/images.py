@@ -12,10 +12,17 @@ from typing import Final
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+import psutil
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from training.data.description import Area
+from training.errors import DataError
 
 MAX_PIXELS: Final = 64_000_000
 """Larger images are not camera frames; decoding one could exhaust the memory."""
+
+_WITH_ALPHA: Final = ("RGBA", "LA", "PA")
+_EIGHT_BIT: Final = ("RGB", "L", "P", *_WITH_ALPHA)
 
 
 @dataclass(frozen=True)
@@ -27,18 +34,24 @@ class Skip:
 
 
 def load(
-    paths: Sequence[Path], size: int, *, on_image: Callable[[], None] = lambda: None
+    paths: Sequence[Path],
+    size: int,
+    *,
+    cut: Area | None = None,
+    on_image: Callable[[], None] = lambda: None,
 ) -> tuple[npt.NDArray[np.uint8], list[int], list[Skip]]:
-    """Reads images and resizes them by area to size x size.
+    """Reads images, cuts them and resizes them by area to size x size.
 
     Returns uint8 RGB (n, size, size, 3), the positions in `paths` of those n, and the skips.
-    `on_image` is called once an image, for progress.
+    `on_image` is called once an image, for progress. Raises DataError when the memory that is free
+    does not hold them.
     """
+    _check_memory(len(paths), size)
     images: npt.NDArray[np.uint8] = np.empty((len(paths), size, size, 3), np.uint8)
     kept: list[int] = []
     skips: list[Skip] = []
     with ThreadPoolExecutor() as pool:
-        for position, result in enumerate(pool.map(lambda path: read(path, size), paths)):
+        for position, result in enumerate(pool.map(lambda path: read(path, size, cut), paths)):
             if isinstance(result, Skip):
                 skips.append(result)
             else:
@@ -48,27 +61,89 @@ def load(
     return images[: len(kept)], kept, skips
 
 
-def read(path: Path, size: int) -> npt.NDArray[np.uint8] | Skip:
+def read(path: Path, size: int, cut: Area | None = None) -> npt.NDArray[np.uint8] | Skip:
     """One image, uint8 RGB (size, size, 3), or the reason why there is none.
 
-    The resize is by area, as in the agent. An image that has the size already is not touched.
+    Cut and resized by area as in the agent. An image that has the size already is not resized.
+    """
+    pixels = decode(path)
+    if isinstance(pixels, Skip):
+        return pixels
+    if cut is not None:
+        left, top, right, bottom = in_pixels(cut, pixels.shape[1], pixels.shape[0])
+        pixels = pixels[top:bottom, left:right]
+        if not pixels.size:
+            return Skip(path, "too small to be cut to the graded area")
+    if pixels.shape[:2] != (size, size):
+        pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return np.ascontiguousarray(pixels)
+
+
+def decode(path: Path) -> npt.NDArray[np.uint8] | Skip:
+    """One image as it is meant to be seen, uint8 RGB (height, width, 3), or why there is none.
+
+    Turned upright by its EXIF orientation; grey and palette images become RGB. What has no single
+    right conversion is left out: CMYK without its printer, 16 bits a sample whose white is not
+    known, transparency without what is behind it, animations.
     """
     try:
         with warnings.catch_warnings(), Image.open(path) as file:
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF data and of large images
-            if file.width * file.height > MAX_PIXELS:
-                return Skip(path, f"has {file.width} x {file.height} pixels")
-            if file.mode not in ("RGB", "RGBA", "P", "L"):
-                return Skip(path, f"colour mode {file.mode}, not 8-bit RGB or grey")
-            pixels = np.asarray(file.convert("RGB"))
+            fault = _fault(file)
+            if fault is not None:
+                return Skip(path, fault)
+            upright = ImageOps.exif_transpose(file)
+            if file.mode in _WITH_ALPHA or "transparency" in file.info:
+                upright = upright.convert("RGBA")
+                if upright.getchannel("A").getextrema()[0] != 255:
+                    return Skip(path, "has transparent parts")
+            return np.asarray(upright.convert("RGB"))
     except FileNotFoundError:
         return Skip(path, "no such file")
     except Image.DecompressionBombError:
-        return Skip(path, "too many pixels")
+        return Skip(path, f"has more than {MAX_PIXELS} pixels")
     except UnidentifiedImageError:
         return Skip(path, "not an image")
     except (OSError, SyntaxError, ValueError) as error:
-        return Skip(path, f"unreadable ({error})")
-    if pixels.shape[:2] != (size, size):
-        pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return np.ascontiguousarray(pixels)
+        return Skip(path, f"unreadable ({' '.join(str(error).split())})")
+
+
+def in_pixels(area: Area, width: int, height: int) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) in pixels of a width x height image.
+
+    Rounded to even numbers, as the agent does when it cuts a frame.
+    """
+    left, top, right, bottom = area
+    return (
+        round(left * width / 2) * 2,
+        round(top * height / 2) * 2,
+        round(right * width / 2) * 2,
+        round(bottom * height / 2) * 2,
+    )
+
+
+def _fault(file: Image.Image) -> str | None:
+    """Why an opened image should not be decoded; None where nothing speaks against it."""
+    if file.width * file.height > MAX_PIXELS:
+        return f"has {file.width} x {file.height} pixels, more than {MAX_PIXELS}"
+    # Pillow would drop the low byte of 16-bit colour without a word; the raw mode tells.
+    tiles = file.tile if isinstance(file, ImageFile.ImageFile) else []
+    raw_modes = [str(t.args[0] if isinstance(t.args, tuple) else t.args) for t in tiles]
+    if file.mode.startswith("I") or any(";16" in mode for mode in raw_modes):
+        return "16 or more bits a sample, not 8"
+    if file.mode not in _EIGHT_BIT:
+        return f"colour mode {file.mode}, not 8-bit RGB or grey"
+    # Phones write JPEGs with a second, smaller picture (MPO); the first is the photograph.
+    if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":
+        return "has more than one picture"
+    return None
+
+
+def _check_memory(count: int, size: int) -> None:
+    needed = count * size * size * 3
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise DataError(
+            f"{count} images of {size} x {size} px need {needed / 2**30:.1f} GiB of memory, "
+            f"{free / 2**30:.1f} GiB are free; choose a smaller --size or fewer images"
+        )

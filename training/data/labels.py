@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_agent.grades import Grade
+import numpy as np
+
+from edge_agent.grades import GRADES, Grade
+from training.data import dawid_skene
+from training.data.description import LabelMethod
 from training.data.manifest import Row
 
 LabelSource = Literal["votes", "truth"]
@@ -20,12 +24,14 @@ class Labels:
     source: where they come from. "votes" when any row has votes, unless the truth was asked for.
     disputed: rows whose experts did not agree; set aside, not dropped.
     unlabelled: rows nobody has voted on, or without a known truth.
+    method: how votes became labels.
     """
 
     grades: tuple[Grade | None, ...]
     source: LabelSource
     disputed: int
     unlabelled: int
+    method: LabelMethod = "majority"
 
 
 def majority(votes: Sequence[Grade], agreement: float) -> Grade | None:
@@ -40,15 +46,46 @@ def majority(votes: Sequence[Grade], agreement: float) -> Grade | None:
     return grade if share > 0.5 and share >= agreement else None
 
 
+def most_probable(rows: Sequence[Row], agreement: float) -> tuple[Grade | None, ...]:
+    """Each row's grade by Dawid & Skene, None below `agreement` (0..1) or without a vote.
+
+    Needs every vote column to be one expert throughout: it weighs experts by how they err.
+    """
+    voters = sorted({voter for row in rows for voter in row.voters})
+    voted = [i for i, row in enumerate(rows) if row.votes]
+    grades: list[Grade | None] = [None] * len(rows)
+    if not voted:
+        return tuple(grades)
+    votes = np.full((len(voted), len(voters)), dawid_skene.NO_VOTE, np.int64)
+    for place, i in enumerate(voted):
+        for voter, vote in zip(rows[i].voters, rows[i].votes, strict=True):
+            votes[place, voters.index(voter)] = GRADES.index(vote)
+    for i, probabilities in zip(voted, dawid_skene.posterior(votes, len(GRADES)), strict=True):
+        best = int(probabilities.argmax())
+        if probabilities[best] > 0.5 and probabilities[best] >= agreement:
+            grades[i] = GRADES[best]
+    return tuple(grades)
+
+
 def label(
-    rows: Sequence[Row], *, agreement: float = 0.6, source: LabelSource | None = None
+    rows: Sequence[Row],
+    *,
+    agreement: float = 0.6,
+    source: LabelSource | None = None,
+    method: LabelMethod = "majority",
 ) -> Labels:
-    """Labels of the rows, by majority of the votes, or from the column `grade`."""
+    """Labels of the rows, by the experts' votes, or from the column `grade`.
+
+    agreement: the share of votes, or with Dawid & Skene the probability, that makes a label.
+    """
     if source is None:
         source = "votes" if any(row.votes for row in rows) else "truth"
     if source == "truth":
         truth = tuple(row.grade for row in rows)
         return Labels(truth, source, disputed=0, unlabelled=truth.count(None))
-    grades = tuple(majority(row.votes, agreement) for row in rows)
+    if method == "dawid-skene":
+        grades = most_probable(rows, agreement)
+    else:
+        grades = tuple(majority(row.votes, agreement) for row in rows)
     unlabelled = sum(not row.votes for row in rows)
-    return Labels(grades, source, grades.count(None) - unlabelled, unlabelled)
+    return Labels(grades, source, grades.count(None) - unlabelled, unlabelled, method)

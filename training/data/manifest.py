@@ -1,9 +1,7 @@
-"""The manifest: one CSV row an image, checked before anything is trained on it."""
+"""The manifest: one row an image in a CSV or Parquet file, checked before anything is trained."""
 
 from __future__ import annotations
 
-import csv
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,36 +11,42 @@ from typing import Any, Final, Literal, get_args
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge_agent.grades import Grade
+from training.data import tables
 from training.errors import DataError
 
 Split = Literal["train", "val", "test"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 MANIFEST_NAME: Final = "manifest.csv"
-_VOTE_COLUMN = re.compile(r"vote_\d+")
+MANIFEST_NAMES: Final = tuple(f"manifest{suffix}" for suffix in tables.SUFFIXES)
+REQUIRED: Final = ("image", "truck", "captured_at")
+MAX_VOTES: Final = 5
+VOTE_COLUMN: Final = re.compile(r"vote_\d+")
 
 
 class Row(BaseModel):
     """One image. Columns it does not know are allowed and kept in the file.
 
     image: path of the image, relative to the manifest's folder.
-    captured_at: ISO 8601 with a time zone.
+    captured_at: ISO 8601 with a time zone; None where nobody knows it any more.
     split: None until splits are assigned.
     grade: the true grade where somebody knows it, as a simulator does.
-    votes: what the experts said (columns vote_1, vote_2, ...; empty cells are no vote).
+    votes: what up to five experts said (columns vote_1, vote_2, ...; empty cells are no vote).
+    voters: the columns of those votes. A column is one expert in all rows.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     image: str = Field(min_length=1)
     truck: str = Field(min_length=1)
-    captured_at: AwareDatetime
+    captured_at: AwareDatetime | None = None
     camera: str = "C301"
     station: str = ""
     region: str = ""
     split: Split | None = None
     grade: Grade | None = None
-    votes: tuple[Grade, ...] = ()
+    votes: tuple[Grade, ...] = Field(default=(), max_length=MAX_VOTES)
+    voters: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -51,8 +55,10 @@ class Row(BaseModel):
         if not isinstance(cells, Mapping):
             return cells
         filled = {name: cell for name, cell in cells.items() if cell not in ("", None)}
-        votes = [cell for name, cell in filled.items() if _VOTE_COLUMN.fullmatch(str(name))]
-        return {**filled, "votes": votes} if votes else filled
+        votes = {n: cell for n, cell in filled.items() if VOTE_COLUMN.fullmatch(str(n))}
+        if not votes:
+            return filled
+        return {**filled, "votes": tuple(votes.values()), "voters": tuple(votes)}
 
 
 @dataclass(frozen=True)
@@ -64,29 +70,18 @@ class Manifest:
 
     path: Path
     columns: tuple[str, ...]
-    cells: tuple[dict[str, str], ...]
+    cells: tuple[tables.Cells, ...]
     rows: tuple[Row, ...]
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
-        """Reads DIR/manifest.csv, or the CSV file itself.
+        """Reads manifest.csv or manifest.parquet of a folder, or the file itself.
 
         Raises DataError that names the file, the row, the fault and the cure.
         """
-        file = path / MANIFEST_NAME if path.is_dir() else path
-        try:
-            with file.open(encoding="utf-8-sig", newline="") as stream:
-                reader = csv.DictReader(stream, restkey="", restval="")
-                cells = tuple(reader)
-                columns = tuple(reader.fieldnames or ())
-        except OSError as error:
-            raise DataError(
-                f"{file}: {error.strerror or error}; give a folder with {MANIFEST_NAME} "
-                "(cane-sim dataset writes one)"
-            ) from error
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{file}: not a CSV file in UTF-8 ({error}); save it as one") from error
-        missing = [name for name in ("image", "truck", "captured_at") if name not in columns]
+        file = manifest_file(path) if path.is_dir() else path
+        columns, cells = tables.read(file)
+        missing = [name for name in REQUIRED if name not in columns]
         if missing:
             raise DataError(
                 f"{file}: column {', '.join(missing)} is missing; "
@@ -94,7 +89,7 @@ class Manifest:
             )
         if not cells:
             raise DataError(f"{file}: has no rows; put at least one image into it")
-        return cls(file, columns, cells, _checked_rows(file, cells))
+        return cls(file, columns, cells, checked_rows(file, cells))
 
     @property
     def folder(self) -> Path:
@@ -105,6 +100,11 @@ class Manifest:
     def name(self) -> str:
         """What reports call this data."""
         return self.folder.resolve().name
+
+    @property
+    def images(self) -> list[Path]:
+        """The image file of every row, in row order."""
+        return [self.folder / row.image for row in self.rows]
 
     def with_splits(self, splits: Sequence[Split]) -> Manifest:
         """The same manifest with these splits, one a row, in row order. Writes nothing."""
@@ -122,19 +122,25 @@ class Manifest:
 
     def write(self) -> None:
         """Replaces the file at once: a kill leaves the old one or the new one, never half."""
-        temporary = self.path.with_name(f".{self.path.name}.new")
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(
-                stream, self.columns, extrasaction="ignore", lineterminator="\n"
-            )
-            writer.writeheader()
-            writer.writerows(self.cells)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(self.path)
+        tables.write(self.path, self.columns, self.cells)
 
 
-def _checked_rows(file: Path, cells: Sequence[dict[str, str]]) -> tuple[Row, ...]:
+def manifest_file(folder: Path) -> Path:
+    """The manifest in a folder; where there is none, the name it would have.
+
+    Raises DataError when there are two.
+    """
+    found = [folder / name for name in MANIFEST_NAMES if (folder / name).exists()]
+    if len(found) > 1:
+        raise DataError(
+            f"{folder}: has {' and '.join(MANIFEST_NAMES)}; "
+            "move one away, or give the file instead of the folder"
+        )
+    return found[0] if found else folder / MANIFEST_NAME
+
+
+def checked_rows(file: Path, cells: Sequence[tables.Cells]) -> tuple[Row, ...]:
+    """The rows of a table, validated. Raises DataError that names the first fault."""
     rows: list[Row] = []
     faults: list[str] = []
     seen: dict[str, int] = {}
@@ -142,10 +148,7 @@ def _checked_rows(file: Path, cells: Sequence[dict[str, str]]) -> tuple[Row, ...
         try:
             row = Row.model_validate(row_cells)
         except ValidationError as error:
-            first = error.errors()[0]
-            column = str(first["loc"][0]) if first["loc"] else "row"
-            given = "" if first["type"] == "missing" else f" {str(first['input'])[:60]!r}"
-            faults.append(f"row {number}, {column}{given}: {first['msg']}")
+            faults.append(f"row {number}, {_fault(error, row_cells)}")
             continue
         if row.image in seen:
             faults.append(f"row {number}, image {row.image!r}: is in row {seen[row.image]} already")
@@ -155,3 +158,16 @@ def _checked_rows(file: Path, cells: Sequence[dict[str, str]]) -> tuple[Row, ...
         more = f" (and {len(faults) - 1} more bad rows)" if len(faults) > 1 else ""
         raise DataError(f"{file}: {faults[0]}{more}; correct the cell or remove the row")
     return tuple(rows)
+
+
+def _fault(error: ValidationError, cells: tables.Cells) -> str:
+    """Column, given text and message of the first fault of a row."""
+    first = error.errors()[0]
+    column = str(first["loc"][0]) if first["loc"] else "row"
+    if first["type"] == "too_long":
+        return f"{column}: {first['ctx']['actual_length']} votes, {MAX_VOTES} experts at most"
+    if column == "votes":
+        filled = [name for name in cells if VOTE_COLUMN.fullmatch(name) and cells[name]]
+        column = filled[int(first["loc"][1])]
+    given = "" if first["type"] == "missing" else f" {str(first['input'])[:60]!r}"
+    return f"{column}{given}: {first['msg']}"

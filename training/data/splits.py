@@ -1,9 +1,15 @@
-"""Splits that share neither a truck nor a station's day.
+"""Splits that keep together what would let a network recognise a test image.
 
 Views of one truck show the same load, and trucks of one day at one station share soil, weather and
-light. A network that has seen the one in training knows something about the other, so both stay on
-one side. Whatever hangs together by truck or by day, over however many steps, is one group; groups
-are dealt out whole.
+light. A network that has seen the one in training knows something about the other. A grouping says
+what must lie on one side:
+
+    truck-and-day  neither a truck nor a station's day is in two splits. Whatever hangs together
+                   by truck or by day, over however many steps, is one group.
+    truck          no truck is in two splits. A day may be.
+    station-day    no station's day is in two splits. A truck that comes again may be.
+
+Groups are dealt out whole. Near-duplicates can be kept together as well.
 """
 
 from __future__ import annotations
@@ -11,6 +17,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta, timezone
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,42 +26,80 @@ from scipy.sparse.csgraph import connected_components  # type: ignore[import-unt
 from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-untyped]
 
 from edge_agent.grades import GRADES, Grade
+from training.data.description import Grouping
 from training.data.manifest import SPLITS, Row, Split
 from training.errors import DataError
 
 THAI_TIME = timezone(timedelta(hours=7))
 """Where the mills are. Thailand has no summer time."""
 
-FOLDS = 5
+FOLDS: Final = 5
 """One fold of five is the test split, one of five of the rest the validation split: 64/16/20."""
 
+MAX_GROUP_SHARE: Final = 0.4
+"""A larger group leaves too little for the other splits: it must go to training, and the other two
+take 36 of the remaining 60 %."""
 
-def groups(rows: Sequence[Row]) -> npt.NDArray[np.int64]:
-    """Group numbers (rows,) such that no truck and no station's day lies in two groups."""
-    trucks = _numbers([row.truck for row in rows])
-    days = _numbers([day_of(row) for row in rows]) + trucks.max() + 1
-    nodes = int(days.max()) + 1
-    edges = coo_array((np.ones(len(rows)), (trucks, days)), shape=(nodes, nodes))
-    _, component = connected_components(edges, directed=False)
-    return np.asarray(component[trucks], dtype=np.int64)
+_SHARE_TOLERANCE: Final = 0.05
+
+Pairs = Sequence[tuple[int, int]]
+"""Row numbers of images that must share a split whatever the grouping, as near-duplicates."""
 
 
-def day_of(row: Row) -> str:
-    """Station and calendar day in Thailand of a row."""
+def groups(
+    rows: Sequence[Row], grouping: Grouping = "truck-and-day", alike: Pairs = ()
+) -> npt.NDArray[np.int64]:
+    """Group numbers (rows,): what the grouping keeps together has one number.
+
+    Rows without a capture time have no day; only their truck keeps them together. Raises DataError
+    when the grouping needs the day of such a row.
+    """
+    links: list[tuple[int, int]] = list(alike)
+    if grouping != "station-day":
+        links += _links([f"truck {row.truck}" for row in rows])
+    if grouping != "truck":
+        days = [day_of(row) for row in rows]
+        if grouping == "station-day" and None in days:
+            raise DataError(
+                f"{days.count(None)} images have no capture time, so no station's day; "
+                "fill captured_at or use --grouping truck"
+            )
+        links += _links(days)
+    ends = np.array(links, dtype=np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(rows), len(rows)))
+    _, component = connected_components(graph, directed=False)
+    # Numbered by name, so that the order of the rows does not change the splits of a seed.
+    by_name = sorted(range(len(rows)), key=lambda i: (rows[i].truck, rows[i].image))
+    _, first = np.unique(component[by_name], return_index=True)
+    return np.asarray(np.argsort(np.argsort(first))[component], dtype=np.int64)
+
+
+def day_of(row: Row) -> str | None:
+    """Station and calendar day in Thailand of a row; None where the time is not known."""
+    if row.captured_at is None:
+        return None
     return f"{row.station}/{row.captured_at.astimezone(THAI_TIME).date().isoformat()}"
 
 
-def assign(rows: Sequence[Row], labels: Sequence[Grade | None], *, seed: int) -> tuple[Split, ...]:
+def largest_share(group: npt.NDArray[np.int64]) -> float:
+    """The share of images, 0..1, in the largest group."""
+    return float(np.bincount(group).max() / len(group))
+
+
+def assign(
+    rows: Sequence[Row],
+    labels: Sequence[Grade | None],
+    *,
+    seed: int,
+    grouping: Grouping = "truck-and-day",
+    alike: Pairs = (),
+) -> tuple[Split, ...]:
     """A split for every row: 64 % train, 16 % val, 20 % test, by group, grades spread evenly.
 
-    Raises DataError when there are too few groups to make three splits of.
+    Raises DataError when there are too few groups to make three splits of, or one is too large.
     """
-    group = groups(rows)
-    if len(np.unique(group)) < FOLDS:
-        raise DataError(
-            f"the images fall into {len(np.unique(group))} groups that share no truck and no "
-            f"station's day, {FOLDS} are needed for leak-free splits; add trucks of other days"
-        )
+    group = groups(rows, grouping, alike)
+    _check_groups(group, grouping)
     # Disputed images go where their group goes; they count as one more class.
     classes = np.array([len(GRADES) if g is None else GRADES.index(g) for g in labels])
     splits: npt.NDArray[np.str_] = np.full(len(rows), "train", dtype="<U5")
@@ -66,25 +111,78 @@ def assign(rows: Sequence[Row], labels: Sequence[Grade | None], *, seed: int) ->
     empty = [name for name in SPLITS if name not in splits]
     if empty:
         raise DataError(f"no group is left for the {empty[0]} split; add trucks of other days")
-    check(rows, tuple(splits.tolist()))
+    check(rows, tuple(splits.tolist()), grouping)
     return tuple(splits.tolist())
 
 
-def check(rows: Sequence[Row], splits: Sequence[Split | None]) -> None:
+def in_two(
+    names: Sequence[str | None], splits: Sequence[Split | None]
+) -> dict[str, tuple[Split | None, ...]]:
+    """Names (of trucks, days) found in more than one split, with those splits."""
+    homes: dict[str, dict[Split | None, None]] = {}
+    for name, split in zip(names, splits, strict=True):
+        if name is not None:
+            homes.setdefault(name, {})[split] = None
+    return {name: tuple(found) for name, found in homes.items() if len(found) > 1}
+
+
+def leaks(rows: Sequence[Row], splits: Sequence[Split | None], grouping: Grouping) -> list[str]:
+    """What the grouping keeps together and is in two splits all the same, a line each."""
+    found: dict[str, tuple[Split | None, ...]] = {}
+    if grouping != "station-day":
+        found |= in_two([f"truck {row.truck}" for row in rows], splits)
+    if grouping != "truck":
+        days = [day_of(row) for row in rows]
+        found |= in_two([day and f"station/day {day}" for day in days], splits)
+    return [f"{name} is in two splits, {home[0]} and {home[1]}" for name, home in found.items()]
+
+
+def check(
+    rows: Sequence[Row],
+    splits: Sequence[Split | None],
+    grouping: Grouping = "truck-and-day",
+) -> None:
     """Raises DataError that names the first truck or day found in two splits."""
-    for what, name_of in (("truck", lambda row: row.truck), ("station/day", day_of)):
-        home: dict[str, Split | None] = {}
-        for row, split in zip(rows, splits, strict=True):
-            name = name_of(row)
-            if home.setdefault(name, split) != split:
-                raise DataError(
-                    f"{what} {name} is in two splits, {home[name]} and {split}; "
-                    "empty the column split to have leak-free ones made"
-                )
+    found = leaks(rows, splits, grouping)
+    if found:
+        more = f" (and {len(found) - 1} more leaks)" if len(found) > 1 else ""
+        raise DataError(
+            f"{found[0]}{more}; "
+            "empty the column split to have leak-free ones made, or name another --grouping "
+            "(cane-train data split)"
+        )
 
 
-def _numbers(names: Sequence[str]) -> npt.NDArray[np.int64]:
-    return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64)
+def _check_groups(group: npt.NDArray[np.int64], grouping: Grouping) -> None:
+    count, share = len(np.unique(group)), largest_share(group)
+    keeps = {
+        "truck-and-day": "share no truck and no station's day",
+        "truck": "share no truck",
+        "station-day": "share no station's day",
+    }[grouping]
+    if count >= FOLDS and share <= MAX_GROUP_SHARE:
+        return
+    way_out = "add trucks of other days"
+    if grouping == "truck-and-day":
+        way_out += (
+            "; where the same trucks come every day, choose what must be kept apart: "
+            "cane-train data split --grouping truck or --grouping station-day"
+        )
+    if count < FOLDS:
+        raise DataError(
+            f"the images fall into {count} groups that {keeps}, {FOLDS} are needed for leak-free "
+            f"splits; {way_out}"
+        )
+    raise DataError(
+        f"the largest of the {count} groups that {keeps} holds {share:.0%} of the images, "
+        f"{MAX_GROUP_SHARE:.0%} at most leave enough for three splits; {way_out}"
+    )
+
+
+def _links(names: Sequence[str | None]) -> list[tuple[int, int]]:
+    """Pairs of row numbers, each row with the first of the same name."""
+    first: dict[str, int] = {}
+    return [(first.setdefault(n, i), i) for i, n in enumerate(names) if n is not None]
 
 
 def _one_fold(
@@ -100,7 +198,11 @@ def _one_fold(
         # A grade with fewer images than folds cannot be spread evenly. The report counts grades.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         try:
-            rest, fold = next(folder.split(rows, classes[rows], group[rows]))
+            candidates = list(folder.split(rows, classes[rows], group[rows]))
         except ValueError as error:
             raise DataError(f"the images cannot be split: {error}; add images") from error
+    # A large group makes its fold larger than the others: that one is left for training.
+    off = [abs(len(fold) / len(rows) - 1 / FOLDS) for _, fold in candidates]
+    good = next((i for i, o in enumerate(off) if o <= _SHARE_TOLERANCE), int(np.argmin(off)))
+    rest, fold = candidates[good]
     return rows[rest], rows[fold]
