@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache, partial
 from typing import Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from simulator.heap import BED
 from simulator.items import Floats, Items, Kind, join_items, make_items
-from simulator.load import BED
 from simulator.plate import PLATE_METRES, draw_plate_image
 from simulator.raster import Panel
 from simulator.truth import Truck
@@ -67,26 +68,74 @@ def _quad(a: tuple[float, ...], b: tuple[float, ...], c: tuple[float, ...]) -> F
 def _front_picture(truck: Truck, rng: np.random.Generator, paint: tuple[int, int, int]) -> Picture:
     """The face of the cab, 500 pixels a metre."""
     h, w = 950, 1150
-    image = _weathered(rng, paint, h, w, 0.15)
-    glass = (slice(90, 430), slice(90, w - 90))
-    shade = np.linspace(150, 40, 340, dtype=np.float32)[:, None, None] * (0.8, 0.95, 1.0)
-    reflections = 1 + 0.25 * _clouds(rng, 340, w - 180, 80)[..., None]
-    image[glass] = np.clip(shade * reflections, 0, 255).astype(np.uint8)
-    cv2.rectangle(image, (90, 90), (w - 90, 430), (24, 24, 26), 10)
-    for x in (330, 720):
-        cv2.line(image, (x, 425), (x + 210, 330), (18, 18, 18), 7, cv2.LINE_AA)
-    cv2.rectangle(image, (230, 500), (w - 230, 690), (30, 31, 33), -1)
-    for y in range(512, 690, 26):
-        cv2.rectangle(image, (240, y), (w - 240, y + 9), (120, 122, 124), -1)
-    for x in (40, w - 210):
-        cv2.rectangle(image, (x, 560), (x + 170, 680), (34, 34, 36), -1)
-        cv2.circle(image, (x + 60, 620), 46, (216, 218, 214), -1, cv2.LINE_AA)
-        cv2.rectangle(image, (x + 115, 580), (x + 160, 660), (214, 130, 40), -1)
-    image[740:900] = _weathered(rng, (58, 58, 60), 160, w, 0.35)
-    image[900:] = 16
-    dust = np.linspace(0, 0.5, h, dtype=np.float32)[:, None, None]
+    image = _weathered(rng, paint, h, w, 0.10)
+    across = np.linspace(-1, 1, w, dtype=np.float32)[None, :, None]
+    image = np.asarray(image * (1 - 0.28 * across**6), np.uint8)  # the corners turn away
+    _draw_windscreen(image, rng)
+    cv2.rectangle(image, (0, 22), (w, 74), _PAINTS[int(rng.integers(len(_PAINTS)))], -1)
+    cv2.rectangle(image, (210, 505), (w - 210, 665), (26, 27, 29), -1)
+    for y in range(516, 660, 30):
+        cv2.rectangle(image, (222, y), (w - 222, y + 8), (128, 130, 132), -1)
+    cv2.rectangle(image, (505, 540), (645, 590), (196, 198, 200), -1)
+    for x, turn in ((30, 1), (w - 200, -1)):
+        cv2.rectangle(image, (x, 560), (x + 170, 690), (40, 41, 43), -1)
+        lamp = (x + 85 + 22 * turn, 625)
+        cv2.circle(image, lamp, 52, (150, 152, 150), -1, cv2.LINE_AA)
+        cv2.circle(image, lamp, 40, (228, 230, 226), -1, cv2.LINE_AA)
+        corner = x + 85 - 62 * turn
+        cv2.rectangle(image, (corner - 18, 580), (corner + 18, 670), (206, 116, 34), -1)
+    image[716:740] = 14  # the gap above the bumper
+    steel = np.interp(np.arange(190), (0, 40, 70, 190), (120, 190, 168, 70)).astype(np.float32)
+    bumper = _weathered(rng, (200, 202, 204), 190, w, 0.25) * steel[:, None, None] / 200
+    image[740:930] = np.clip(bumper, 0, 255)
+    image[930:] = 16
+    dust = np.linspace(0, 0.45, h, dtype=np.float32)[:, None, None]
     dust = dust * (0.8 + 0.2 * _clouds(rng, h, w, 40)[..., None])
     return np.clip(image + (np.array((150, 132, 112)) - image) * dust, 0, 255).astype(np.uint8)
+
+
+def _draw_windscreen(image: Picture, rng: np.random.Generator) -> None:
+    """Glass that mirrors the sky above and shows a dark cab with its driver below."""
+    h, w = 340, image.shape[1]
+    rows = np.linspace(0, 1, h, dtype=np.float32)[:, None]
+    mirror = np.clip(0.55 - 0.75 * rows + 0.10 * _clouds(rng, h, w, 170), 0.06, 1)
+    glass = mirror[..., None] * np.array((150, 172, 190), np.float32)
+    glass = np.ascontiguousarray(glass)
+    cv2.ellipse(glass, (395, 190), (62, 78), 0, 0, 360, (52, 44, 40), -1, cv2.LINE_AA)
+    cv2.ellipse(glass, (395, 350), (150, 110), 0, 0, 360, (44, 50, 62), -1, cv2.LINE_AA)
+    glass[300:] = glass[300:] * 0.4 + 26
+    glass = cv2.GaussianBlur(glass, (0, 0), 5)
+    glass[:46] = glass[:46] * 0.45  # the visor
+    shape = np.array([(120, 96), (w - 120, 96), (w - 78, 432), (78, 432)], np.int32)
+    inside = np.zeros(image.shape[:2], np.uint8)
+    cv2.fillPoly(inside, [shape], 1, cv2.LINE_8)
+    image[94:434][inside[94:434] > 0] = glass[inside[94:434] > 0]
+    cv2.polylines(image, [shape], True, (20, 20, 22), 16, cv2.LINE_AA)
+    for x in (330, 720):
+        cv2.line(image, (x, 428), (x + 200, 330), (16, 16, 16), 8, cv2.LINE_AA)
+
+
+def _tread(rng: np.random.Generator, tyres: int) -> Picture:
+    """Tyres from the front: ribs between grooves, dusty, dark gaps between tyres."""
+    h, w = 200, 60 * tyres
+    x = np.arange(w) % 60
+    image = np.full((h, w, 3), (62, 57, 52), np.float32)
+    image *= (0.8 + 0.2 * rng.random((h, w, 1))) * (1 - 0.5 * ((x % 12) < 4))[None, :, None]
+    image *= np.sqrt(np.clip(1 - ((x - 29.5) / 32) ** 2, 0, 1))[None, :, None]
+    image *= np.linspace(0.35, 1, h)[:, None, None]
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _wheels(rng: np.random.Generator) -> list[Panel]:
+    """What the front camera sees of wheels and axle under the truck."""
+    panels = []
+    for x, half, tyres, top in ((5.2, 0.30, 2, -0.30), (-1.75, 0.16, 1, -0.35)):
+        for y in (-0.92, 0.92):
+            corners = _quad((x, y + half, top), (x, y - half, top), (x, y - half, DECK_Z))
+            panels.append(Panel(corners, partial(_tread, rng, tyres)))
+    dark = partial(np.full, (8, 8, 3), 14, np.uint8)
+    panels.append(Panel(_quad((-1.7, 1.0, -0.7), (-1.7, -1.0, -0.7), (-1.7, -1.0, -0.98)), dark))
+    return panels
 
 
 def truck_panels(truck: Truck, front: bool) -> list[Panel]:
@@ -94,10 +143,18 @@ def truck_panels(truck: Truck, front: bool) -> list[Panel]:
     rng = np.random.default_rng([truck.seed, 2])
     paint = _PAINTS[int(rng.integers(len(_PAINTS)))]
     length, half, rail = BED[0], BED[1] / 2, rail_height(truck)
-    wall = _weathered(rng, (110, 96, 84), 200, 1000, 0.6)
+
+    def own(number: int) -> np.random.Generator:
+        return np.random.default_rng([truck.seed, 2, number])
+
+    @cache
+    def wall() -> Picture:
+        return _weathered(own(0), (110, 96, 84), 200, 1000, 0.6)
+
     if not front:
+        floor = _quad((0, half, 0), (length, half, 0), (length, -half, 0))
         return [
-            Panel(_quad((0, half, 0), (length, half, 0), (length, -half, 0)), _planks(rng)),
+            Panel(floor, partial(_planks, own(1))),
             Panel(_quad((0, half, rail), (length, half, rail), (length, half, 0)), wall),
             Panel(_quad((0, -half, rail), (length, -half, rail), (length, -half, 0)), wall),
             Panel(_quad((0, half, rail), (0, -half, rail), (0, -half, 0)), wall),
@@ -105,19 +162,19 @@ def truck_panels(truck: Truck, front: bool) -> list[Panel]:
         ]
     x, rear, low, top = _CAB
     w, h = PLATE_METRES
-    picture = _front_picture(truck, rng, paint)
-    roof = _weathered(rng, paint, 300, 400, 0.2)
-    dark = np.full((8, 8, 3), 12, np.uint8)
+    face = partial(_front_picture, truck, own(2), paint)
+    roof = partial(_weathered, own(3), paint, 300, 400, 0.2)
+    dark = partial(np.full, (8, 8, 3), 12, np.uint8)
     head = rail if truck.form == "billets" else 0.9
     return [
-        Panel(_quad((0.0, half, 1.5), (0.0, -half, 1.5), (0.0, -half, 0)), dark),
+        *_wheels(own(4)),
+        Panel(_quad((0.5, half, 1.5), (0.5, -half, 1.5), (0.5, -half, 0)), dark),
         Panel(_quad((-0.06, half, head), (-0.06, -half, head), (-0.06, -half, -0.2)), wall),
         Panel(_quad((rear, 1.1, top), (rear, -1.1, top), (x + 0.25, -1.1, top)), roof, 0.3),
-        Panel(_quad((x + 0.25, 1.1, top), (x + 0.25, -1.1, top), (x, -1.15, low)), picture, 0.3),
-        Panel(_quad((x - 0.02, 1.0, low), (x - 0.02, -1.0, low), (x - 0.02, -1.0, DECK_Z)), dark),
+        Panel(_quad((x + 0.25, 1.1, top), (x + 0.25, -1.1, top), (x, -1.15, low)), face, 0.3),
         Panel(
             _quad((x - 0.06, w / 2, -0.5), (x - 0.06, -w / 2, -0.5), (x - 0.06, -w / 2, -0.5 - h)),
-            draw_plate_image(truck.plate, truck.province),
+            partial(draw_plate_image, truck.plate, truck.province),
             0.2,
         ),
     ]

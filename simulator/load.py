@@ -8,76 +8,14 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from simulator.heap import BED, Heap
 from simulator.items import TONES, Floats, Items, Kind, join_items, make_items
+from simulator.trash import draw_clods, draw_leaves, fold_leaves
 from simulator.truth import Truck
 from simulator.viewpoints import LOAD_TOP_Z
 
-BED: Final = (7.5, 2.3)
-"""Length and width of the bed in metres."""
-
-LEAF_AREA: Final = {"billets": 0.0043, "whole": 0.0046}
-"""What one leaf hides, m2; measured, so that trash_share is what the mask shows."""
-
-_CELL: Final = 0.025
 _BATCHES: Final = 26
-
-
-class Heap:
-    """Height of the load on a grid of cells of 2.5 cm, raised as things come to rest."""
-
-    def __init__(self, rng: np.random.Generator, top: float) -> None:
-        self.shape = (round((BED[0] + 1.2) / _CELL), round((BED[1] + 0.6) / _CELL))
-        x = np.arange(self.shape[0], dtype=np.float32) * _CELL - 0.6
-        y = np.arange(self.shape[1], dtype=np.float32) * _CELL - (BED[1] / 2 + 0.3)
-        crown = rng.uniform(0.10, 0.28)
-        across = -crown * np.abs(y / (BED[1] / 2)) ** 2.2
-        along = sum(
-            rng.normal(0, 0.05) * np.sin(2 * np.pi * (x / wave + rng.random()))
-            for wave in (7.0, 3.1, 1.6)
-        )
-        lean = rng.normal(0, 0.05) * y
-        ends = -0.5 * (np.clip(-x + 0.1, 0, 1) + np.clip(x - BED[0] + 0.1, 0, 1))
-        self.height = (top + across[None] + along[:, None] + lean[None] + ends[:, None]).astype(
-            np.float32
-        )
-
-    def cells(self, points: Floats) -> npt.NDArray[np.intp]:
-        """Flat cell index of points (..., 3)."""
-        i = np.clip((points[..., 0] + 0.6) / _CELL, 0, self.shape[0] - 1).astype(np.intp)
-        j = np.clip((points[..., 1] + BED[1] / 2 + 0.3) / _CELL, 0, self.shape[1] - 1)
-        return np.asarray(i * self.shape[1] + j.astype(np.intp))
-
-    def rest(self, items: Items, limp: bool = False) -> None:
-        """Lower things onto the heap, all at once, and raise the heap where they lie.
-
-        Stiff things lie on the highest support of each half, as a rod does; limp ones drape.
-        """
-        steps = np.linspace(0.04, 0.96, 10, dtype=np.float32)
-        axis = items.end - items.start
-        points = items.start[:, None] + axis[:, None] * steps[:, None]
-        side = np.stack([-axis[:, 1], axis[:, 0]], 1)
-        side /= np.linalg.norm(side, axis=1, keepdims=True) + 1e-6
-        points[..., :2] += side[:, None] * (items.bend[:, :1] * 4 * steps * (1 - steps))[..., None]
-        cells = self.cells(points)
-        ground = self.height.ravel()[cells]
-        rows = np.arange(len(items))
-        left, right = ground[:, :5].argmax(1), ground[:, 5:].argmax(1) + 5
-        length = np.linalg.norm(axis[:, :2], axis=1) + 1e-3
-        slope = (ground[rows, right] - ground[rows, left]) / (steps[right] - steps[left])
-        # A steep rod slides until it lies; long ones bend under their own weight.
-        slope = np.clip(slope, -0.22 * length, 0.22 * length)
-        middle = 0.5 * (ground[rows, left] + ground[rows, right])
-        if limp:
-            # Drawn flat, a leaf shows where its highest support carries it.
-            middle = ground.max(axis=1)
-        radius = items.half.mean(1) * (0.12 if limp else 1.0)
-        z = middle + radius
-        items.start[:, 2] = z - 0.5 * slope
-        items.end[:, 2] = z + 0.5 * slope
-        top = (z[:, None] + slope[:, None] * (steps - 0.5)) + radius[:, None] * 0.6
-        np.maximum.at(self.height.reshape(-1), cells.ravel(), top.ravel())
 
 
 def _stalk_tones(truck: Truck, rng: np.random.Generator, n: int) -> Floats:
@@ -157,85 +95,6 @@ def _stalks(truck: Truck, rng: np.random.Generator) -> Items:
     return items
 
 
-def _trash_spots(rng: np.random.Generator, n: int) -> Floats:
-    """Trash falls in clumps: x, y of n pieces, half of them around a few centres."""
-    centres = rng.uniform((0, -BED[1] / 2), BED, (26, 2)) - (0, 0)
-    centres[:, 1] = rng.uniform(-BED[1] / 2, BED[1] / 2, 26)
-    spots = centres[rng.integers(26, size=n)] + rng.normal(0, 0.24, (n, 2))
-    even = np.stack([rng.uniform(0, BED[0], n), rng.uniform(-BED[1] / 2, BED[1] / 2, n)], 1)
-    return np.where(rng.random((n, 1)) < 0.45, spots, even).astype(np.float32)
-
-
-def _leaves(truck: Truck, rng: np.random.Generator, cover: float) -> Items:
-    """Leaves, tops and sheaths that cover about this share of the load's surface."""
-    area = BED[0] * BED[1]
-    n = int(-np.log(max(1 - cover, 0.02)) * area / LEAF_AREA[truck.form])
-    sheath = rng.random(n) < 0.14
-    items = make_items(n, Kind.LEAF)
-    items.kind[sheath] = Kind.SHEATH
-    length = np.where(sheath, rng.uniform(0.10, 0.26, n), rng.gamma(6.0, 0.105, n).clip(0.2, 1.3))
-    spot = _trash_spots(rng, n)
-    angle = rng.uniform(-np.pi, np.pi, n)
-    if truck.form == "whole":
-        along = rng.normal(0, 0.45, n) + np.where(rng.random(n) < 0.5, np.pi, 0)
-        angle = np.where(rng.random(n) < 0.65, along, angle)
-    else:
-        length = np.where(sheath, length, length * 0.62)
-    # A top is a fan of leaves from one point: pull groups of leaves to a common foot.
-    fan = (rng.random(n) < 0.4) & ~sheath
-    group = np.arange(n) // 7 * 7
-    spot[fan] = spot[group[fan]] + rng.normal(0, 0.012, (int(fan.sum()), 2))
-    angle[fan] = angle[group[fan]] + rng.normal(0, 0.30, int(fan.sum()))
-    direction = np.stack([np.cos(angle), np.sin(angle)], 1)
-    items.start[:, :2] = spot
-    items.end[:, :2] = spot + direction * length[:, None]
-    half = np.where(
-        sheath, rng.uniform(0.010, 0.024, n), rng.gamma(8, 0.0016, n).clip(0.004, 0.024)
-    )
-    items.half[:] = half[:, None]
-    items.bend[:] = rng.normal(0, 1, (n, 2)) * length[:, None] * [0.085, 0.03]
-    items.ends[:] = rng.gamma(1.0, 0.010, (n, 6)).clip(0, 0.05)
-    items.taper[:, 0] = np.where(sheath, 0.9, rng.uniform(0.35, 0.9, n))
-    items.taper[:, 1] = np.where(sheath, 0.7, rng.uniform(0.02, 0.3, n))
-    items.tone[:] = _leaf_tones(truck, rng, n)
-    return items
-
-
-def _leaf_tones(truck: Truck, rng: np.random.Generator, n: int) -> Floats:
-    """Appearance of n leaves; columns as in textures.leaf_colours."""
-    tone = np.zeros((n, TONES), np.float32)
-    # Fire takes the green leaves first; a freshly cut load may be all straw, too.
-    dry_share = 1 - (1 - truck.burnt_share) ** 1.2 * rng.uniform(0.15, 0.85)
-    dry = rng.random(n) < dry_share
-    tone[:, 0] = np.where(dry, rng.uniform(0.65, 1.0, n), rng.beta(1.4, 4.0, n))
-    singed = rng.random(n) < 0.75 * truck.burnt_share
-    tone[:, 3] = np.where(singed, rng.uniform(0.3, 1.0, n), 0.0)
-    tone[:, 2] = rng.normal(0, 0.6, n)
-    tone[:, 5] = rng.random(n)
-    tone[:, 8] = np.exp(rng.normal(0, 0.22, n))
-    tone[:, 9:11] = rng.uniform(0, 4096, (n, 2))
-    return tone
-
-
-def _clods(truck: Truck, rng: np.random.Generator, cover: float) -> Items:
-    """Soil clods and a few stones that cover about this share of the surface."""
-    n = int(cover * BED[0] * BED[1] / 0.0005)
-    items = make_items(n, Kind.CLOD)
-    items.kind[rng.random(n) < 0.03] = Kind.STONE
-    size = rng.gamma(1.3, 0.009, n).clip(0.003, 0.05)
-    spot = _trash_spots(rng, n)
-    angle = rng.uniform(-np.pi, np.pi, n)
-    direction = np.stack([np.cos(angle), np.sin(angle)], 1)
-    items.start[:, :2] = spot - direction * size[:, None] * 0.65
-    items.end[:, :2] = spot + direction * size[:, None] * 0.65
-    items.half[:] = (size * rng.uniform(0.55, 1.0, n))[:, None]
-    items.taper[:] = rng.uniform(0.3, 0.9, (n, 2))
-    items.ends[:] = rng.uniform(0, 0.3, (n, 6)) * size[:, None]
-    items.tone[:, 8] = np.exp(rng.normal(0, 0.18, n))
-    items.tone[:, 9:11] = rng.uniform(0, 4096, (n, 2))
-    return items
-
-
 def _batched(items: Items, rng: np.random.Generator, late: float) -> list[Items]:
     """Split into batches in random order; `late` > 1 puts most things near the top."""
     when = (rng.random(len(items)) ** (1 / late) * _BATCHES).astype(int)
@@ -251,8 +110,8 @@ def build_load(truck: Truck) -> Items:
     soil_part = rng.beta(1.2, 4.5)
     cover = truck.trash_share / 100
     stalks = _stalks(truck, rng)
-    leaves = _leaves(truck, rng, cover * (1 - soil_part))
-    clods = _clods(truck, rng, cover * soil_part)
+    leaves = draw_leaves(truck, rng, cover * (1 - soil_part))
+    clods = draw_clods(truck, rng, cover * soil_part)
     if truck.cause == "empty":
         keep = rng.uniform(0.0, 0.02 + 0.08 * truck.difficulty)
         stalks, leaves, clods = (
@@ -266,7 +125,7 @@ def build_load(truck: Truck) -> Items:
     settled: list[Items] = []
     parts = (
         _batched(stalks, rng, 1.0),
-        _batched(leaves, rng, 5.0),
+        [fold_leaves(batch, rng) for batch in _batched(leaves, rng, 5.0)],
         _batched(clods, rng, 5.0),
     )
     for stalk_batch, leaf_batch, clod_batch in zip(*parts, strict=True):

@@ -48,7 +48,7 @@ def _pyramid() -> list[npt.NDArray[np.uint32]]:
 
 
 def noise_at(x: Floats, y: Floats, texels_per_pixel: float) -> Floats:
-    """Noise (n, 4), about unit variance, at x, y in texels of 1 mm.
+    """Noise (4, n), about unit variance, at x, y in texels of 1 mm.
 
     texels_per_pixel picks the level, so that far surfaces do not glitter.
     """
@@ -60,8 +60,8 @@ def noise_at(x: Floats, y: Floats, texels_per_pixel: float) -> Floats:
     i = (x * scale).astype(np.int32) & mask
     j = (y * scale).astype(np.int32) & mask
     words = _pyramid()[level].take((j << bits) | i)
-    values = words.view(np.int8).reshape(-1, 4).astype(np.float32)
-    return np.asarray(values * np.float32(1 / _UNIT))
+    planes = words.view(np.int8).reshape(-1, 4).T
+    return np.multiply(planes, np.float32(1 / _UNIT), order="C", dtype=np.float32)
 
 
 def linear(rgb: tuple[int, int, int]) -> Floats:

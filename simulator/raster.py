@@ -6,6 +6,7 @@ number alone every pixel then finds its place along and across the thing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,8 +29,8 @@ class Panel:
 
     corners: Floats
     """(4, 3): top left, top right, bottom right, bottom left of the texture."""
-    texture: npt.NDArray[np.uint8]
-    """(h, w, 3) RGB, sRGB-coded."""
+    texture: Callable[[], npt.NDArray[np.uint8]]
+    """Draws the (h, w, 3) RGB picture, sRGB-coded; called only when the panel shows."""
     gloss: float = 0.1
 
 
@@ -54,23 +55,20 @@ class Placed:
     """(n,) true length of the axis."""
     base: Floats
     """(n, 3) unit vector from the axis towards the camera: right, down, towards."""
-    flank: Floats
-    """(n, 3) unit vector across, in the same axes."""
     outline: Floats
     """(n, m, 2) polygon in pixels."""
 
 
-def profile(u: Floats, taper: Floats) -> Floats:
-    """Width at u as a share of the full width; taper (..., 2) is what is left at the ends."""
+def profile(u: Floats, start: Floats, end: Floats) -> Floats:
+    """Width at u as a share of the full width; start and end are what is left at the ends."""
     rise = np.minimum(u * 4.0, 1.0)
     rise = rise * (2 - rise)
-    left, right = taper[..., 0], taper[..., 1]
-    return np.asarray((left + (1 - left) * rise) * (right + (1 - right) * (1 - u**2.2)))
+    return np.asarray((start + (1 - start) * rise) * (end + (1 - end) * (1 - u * u)))
 
 
-def centre_line(u: Floats, bend: Floats) -> Floats:
-    """Sideways offset of the axis at u, for bend (..., 2) in any unit."""
-    return np.asarray(bend[..., 0] * 4 * u * (1 - u) + bend[..., 1] * np.sin(2 * np.pi * u))
+def centre_line(u: Floats, bow: Floats, wave: Floats) -> Floats:
+    """Sideways offset of the axis at u: a bow and an S, in any unit."""
+    return np.asarray(bow * 4 * u * (1 - u) + wave * 10.4 * u * (1 - u) * (1 - 2 * u))
 
 
 def place(items: Items, view: Viewpoint, width: int) -> Placed:
@@ -107,7 +105,6 @@ def place(items: Items, view: Viewpoint, width: int) -> Placed:
     axis = np.stack([axis @ view.right, axis @ view.down, -(axis @ view.forward)], 1)
     base = np.array([0, 0, 1], np.float32) - axis * axis[:, 2:]
     base /= np.linalg.norm(base, axis=1, keepdims=True) + 1e-6
-    flank = np.concatenate([side, np.zeros((len(items), 1), np.float32)], 1)
     return Placed(
         items=items,
         start=start,
@@ -118,7 +115,6 @@ def place(items: Items, view: Viewpoint, width: int) -> Placed:
         depth=depth,
         metres=metres.astype(np.float32),
         base=base.astype(np.float32),
-        flank=flank,
         outline=_outlines(items, start, chord, side, bend, half, metres.astype(np.float32)),
     )
 
@@ -141,8 +137,8 @@ def _outlines(
         [np.full((n, m), -1.0), np.zeros((n, 1)), np.full((n, m), 1.0), np.zeros((n, 1))], 1
     )
     width = half[:, :1] + (half[:, 1:] - half[:, :1]) * u
-    width = width * profile(u, items.taper[:, None])
-    across = v * width + centre_line(u, bend[:, None])
+    width = width * profile(u, items.taper[:, :1], items.taper[:, 1:])
+    across = v * width + centre_line(u, bend[:, :1], bend[:, 1:])
     return np.asarray(
         start[:, None] + chord[:, None] * u[..., None] + side[:, None] * across[..., None],
         np.float32,

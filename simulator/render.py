@@ -14,14 +14,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from simulator import body, scenery
+from simulator import body, scenery, tarpaulin
 from simulator.camera import expose
 from simulator.items import Items, Kind, join_items
 from simulator.light import light_of, station_rng
 from simulator.load import build_load
+from simulator.radiance import lit
 from simulator.raster import Panel, paint, place
-from simulator.shade import dirty, lit, new_surface, shade_panels, shade_things
+from simulator.shade import shade_panels, shade_things
 from simulator.sprites import Sprites
+from simulator.surface import dirty, new_surface
 from simulator.truth import Truck
 from simulator.viewpoints import (
     CAMERA_Z,
@@ -111,10 +113,11 @@ def _park(points: npt.NDArray[np.float32], stop: tuple[float, float, float]) -> 
 def _stand(truck: Truck, camera: str) -> tuple[Items, list[Panel]]:
     """All things and panels of the truck as it stands on the scale."""
     load = _cached_load(truck)
-    load = load.take(np.arange(len(load)))
     front = camera == "C101"
+    hidden = front and tarpaulin.covers_front(truck)
+    load = load.take(np.arange(0 if hidden else len(load)))
     parts = [load, body.truck_bars(truck, front)]
-    if front:
+    if front and not hidden:
         stalks = load.tone[load.kind == Kind.STALK]
         parts.append(body.front_faces(truck, stalks))
     things = join_items(parts)
@@ -122,6 +125,8 @@ def _stand(truck: Truck, camera: str) -> tuple[Items, list[Panel]]:
     _park(things.start, stop)
     _park(things.end, stop)
     panels = [replace(p, corners=p.corners.copy()) for p in body.truck_panels(truck, front)]
+    if hidden:
+        panels.append(tarpaulin.front_panel(truck))
     for panel in panels:
         _park(panel.corners, stop)
     return things, panels
@@ -160,10 +165,13 @@ def _render(
         numbers = paint(placed, panels, view, (width, height), panels_first=camera != "C101")
         shade_things(surface, numbers, placed, view, light, sprites)
         shade_panels(surface, numbers, panels, len(placed.items) + 1, view)
-    scenery.shade_ground(surface, numbers == 0, truck, view, width)
-    if loaded and truck.cause == "tarpaulin":
-        scenery.cover_with_tarpaulin(surface, truck, view, width, camera)
-    dirty(surface, light, truck.wet, view.focal * width / ground, truck.seed)
+    stop = _parked(truck) if loaded else None
+    scenery.shade_ground(surface, numbers == 0, truck, light, view, width, stop)
+    if loaded and truck.cause == "tarpaulin" and camera != "C101":
+        tarpaulin.cover_with_tarpaulin(surface, truck, view, width)
+    # The cab's own picture has its dirt, and the sky has none.
+    scale = view.focal * width / ground
+    dirty(surface, light, truck.wet, scale, truck.seed, cane_only=camera == "C101")
     image = expose(lit(surface, light, view, width, ground), truck, camera, light)
     mask = surface.mask
     if size != (width, height):

@@ -166,19 +166,21 @@ def draw_truck(
 def expert_votes(truck: Truck, rng: np.random.Generator, n: int = 5) -> list[Grade]:
     """What n experts say. Expert k has the same bias on every truck; each look is noisy too.
 
-    Bias and noise are in units of the sampled range of each share and grow with difficulty.
+    Bias and noise are in units of the sampled range of each share. The noise has heavy tails
+    (Student's t), so errors grow smoothly as a load nears a limit but never quite vanish. The
+    people are the same at every difficulty; harder loads lie closer to the limits.
     """
-    d = truck.difficulty
     votes = []
     for k in range(n):
-        bias = np.random.default_rng(9000 + k).normal(0.0, 1.0, 2) * (0.012 + 0.020 * d)
-        noise = rng.normal(0.0, 1.0, 2) * (0.03 + 0.03 * d)
+        bias = np.random.default_rng(9000 + k).normal(0.0, 0.015, 2)
+        noise = rng.standard_t(1.5, 2) * 0.032
         slip, wrong = rng.random(), int(rng.integers(4))
+        mistaken = 0.006 + 0.008 * truck.difficulty
         if truck.cause is not None:
             # A glimpse of cane under a tarpaulin or through blur tempts some experts to grade.
-            votes.append(GRADES[wrong] if slip < 0.03 + 0.04 * d else Grade.UNDEFINED)
+            votes.append(GRADES[wrong] if slip < 4 * mistaken else Grade.UNDEFINED)
             continue
         burnt = float(np.clip(truck.burnt_share + bias[0] + noise[0], 0.0, 1.0))
         trash = float(np.clip(truck.trash_share + 75.0 * (bias[1] + noise[1]), 0.0, 100.0))
-        votes.append(Grade.UNDEFINED if slip < 0.004 + 0.011 * d else grade_of(burnt, trash))
+        votes.append(Grade.UNDEFINED if slip < mistaken else grade_of(burnt, trash))
     return votes

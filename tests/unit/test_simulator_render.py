@@ -11,6 +11,7 @@ import pytest
 from edge_agent.grades import Grade
 from simulator.plate import draw_plate_image
 from simulator.render import render_empty, render_graded, render_truck, render_view
+from simulator.tarpaulin import covers_front
 from simulator.truth import Truck, draw_truck
 from simulator.viewpoints import CAMERAS, TOP_CAMERAS, graded_rows, viewpoint
 
@@ -77,6 +78,31 @@ def test_burnt_cane_is_darker_than_fresh() -> None:
     assert np.quantile(burnt, 0.3) < np.quantile(fresh, 0.3)
 
 
+def test_the_cameras_of_one_station_see_one_truck_in_like_colours() -> None:
+    worst = []
+    for seed in range(4):
+        truck = draw_truck(np.random.default_rng(seed), 1.0, Grade.FRESH_CLEAN)
+        means = [render_view(truck, c, SMALL).image.mean((0, 1)) for c in TOP_CAMERAS]
+        tints = np.array([m / m.sum() for m in means])
+        worst.append(np.ptp(tints, axis=0).max())
+    assert np.median(worst) < 0.02
+
+
+def test_a_tarpaulin_hides_the_load_from_every_camera_it_reaches() -> None:
+    truck = a_truck(Grade.UNDEFINED, cause="tarpaulin", difficulty=0.0)
+    seen = {c: (render_view(truck, c, SMALL).mask > 0).mean() for c in CAMERAS}
+    bare = render_view(replace(truck, cause=None), "C101", SMALL).mask
+    assert min(seen[c] for c in TOP_CAMERAS) < 0.05
+    assert covers_front(truck) == (seen["C101"] < 0.1 * (bare > 0).mean())
+
+
+def test_the_truck_throws_a_shadow_on_the_yard() -> None:
+    truck = a_truck(station="SK1", hour=10.0)
+    loaded = render_view(truck, "C101", SMALL).image[200:].astype(int)
+    empty = render_empty(truck, "C101", SMALL).image[200:].astype(int)
+    assert np.quantile(loaded, 0.02) < 0.7 * np.quantile(empty, 0.02)
+
+
 def test_the_views_lie_side_by_side() -> None:
     edges = [
         viewpoint(camera).project(np.array([x, 0, 2.0], np.float32))[0][0]
@@ -92,7 +118,7 @@ def test_a_small_frame_is_a_full_frame_resized_by_area() -> None:
     top, bottom = graded_rows(full.shape[0])
     reduced = cv2.resize(full[top:bottom], (128, 128), interpolation=cv2.INTER_AREA)
     reduced = reduced.astype(np.float32)
-    assert np.abs(direct - reduced).mean() < 9
+    assert np.abs(direct - reduced).mean() < 0.28 * reduced.std()
     assert np.abs(direct.mean((0, 1)) - reduced.mean((0, 1))).max() < 5
     energies = [float(np.abs(np.diff(image, axis=0)).mean()) for image in (direct, reduced)]
     assert energies[0] == pytest.approx(energies[1], rel=0.15)
