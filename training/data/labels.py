@@ -25,6 +25,7 @@ class Labels:
     disputed: rows whose experts did not agree; set aside, not dropped.
     unlabelled: rows nobody has voted on, or without a known truth.
     method: how votes became labels.
+    agreement: the share of votes, or the probability, that made a label.
     """
 
     grades: tuple[Grade | None, ...]
@@ -32,6 +33,7 @@ class Labels:
     disputed: int
     unlabelled: int
     method: LabelMethod = "majority"
+    agreement: float = 0.6
 
 
 def majority(votes: Sequence[Grade], agreement: float) -> Grade | None:
@@ -88,4 +90,5 @@ def label(
     else:
         grades = tuple(majority(row.votes, agreement) for row in rows)
     unlabelled = sum(not row.votes for row in rows)
-    return Labels(grades, source, grades.count(None) - unlabelled, unlabelled, method)
+    disputed = grades.count(None) - unlabelled
+    return Labels(grades, source, disputed, unlabelled, method, agreement)

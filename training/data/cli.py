@@ -1,0 +1,199 @@
+"""`cane-train data`: foreign images in, a checked manifest with leak-free splits out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import typer
+from rich.console import Console
+
+from training.console import RichReport
+from training.data import fingerprints, report
+from training.data.check import check, duplicate_pairs
+from training.data.dataset import Dataset
+from training.data.description import Area, Description, Grouping, LabelMethod
+from training.data.importing import folder, records, reviews, table, target
+from training.data.importing.classes import ClassMap
+from training.errors import DataError
+
+# Errors are told by the group this one is part of.
+app = typer.Typer(
+    no_args_is_help=True, help="Import labelled images, check them, split them without leaks."
+)
+import_app = typer.Typer(no_args_is_help=True, help="Make a manifest over images from elsewhere.")
+app.add_typer(import_app, name="import")
+
+DataOption = Annotated[Path, typer.Option("--data", help="Folder with a manifest, or its file.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder for the manifest; made if missing.")]
+FormatOption = Annotated[
+    Literal["csv", "parquet"], typer.Option("--format", help="What to write the manifest as.")
+]
+CopyOption = Annotated[
+    bool, typer.Option("--copy", help="Copy the images too; else they stay where they are.")
+]
+ClassOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--class-map",
+        help="NAME=GRADE: a class by another name; NAME= leaves a class out. Several times.",
+    ),
+]
+AreaOption = Annotated[
+    str | None,
+    typer.Option(
+        help="LEFT,TOP,RIGHT,BOTTOM as fractions: the part of the camera's frame that counts."
+    ),
+]
+AgreementOption = Annotated[
+    float, typer.Option(help="Share of votes that makes a label.", min=0.01, max=1.0)
+]
+
+
+@import_app.command("folder")
+def import_folder(
+    source: Annotated[Path, typer.Argument(help="Folder with a sub-folder for each class.")],
+    out: OutOption,
+    class_map: ClassOption = None,
+    truck_pattern: Annotated[
+        str | None,
+        typer.Option(
+            help="Regular expression whose named groups (truck, station, region, camera, "
+            "captured_at) fill columns from each image's path."
+        ),
+    ] = None,
+    graded_area: AreaOption = None,
+    kind: FormatOption = "csv",
+    copy: CopyOption = False,
+) -> None:
+    """Import an ImageFolder: a folder of images for each class."""
+    pattern = folder.compiled(truck_pattern) if truck_pattern is not None else None
+    classes = ClassMap.parse(class_map or [])
+    found = folder.find(source, classes, pattern=pattern, area=_area(graded_area))
+    _write(found, out, kind, copy)
+
+
+@import_app.command("csv")
+def import_csv(
+    source: Annotated[Path, typer.Argument(help="CSV or Parquet file with a row an image.")],
+    out: OutOption,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="OURS=THEIRS: a column by another name (truck=lorry). Several times."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="What its image paths start from; by default its folder.")
+    ] = None,
+    class_map: ClassOption = None,
+    kind: FormatOption = "csv",
+    copy: CopyOption = False,
+) -> None:
+    """Import a table with a row an image."""
+    columns = table.column_names(column or [])
+    classes = ClassMap.parse(class_map or [])
+    _write(table.find(source, classes, columns=columns, folder=images), out, kind, copy)
+
+
+@import_app.command("records")
+def import_records(
+    source: Annotated[Path, typer.Argument(help="A station's data folder.")],
+    out: OutOption,
+    review: Annotated[
+        Path | None,
+        typer.Option(
+            "--reviews", help="CSV with grade, reviewer and record or ticket: the experts' votes."
+        ),
+    ] = None,
+    camera: Annotated[
+        list[str] | None, typer.Option(help="Whose images; C301 by default. Several times.")
+    ] = None,
+    graded_area: AreaOption = None,
+    class_map: ClassOption = None,
+    kind: FormatOption = "csv",
+    copy: CopyOption = False,
+) -> None:
+    """Import a station's evidence images; people's reviews become votes."""
+    voted = reviews.read(review, ClassMap.parse(class_map or [])) if review else None
+    cameras = tuple(camera or ("C301",))
+    found = records.find(source, cameras=cameras, reviews=voted, area=_area(graded_area))
+    _write(found, out, kind, copy)
+
+
+@app.command("check")
+def check_command(
+    data: DataOption,
+    agreement: AgreementOption = 0.6,
+    label_method: Annotated[
+        LabelMethod | None, typer.Option(help="By default what dataset.json says, or majority.")
+    ] = None,
+    near_bits: Annotated[
+        int, typer.Option(help="Near-duplicates differ in at most so many of 256 bits.", min=0)
+    ] = fingerprints.NEAR_BITS,
+    out: Annotated[Path | None, typer.Option(help="Write the whole report here as JSON.")] = None,
+) -> None:
+    """Report what is wrong with the images; exit code 1 when training on them would be wrong."""
+    dataset = Dataset.open(data, agreement=agreement, method=label_method)
+    with RichReport() as progress:
+        on_image = progress.loading("images", len(dataset.manifest.rows))
+        found = check(dataset, near_bits=near_bits, on_image=on_image)
+    report.show(found, Console(soft_wrap=True))
+    if out is not None:
+        try:
+            text = json.dumps(report.as_json(found), indent=2, ensure_ascii=False)
+            out.write_text(text + "\n", "utf-8")
+        except OSError as error:
+            raise DataError(f"{out}: {error.strerror}; choose another --out") from error
+    if found.faults:
+        raise typer.Exit(1)
+
+
+@app.command("split")
+def split_command(
+    data: DataOption,
+    grouping: Annotated[
+        Grouping | None, typer.Option(help="What must not be in two splits; kept in dataset.json.")
+    ] = None,
+    label_method: Annotated[
+        LabelMethod | None, typer.Option(help="How votes become labels; kept in dataset.json.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    agreement: AgreementOption = 0.6,
+    again: Annotated[bool, typer.Option("--again", help="Replace the splits it has.")] = False,
+) -> None:
+    """Write leak-free splits into the manifest, or check those it has. Reads all images, so that
+    near-duplicates stay together."""
+    dataset = Dataset.open(data, agreement=agreement, method=label_method)
+    with RichReport() as progress:
+        on_image = progress.loading("images", len(dataset.manifest.rows))
+        taken = fingerprints.take(dataset.manifest.images, on_image=on_image)
+    alike = [(i, j) for i, j, _ in duplicate_pairs(taken)]
+    dataset = dataset.split(seed, grouping=grouping, alike=alike, again=again)
+    if label_method is not None:
+        chosen = dataset.description.model_copy(update={"label_method": label_method})
+        chosen.write(dataset.manifest.folder)
+    typer.echo(f"kept together: {dataset.grouping}")
+    for name in ("train", "val", "test"):
+        typer.echo(f"{name}: {dataset.count(name)} labelled images")
+
+
+def _write(found: target.Found, out: Path, kind: Literal["csv", "parquet"], copy: bool) -> None:
+    with RichReport() as progress:
+        on_image = progress.loading("images", len(found.images))
+        imported = target.write(found, out, kind=kind, copy=copy, on_image=on_image)
+    for line in target.summary(imported):
+        typer.echo(line)
+
+
+def _area(text: str | None) -> Area | None:
+    """From "0,0.04,1,0.96" to fractions. Raises DataError for anything else."""
+    if text is None:
+        return None
+    try:
+        edges = cast("Area", tuple(float(part) for part in text.split(",")))
+        return Description(graded_area=edges).graded_area
+    except ValueError as error:
+        raise DataError(
+            f"--graded-area {text!r}: write LEFT,TOP,RIGHT,BOTTOM as fractions of the frame from "
+            "0 to 1, such as 0,0.04,1,0.96"
+        ) from error

@@ -1,0 +1,1 @@
+"""From foreign folders, tables and stations to a labelled folder with a manifest."""

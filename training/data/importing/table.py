@@ -1,0 +1,90 @@
+"""A table of images, CSV or Parquet, with columns and labels of its own names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from training.data import tables
+from training.data.description import Description
+from training.data.images import Skip
+from training.data.importing.classes import ClassMap
+from training.data.importing.target import Found
+from training.data.manifest import VOTE_COLUMN
+from training.errors import DataError
+
+
+def find(
+    file: Path,
+    classes: ClassMap,
+    *,
+    columns: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Found:
+    """All rows of a table. Labels are mapped in the columns grade and vote_1, vote_2, ...
+
+    columns: the manifest's column name of each column that is called otherwise here.
+    folder: what the image paths are relative to; the table's own folder by default.
+
+    dataset.json beside the table is taken over. A row whose class is to be left out is skipped; a
+    vote for one is no vote. Raises DataError for a missing column or an unknown class.
+    """
+    names, rows = tables.read(file)
+    renamed = _renamed(file, names, columns or {})
+    if "image" not in renamed.values():
+        raise DataError(
+            f"{file}: no column image; say which one it is with --column image=NAME "
+            f"(there are {', '.join(names)})"
+        )
+    known = Description.read(file.parent)
+    # Further keys tell how that folder was made; they do not hold for this one.
+    kept = {name: getattr(known, name) for name in Description.model_fields}
+    found = Found(Description(**{**kept, "classes": {**known.classes, **classes.described}}))
+    base = folder or file.parent
+    ignored_votes = 0
+    for number, row in enumerate(rows, start=2):
+        cells = {renamed[name]: text for name, text in row.items()}
+        where = f"{file}: row {number}"
+        path = base / cells.pop("image")
+        grade = cells.get("grade", "")
+        if grade:
+            classes.require([grade], f"{where}, grade")
+            mapped = classes.grade(grade)
+            if mapped is None:
+                found.skips.append(Skip(path, f"class {grade} is left out"))
+                continue
+            cells["grade"] = mapped
+        for name in [name for name in cells if VOTE_COLUMN.fullmatch(name) and cells[name]]:
+            classes.require([cells[name]], f"{where}, {name}")
+            vote = classes.grade(cells[name])
+            ignored_votes += vote is None
+            cells[name] = vote or ""
+        found.images.append((path, cells))
+    if ignored_votes:
+        found.notes.append(f"{ignored_votes} votes for classes that are left out do not count")
+    return found
+
+
+def column_names(options: Sequence[str]) -> dict[str, str]:
+    """From texts like "truck=lorry" to {"lorry": "truck"}. Raises DataError for another form."""
+    columns: dict[str, str] = {}
+    for option in options:
+        ours, equals, theirs = (part.strip() for part in option.partition("="))
+        if not (ours and equals and theirs):
+            raise DataError(f"--column {option!r}: write it as OURS=THEIRS, as in truck=lorry")
+        if theirs in columns or ours in columns.values():
+            raise DataError(f"--column {option!r}: {ours} or {theirs} is named twice; keep one")
+        columns[theirs] = ours
+    return columns
+
+
+def _renamed(file: Path, names: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """The manifest's name of each column of the table."""
+    unknown = next((theirs for theirs in columns if theirs not in names), None)
+    if unknown is not None:
+        raise DataError(f"{file}: no column {unknown!r}; there are {', '.join(names)}")
+    renamed = {name: columns.get(name, name) for name in names}
+    twice = next((n for n in renamed.values() if list(renamed.values()).count(n) > 1), None)
+    if twice is not None:
+        raise DataError(f"{file}: has a column {twice} already; rename it, or drop its --column")
+    return renamed
