@@ -30,7 +30,7 @@ from exporter.parity import compare, run
 from training import provenance
 from training.data.dataset import Dataset, ImageSet
 from training.model import TrainedModel
-from training.train import command_line
+from training.provenance import command_line
 
 Precision = Literal["fp32", "fp16-weights"]
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, cast, get_args
 
 import typer
 
-from training.classifiers.weights import Pixels
+from training import parallel
+from training.classifiers.pixels import Pixels
+from training.classifiers.registry import CLASSIFIERS
+from training.config import Augment, FitConfig, Precision, Schedule
 from training.console import OneLineErrors, RichReport, seconds
+from training.data.cli import app as data_app
 from training.data.dataset import Dataset
 from training.data.labels import LabelSource
 from training.data.manifest import Split
 from training.data.merge import merge
-from training.loop import FitConfig
+from training.evaluation import evaluate
 from training.model import TrainedModel
-from training.train import best_precision, evaluate, fit, train_summary
+from training.train import fit, train_summary
 
 app = typer.Typer(
     cls=OneLineErrors,
@@ -24,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train and evaluate classifiers of cane loads.",
 )
+app.add_typer(data_app, name="data")
 
 DataOption = Annotated[
     Path, typer.Option("--data", help="Folder with manifest.csv, or the CSV file itself.")
@@ -34,64 +39,106 @@ DataOption = Annotated[
 def fit_command(
     data: DataOption,
     out: Annotated[Path, typer.Option(help="Run folder; an unfinished run in it goes on.")],
-    classifier: Annotated[str, typer.Option(help="Which network.")] = "mobilenetv2",
+    classifier: Annotated[str, typer.Option(help=f"One of {', '.join(CLASSIFIERS)}.")] = (
+        "mobilenetv2"
+    ),
     size: Annotated[int, typer.Option(help="Input width and height, px.", min=32, max=1024)] = 128,
-    epochs: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
-    batch: Annotated[int, typer.Option(help="Images a step.", min=2)] = 64,
+    epochs: Annotated[int | None, typer.Option(help="At most so many; 50 by default.", min=1)] = (
+        None
+    ),
+    steps: Annotated[
+        int | None, typer.Option(help="Instead of --epochs: so many optimiser steps.", min=1)
+    ] = None,
+    batch: Annotated[
+        int, typer.Option(help="Images a step, at most, over all processes together.", min=2)
+    ] = 64,
     learning_rate: Annotated[float, typer.Option(help="Adam's, at its highest.")] = 1e-3,
     schedule: Annotated[str, typer.Option(help="cosine or constant.")] = "cosine",
     label_smoothing: Annotated[float, typer.Option(min=0.0, max=0.5)] = 0.0,
     patience: Annotated[
-        int, typer.Option(help="Stop after so many epochs without a better validation loss.", min=1)
-    ] = 5,
+        int | None,
+        typer.Option(
+            help="Stop after so many epochs without a better validation loss; 5 by default, "
+            "never with --steps.",
+            min=1,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of splits, weights, order, augmentation.", min=0)] = 1,
+    augment: Annotated[
+        str,
+        typer.Option(
+            help="none; study: its five operations, grades balanced; "
+            "camera: these and colour, blur, noise, JPEG."
+        ),
+    ] = "study",
     precision: Annotated[
-        str, typer.Option(help="fp32, bf16, or auto: bf16 where the hardware multiplies it.")
+        str, typer.Option(help="fp32, bf16, fp16, or auto: 16 bits where the hardware is made so.")
     ] = "auto",
     agreement: Annotated[
         float, typer.Option(help="Share of votes that makes a label.", min=0.01, max=1.0)
     ] = 0.6,
     weights: Annotated[
-        Path | None, typer.Option(help="Start from these: timm's or torchvision's names.")
+        str | None,
+        typer.Option(help="Start from this file (timm's or torchvision's names), or hub."),
     ] = None,
     weights_pixels: Annotated[
-        Pixels, typer.Option(help="What pixel values those weights were trained on.")
-    ] = Pixels.IMAGENET,
+        Pixels | None,
+        typer.Option(
+            help="What pixel values those weights were trained on; by default what the hub says, "
+            "unit for a model of cane-train, imagenet for other files."
+        ),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
     max_time: Annotated[
         str | None, typer.Option(help="Stop after this time (25m, 1h30m); the run can go on later.")
     ] = None,
+    save_every: Annotated[str, typer.Option(help="Time between two checkpoints.")] = "1m",
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Folder for TensorBoard's event files.")
+    ] = None,
 ) -> None:
     """Train, calibrate and evaluate; the same command again resumes after a kill."""
-    _choice("--schedule", schedule, ("cosine", "constant"))
-    _choice("--precision", precision, ("auto", "fp32", "bf16"))
+    if epochs and steps:
+        raise typer.BadParameter("--epochs and --steps exclude each other; give one")
     config = FitConfig.model_validate(
         {
             "classifier": classifier,
             "size": size,
-            "epochs": epochs,
+            "epochs": None if steps else epochs or 50,
+            "steps": steps,
             "batch": batch,
             "learning_rate": learning_rate,
-            "schedule": schedule,
+            "schedule": _choice("--schedule", schedule, get_args(Schedule)),
             "label_smoothing": label_smoothing,
-            "patience": patience,
+            "patience": patience or (None if steps else 5),
             "seed": seed,
-            "precision": best_precision() if precision == "auto" else precision,
+            "augment": _choice("--augment", augment, get_args(Augment)),
+            "precision": (
+                parallel.best_precision()
+                if precision == "auto"
+                else _choice("--precision", precision, ("auto", *get_args(Precision)))
+            ),
             "agreement": agreement,
         }
     )
-    with RichReport(epochs) as report:
-        metrics = fit(
-            data,
-            out,
-            config,
-            report,
-            weights=weights,
-            pixels=weights_pixels,
-            threads=threads,
-            max_seconds=seconds(max_time) if max_time else float("inf"),
-        )
-        report.say(train_summary(metrics))
+    try:
+        with RichReport(quiet=not parallel.is_main()) as report:
+            metrics = fit(
+                data,
+                out,
+                config,
+                report,
+                weights=weights,
+                pixels=weights_pixels,
+                threads=threads,
+                max_seconds=seconds(max_time) if max_time else float("inf"),
+                save_every=seconds(save_every),
+                tensorboard=tensorboard,
+            )
+            if metrics is not None:
+                report.say(train_summary(metrics))
+    finally:
+        parallel.leave()
 
 
 @app.command("evaluate")
@@ -139,9 +186,10 @@ def merge_command(
     typer.echo(f"{merged.path}: {len(merged.rows)} images of {len(data)} folders")
 
 
-def _choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+def _choice(option: str, value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise typer.BadParameter(f"{option} is {value!r}; choose one of {', '.join(choices)}")
+    return value
 
 
 if __name__ == "__main__":

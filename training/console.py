@@ -21,7 +21,7 @@ from rich.progress import (
 from typer.core import TyperGroup
 
 from training.errors import TrainingError
-from training.loop import EpochRecord
+from training.progress import EpochRecord
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
@@ -42,18 +42,18 @@ class OneLineErrors(TyperGroup):
 class RichReport(AbstractContextManager["RichReport"]):
     """Progress on stderr, as bars on a terminal and as a line an epoch elsewhere."""
 
-    def __init__(self, epochs: int = 0) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=quiet or not self._console.is_terminal,
         )
-        self._epochs = epochs
         self._steps: TaskID | None = None
+        self._done = ""
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -76,20 +76,17 @@ class RichReport(AbstractContextManager["RichReport"]):
         """A line for people."""
         self._console.print(text, markup=False)
 
-    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+    def step(self, done: int, total: int, loss: float) -> None:
         """Moves the bar that counts all steps of the run."""
         if self._steps is None:
-            self._steps = self._progress.add_task("", total=steps * self._epochs)
-        self._progress.update(
-            self._steps,
-            completed=epoch * steps + step,
-            description=f"epoch {epoch + 1}/{self._epochs}, loss {loss:.3f}",
-        )
+            self._steps = self._progress.add_task("", total=total)
+        self._progress.update(self._steps, completed=done, description=f"loss {loss:.3f}")
+        self._done = f"step {done} of {total}"
 
     def epoch(self, record: EpochRecord) -> None:
         """A line for each epoch."""
         self.say(
-            f"epoch {record.epoch + 1}/{self._epochs}: loss {record.train_loss:.4f}, "
+            f"epoch {record.epoch + 1}, {self._done}: loss {record.train_loss:.4f}, "
             f"validation loss {record.val_loss:.4f}, accuracy {record.val_accuracy:.4f}, "
             f"{record.seconds:.0f} s"
         )

@@ -20,7 +20,7 @@ from training.classifiers.registry import classifier
 from training.errors import WeightsError
 
 MODEL_NAME: Final = "model.safetensors"
-_METADATA_KEY: Final = "canegrade"
+METADATA_KEY: Final = "canegrade"
 
 
 class ModelCard(BaseModel):
@@ -55,7 +55,7 @@ class TrainedModel:
             with safe_open(file, framework="pt") as tensors:
                 metadata = tensors.metadata() or {}
                 state = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
-            card = ModelCard.model_validate_json(metadata[_METADATA_KEY])
+            card = ModelCard.model_validate_json(metadata[METADATA_KEY])
             network = classifier(card.classifier).build(len(card.labels))
             network.load_state_dict(state)
         except OSError as error:
@@ -78,7 +78,7 @@ class TrainedModel:
         """Writes the file at once, under its name only when it is complete."""
         state = {name: t.contiguous() for name, t in self.network.state_dict().items()}
         temporary = path.with_name(f".{path.name}.new")
-        save_file(state, temporary, {_METADATA_KEY: self.card.model_dump_json()})
+        save_file(state, temporary, {METADATA_KEY: self.card.model_dump_json()})
         temporary.replace(path)
 
     def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
-PACKAGES = ("canegrade", "torch", "kornia", "numpy", "opencv-python-headless")
+PACKAGES = ("canegrade", "torch", "accelerate", "kornia", "numpy", "opencv-python-headless")
 
 
 def versions(*further: str) -> dict[str, str]:
@@ -30,6 +31,14 @@ def machine() -> str:
     if torch.cuda.is_available():
         parts.insert(0, torch.cuda.get_device_name())
     return ", ".join(part for part in parts if part)
+
+
+def command_line() -> str:
+    """The command as it was typed, without the folder the program lies in."""
+    program = Path(sys.argv[0])
+    module = program.name == "__main__.py"
+    name = f"python -m {program.parent.name}" if module else program.name
+    return " ".join([name, *sys.argv[1:]])
 
 
 def now() -> str:

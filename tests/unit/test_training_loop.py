@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
+from hypothesis import given
+from hypothesis import strategies as st
 
-from training.augmentation import Augmentation, balanced_order, reseed
+from training import parallel
+from training.augmentation import Augmentation
 from training.classifiers.mobilenetv2 import MobileNetV2
+from training.config import Augment, FitConfig
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
 from training.errors import RunError
-from training.loop import EpochRecord, FitConfig, Loop
+from training.loop import Loop
+from training.progress import EpochRecord
+from training.sampling import epoch_order, reseed, share, step_images, steps_an_epoch
 
 SIZE = 32
 
@@ -39,7 +47,7 @@ class Listener:
         self.epochs: list[EpochRecord] = []
         self.kill_after = kill_after
 
-    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+    def step(self, done: int, total: int, loss: float) -> None:
         self.steps += 1
         if self.steps == self.kill_after:
             raise KilledError
@@ -48,12 +56,21 @@ class Listener:
         self.epochs.append(record)
 
 
-def loop(folder: Path, *, save_every: float = 0.0, **settings: object) -> Loop:
+@pytest.fixture(params=["fp32"])
+def accelerator(request: pytest.FixtureRequest) -> Iterator[Accelerator]:
+    with parallel.accelerator(request.param) as made:
+        yield made
+
+
+def loop(
+    accelerator: Accelerator, folder: Path, *, save_every: float = 0.0, **settings: object
+) -> Loop:
     config = FitConfig.model_validate(
         {"size": SIZE, "epochs": 2, "batch": 8, "seed": 3, "patience": 9, **settings}
     )
     reseed(config.seed, 0, 0)
     return Loop(
+        accelerator,
         MobileNetV2(5),
         image_set(24, 1),
         image_set(10, 2),
@@ -64,13 +81,15 @@ def loop(folder: Path, *, save_every: float = 0.0, **settings: object) -> Loop:
 
 
 @pytest.mark.parametrize("save_every", [0.0, 1e9], ids=["within an epoch", "at its end"])
-def test_a_killed_run_computes_the_same_losses(tmp_path: Path, save_every: float) -> None:
-    whole = loop(tmp_path, save_every=1e9)
+def test_a_killed_run_computes_the_same_losses(
+    accelerator: Accelerator, tmp_path: Path, save_every: float
+) -> None:
+    whole = loop(accelerator, tmp_path, save_every=1e9)
     whole.run(Listener())
     (tmp_path / "last.pt").unlink()
     with pytest.raises(KilledError):
-        loop(tmp_path, save_every=save_every).run(Listener(kill_after=5))
-    rest = loop(tmp_path, save_every=save_every)
+        loop(accelerator, tmp_path, save_every=save_every).run(Listener(kill_after=5))
+    rest = loop(accelerator, tmp_path, save_every=save_every)
     assert rest.progress.losses
     rest.run(Listener())
     assert rest.progress.losses == whole.progress.losses
@@ -80,53 +99,109 @@ def test_a_killed_run_computes_the_same_losses(tmp_path: Path, save_every: float
         assert torch.equal(rest.network.state_dict()[name], tensor), name
 
 
-def test_time_is_kept_and_the_run_goes_on_later(tmp_path: Path) -> None:
+def test_time_is_kept_and_the_run_goes_on_later(accelerator: Accelerator, tmp_path: Path) -> None:
     listener = Listener()
-    assert loop(tmp_path).run(listener, max_seconds=0.0) == "time"
+    assert loop(accelerator, tmp_path).run(listener, deadline=0.0) == "time"
     assert listener.steps <= 1
-    assert loop(tmp_path).run(Listener()) == "epochs"
+    assert loop(accelerator, tmp_path).run(Listener()) == "epochs"
 
 
 def test_patience_ends_a_run_that_does_not_improve(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    accelerator: Accelerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Loop, "_validate", lambda self: (1.0 + self.progress.epoch, 0.5))
-    run = loop(tmp_path, epochs=50, patience=2)
+    run = loop(accelerator, tmp_path, epochs=50, patience=2)
     assert run.run(Listener()) == "patience"
     assert run.progress.epoch == 3
     assert run.progress.best_epoch == 0
 
 
-def test_another_runs_checkpoint_is_refused(tmp_path: Path) -> None:
-    loop(tmp_path).run(Listener(), max_seconds=0.0)
+def test_another_runs_checkpoint_is_refused(accelerator: Accelerator, tmp_path: Path) -> None:
+    loop(accelerator, tmp_path).run(Listener(), deadline=0.0)
     with pytest.raises(RunError, match="holds a run with seed 3, now it is 4"):
-        loop(tmp_path, seed=4)
+        loop(accelerator, tmp_path, seed=4)
     (tmp_path / "last.pt").write_bytes(b"junk")
     with pytest.raises(RunError, match="not readable"):
-        loop(tmp_path)
+        loop(accelerator, tmp_path)
 
 
-def test_learning_rate_warms_up_and_falls_to_zero(tmp_path: Path) -> None:
-    run = loop(tmp_path, epochs=10)
-    rates = []
-    for epoch in range(10):
-        for step in range(3):
-            run.progress.epoch, run.progress.step = epoch, step
-            rates.append(run.learning_rate())
+def test_learning_rate_warms_up_and_falls_to_zero(accelerator: Accelerator, tmp_path: Path) -> None:
+    run = loop(accelerator, tmp_path, epochs=10)
+    rates = [run.learning_rate(done) for done in range(30)]
     assert rates[0] == pytest.approx(1e-3 / 3)
     assert max(rates) == pytest.approx(1e-3)
     assert rates[-1] < 2e-5
     assert rates[3:] == sorted(rates[3:], reverse=True)
 
 
-def test_augmentation_depends_on_seed_epoch_and_step_only() -> None:
-    augment = Augmentation(SIZE)
+@pytest.mark.parametrize("augment", ["none", "study"])
+def test_a_number_of_steps_is_kept_whatever_the_arm(
+    accelerator: Accelerator, tmp_path: Path, augment: Augment
+) -> None:
+    listener = Listener()
+    run = loop(accelerator, tmp_path, epochs=None, steps=4, patience=None, augment=augment)
+    assert run.run(listener) == "steps"
+    assert listener.steps == 4
+    assert [record.epoch for record in listener.epochs] == [0, 1]
+    again = Listener()
+    assert (
+        loop(accelerator, tmp_path, epochs=None, steps=4, patience=None, augment=augment).run(again)
+        == "steps"
+    )
+    assert again.steps == 0
+
+
+@pytest.mark.parametrize("accelerator", ["fp32", "bf16"], indirect=True)
+def test_the_result_is_the_best_epochs_network_in_full_precision(
+    accelerator: Accelerator, tmp_path: Path
+) -> None:
+    run = loop(accelerator, tmp_path)
+    run.run(Listener())
+    network = run.best_network().eval()
+    assert network(torch.rand((2, 3, SIZE, SIZE))).dtype == torch.float32
+    plain = MobileNetV2(5).eval()
+    plain.load_state_dict(run.progress.best_weights)
+    images = torch.rand((4, 3, SIZE, SIZE))
+    assert torch.allclose(network(images), plain(images), atol=1e-6)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(accelerator: Accelerator, tmp_path: Path) -> None:
+    run = loop(accelerator, tmp_path, learning_rate=1e30, schedule="constant")
+    with pytest.raises(RunError, match=r"the loss is nan at step \d+; start again with a smaller"):
+        run.run(Listener())
+
+
+def test_too_few_images_for_batch_norm_are_refused(
+    accelerator: Accelerator, tmp_path: Path
+) -> None:
+    config = FitConfig(size=SIZE, batch=2)
+    with pytest.raises(RunError, match="leave 1 image"):
+        Loop(
+            accelerator,
+            MobileNetV2(5),
+            image_set(5, 1),
+            image_set(5, 2),
+            config,
+            tmp_path / "last.pt",
+        )
+
+
+def test_fp16_without_a_gpu_is_refused() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(RunError, match="fp16 needs a GPU"), parallel.accelerator("fp16"):
+        pass
+
+
+@pytest.mark.parametrize("augment", ["study", "camera"])
+def test_augmentation_depends_on_seed_epoch_step_and_rank_only(augment: Augment) -> None:
+    augmentation = Augmentation(augment, SIZE)
     images = torch.rand((16, 3, SIZE, SIZE))
     results = []
-    for key in [(1, 2, 3), (1, 2, 3), (1, 2, 4), (1, 3, 3), (2, 2, 3)]:
+    for key in [(1, 2, 3), (1, 2, 3, 0), (1, 2, 4), (1, 3, 3), (2, 2, 3), (1, 2, 3, 1)]:
         torch.rand(7)
         reseed(*key)
-        results.append(augment(images))
+        results.append(augmentation(images))
     assert torch.equal(results[0], results[1])
     assert not any(torch.equal(results[0], other) for other in results[2:])
     assert results[0].shape == images.shape
@@ -134,8 +209,36 @@ def test_augmentation_depends_on_seed_epoch_and_step_only() -> None:
     assert results[0].max() <= 1
 
 
-def test_order_gives_rare_grades_their_share() -> None:
-    torch.manual_seed(1)
-    labels = torch.tensor([0] * 90 + [1] * 10)
-    drawn = labels[balanced_order(labels, 2000)]
+def test_no_augmentation_leaves_images_alone() -> None:
+    images = torch.rand((4, 3, SIZE, SIZE))
+    assert torch.equal(Augmentation("none", SIZE)(images.clone()), images)
+
+
+def test_a_balanced_order_gives_rare_grades_their_share() -> None:
+    labels = torch.tensor([0] * 1800 + [1] * 200)
+    drawn = labels[epoch_order(labels, seed=1, epoch=0, balanced=True)]
+    assert len(drawn) == len(labels)
     assert (drawn == 1).float().mean() == pytest.approx(0.5, abs=0.05)
+
+
+@given(
+    images=st.integers(1, 300),
+    batch=st.integers(1, 64),
+    processes=st.integers(1, 4),
+    epoch=st.integers(0, 3),
+)
+def test_a_plain_epoch_shows_each_image_once_over_all_processes(
+    images: int, batch: int, processes: int, epoch: int
+) -> None:
+    order = epoch_order(torch.zeros(images, dtype=torch.int64), seed=7, epoch=epoch, balanced=False)
+    steps = steps_an_epoch(images, batch)
+    sizes = [len(step_images(order, step, steps)) for step in range(steps)]
+    assert max(sizes) <= batch
+    assert max(sizes) - min(sizes) <= 1
+    seen = [
+        number
+        for step in range(steps)
+        for rank in range(processes)
+        for number in share(step_images(order, step, steps), rank, processes).tolist()
+    ]
+    assert sorted(seen) == list(range(images))

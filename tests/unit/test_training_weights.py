@@ -9,17 +9,24 @@ import torch
 from safetensors.torch import save_file
 
 from training.classifiers.mobilenetv2 import MobileNetV2, torchvision_names
-from training.classifiers.registry import classifier
-from training.classifiers.weights import Pixels, has_folded_batch_norm, load, recalibrate_batch_norm
+from training.classifiers.pixels import Pixels
+from training.classifiers.registry import CLASSIFIERS, classifier
+from training.classifiers.resnet50v2 import ResNet50V2
+from training.classifiers.weights import has_folded_batch_norm, load, recalibrate_batch_norm
 from training.errors import TrainingError, WeightsError
 
 KIND = classifier("mobilenetv2")
 
 
-def lively(classes: int, seed: int = 1) -> MobileNetV2:
-    """A network with unlike batch norms, as a trained one has."""
-    torch.manual_seed(seed)
+def lively(classes: int) -> MobileNetV2:
     model = MobileNetV2(classes)
+    enliven(model)
+    return model
+
+
+def enliven(model: torch.nn.Module) -> torch.nn.Module:
+    """Gives a network unlike batch norms, as a trained one has."""
+    torch.manual_seed(1)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -33,28 +40,6 @@ def lively(classes: int, seed: int = 1) -> MobileNetV2:
 
 def images(count: int = 4) -> torch.Tensor:
     return torch.rand((count, 3, 64, 64), generator=torch.Generator().manual_seed(2))
-
-
-def test_shape_and_size_are_the_papers() -> None:
-    model = MobileNetV2(1000)
-    assert sum(p.numel() for p in model.parameters()) == 3_504_872
-    assert model.eval()(images(2)).shape == (2, 1000)
-
-
-def test_names_are_timms() -> None:
-    names = set(MobileNetV2(5).state_dict())
-    assert {
-        "conv_stem.weight",
-        "bn1.running_var",
-        "blocks.0.0.conv_dw.weight",
-        "blocks.0.0.bn2.bias",
-        "blocks.1.0.conv_pw.weight",
-        "blocks.6.0.conv_pwl.weight",
-        "blocks.6.0.bn3.weight",
-        "conv_head.weight",
-        "bn2.weight",
-        "classifier.bias",
-    } <= names
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -78,15 +63,22 @@ def test_torchvision_names_load_and_the_head_is_left_alone(tmp_path: Path, suffi
 
 
 @pytest.mark.parametrize("pixels", list(Pixels))
-def test_the_publishers_pixels_are_folded_in(tmp_path: Path, pixels: Pixels) -> None:
-    source = lively(5)
+@pytest.mark.parametrize("name", list(CLASSIFIERS))
+def test_the_publishers_pixels_are_folded_in(tmp_path: Path, name: str, pixels: Pixels) -> None:
+    kind = classifier(name)
+    source = enliven(kind.build(5))
     save_file(source.state_dict(), tmp_path / "w.safetensors")
-    model = MobileNetV2(5).eval()
-    load(model, KIND, tmp_path / "w.safetensors", pixels)
+    model = kind.build(5).eval()
+    load(model, kind, tmp_path / "w.safetensors", pixels)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in pixels.mean_std)
+
+    def first_layers(network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        convolved = network.get_submodule(kind.stem)(x)
+        result: torch.Tensor = network.get_submodule(kind.stem_norm)(convolved)
+        return result[:, :, 2:-2, 2:-2]
+
     # Away from the border, where zero padding means another colour, both agree.
-    ours = model.bn1(model.conv_stem(images()))[:, :, 1:-1, 1:-1]
-    published = source.bn1(source.conv_stem((images() - mean) / std))[:, :, 1:-1, 1:-1]
+    ours, published = first_layers(model, images()), first_layers(source, (images() - mean) / std)
     assert torch.allclose(ours, published, atol=1e-4)
 
 
@@ -125,6 +117,14 @@ def test_wrong_files_are_refused_in_one_line(tmp_path: Path) -> None:
             load(model, KIND, tmp_path / name, Pixels.UNIT)
         assert says in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_classifier_is_named(tmp_path: Path) -> None:
+    save_file(ResNet50V2(1000).state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError) as caught:
+        load(MobileNetV2(5), KIND, tmp_path / "w.safetensors", Pixels.UNIT)
+    assert "made for resnet50v2" in str(caught.value)
+    assert "or --classifier resnet50v2" in str(caught.value)
 
 
 def test_unknown_classifier_lists_the_known() -> None:

@@ -9,6 +9,8 @@ from typing import Final, cast
 
 from torch import Tensor, nn
 
+from training.classifiers.initialisation import initialise
+
 STAGES: Final = (
     # expansion t, channels c, blocks n, stride s of the first one: table 2 of the paper
     (1, 16, 1, 1),
@@ -77,7 +79,7 @@ class MobileNetV2(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(HEAD_CHANNELS, classes)
-        self._initialise()
+        initialise(self)
 
     def features(self, x: Tensor) -> Tensor:
         """The pooled features under the classifier, (batch, 1280)."""
@@ -87,14 +89,6 @@ class MobileNetV2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return cast("Tensor", self.classifier(self.dropout(self.features(x))))
-
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
-            elif isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.01)
-                nn.init.zeros_(cast("Tensor", module.bias))
 
 
 def torchvision_names() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,28 +11,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from training.classifiers.registry import Classifier
+from edge_agent.grades import GRADES
+from training.classifiers.pixels import Pixels
+from training.classifiers.registry import CLASSIFIERS, Classifier
 from training.errors import WeightsError
-
-
-class Pixels(StrEnum):
-    """What the publisher of the weights fed the network with."""
-
-    UNIT = "unit"
-    """x in [0, 1], as here."""
-    IMAGENET = "imagenet"
-    """(x - mean) / std of ImageNet: torchvision and most of timm."""
-    SYMMETRIC = "symmetric"
-    """2 x - 1: TensorFlow's."""
-
-    @property
-    def mean_std(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-        """Mean and standard deviation of the three channels."""
-        return {
-            Pixels.UNIT: ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-            Pixels.IMAGENET: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-            Pixels.SYMMETRIC: ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-        }[self]
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -68,25 +50,20 @@ def load(model: nn.Module, kind: Classifier, path: Path, pixels: Pixels) -> None
     takes values in [0, 1]. Raises WeightsError.
     """
     own = model.state_dict()
-    found = _renamed(read(path), kind)
+    tensors = read(path)
+    found = _renamed(tensors, kind)
+    if faults := _faults(own, found, kind):
+        made_for = next((name for name, k in CLASSIFIERS.items() if _fits(tensors, k)), None)
+        raise WeightsError(
+            f"weights {path}: made for {made_for or 'another network'}: {faults[0]} "
+            f"({len(faults)} such faults); choose the weights of this --classifier"
+            + (f", or --classifier {made_for}" if made_for else "")
+        )
     for name in (f"{kind.head}.weight", f"{kind.head}.bias"):
-        if name in found and found[name].shape != own[name].shape:
+        if found[name].shape != own[name].shape:
             found[name] = own[name]
     # Older checkpoints do not count batches; the count has no effect on the network.
-    found |= {n: t for n, t in own.items() if n.endswith("num_batches_tracked") and n not in found}
-    missing, unknown = own.keys() - found.keys(), found.keys() - own.keys()
-    if missing or unknown:
-        odd = [f"{n} is missing" for n in sorted(missing)] + [f"{n} is unknown" for n in unknown]
-        raise WeightsError(
-            f"weights {path}: made for another network: {odd[0]} (of {len(odd)} such names); "
-            "choose the weights of this --classifier"
-        )
-    wrong = [name for name in own if own[name].shape != found[name].shape]
-    if wrong:
-        raise WeightsError(
-            f"weights {path}: {wrong[0]} is {tuple(found[wrong[0]].shape)}, here "
-            f"{tuple(own[wrong[0]].shape)}; choose the weights of this --classifier"
-        )
+    found |= {name: own[name] for name in own.keys() - found.keys()}
     model.load_state_dict(found)
     _fold_pixels(model, kind, pixels)
 
@@ -131,6 +108,25 @@ def has_folded_batch_norm(model: nn.Module) -> bool:
         and bool(((cast("Tensor", norm.running_var) - 1).abs() < 2e-2).all())
         for norm in norms[1:]  # the first one carries the pixel normalisation
     )
+
+
+def _faults(own: Mapping[str, Tensor], found: Mapping[str, Tensor], kind: Classifier) -> list[str]:
+    """What keeps `found` from being loaded; the last layer may have any number of classes."""
+    needed = {name for name in own if not name.endswith("num_batches_tracked")}
+    faults = [f"{name} is missing" for name in sorted(needed - found.keys())]
+    faults += [f"{name} is unknown" for name in sorted(found.keys() - own.keys())]
+    head = (f"{kind.head}.weight", f"{kind.head}.bias")
+    for name in sorted(needed & found.keys()):
+        given, wanted = tuple(found[name].shape), tuple(own[name].shape)
+        if given != wanted and not (name in head and given[1:] == wanted[1:]):
+            faults.append(f"{name} is {given}, here {wanted}")
+    return faults
+
+
+def _fits(tensors: dict[str, Tensor], kind: Classifier) -> bool:
+    with torch.device("meta"):  # shapes without memory
+        own = kind.build(len(GRADES)).state_dict()
+    return not _faults(own, _renamed(tensors, kind), kind)
 
 
 def _renamed(tensors: dict[str, Tensor], kind: Classifier) -> dict[str, Tensor]:

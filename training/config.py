@@ -1,0 +1,45 @@
+"""Everything that decides what a training run computes."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Augment = Literal["none", "study", "camera"]
+Precision = Literal["fp32", "bf16", "fp16"]
+Schedule = Literal["cosine", "constant"]
+
+
+class FitConfig(BaseModel):
+    """A run resumes only under the same one.
+
+    epochs, steps: how long to train; one of them. patience: None is never to stop early.
+    batch: images an optimiser step, over all processes together.
+    augment: see `training.augmentation`. processes: how many compute the run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    classifier: str = "mobilenetv2"
+    size: int = Field(default=128, ge=32, le=1024)
+    epochs: int | None = Field(default=50, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    batch: int = Field(default=64, ge=2)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Schedule = "cosine"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    patience: int | None = Field(default=5, ge=1)
+    seed: int = Field(default=1, ge=0)
+    augment: Augment = "study"
+    precision: Precision = "fp32"
+    processes: int = Field(default=1, ge=1)
+    agreement: float = Field(default=0.6, gt=0, le=1)
+    weights_sha256: str | None = None
+    data_digest: str = ""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give epochs or steps, one of them")
+        return self

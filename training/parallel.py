@@ -1,0 +1,65 @@
+"""The devices and processes a run is computed on, by Hugging Face's accelerate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from accelerate.state import (  # type: ignore[import-untyped]
+    AcceleratorState,
+    PartialState,
+)
+
+from training.config import Precision
+from training.errors import RunError
+
+
+def is_main() -> bool:
+    """Is this the process that writes the run's files and talks?"""
+    return bool(PartialState().is_main_process)
+
+
+def processes() -> int:
+    """How many processes compute this run: what `accelerate launch` started, else one."""
+    return int(PartialState().num_processes)
+
+
+def leave() -> None:
+    """Ends what the processes have in common. Nothing can be trained in this process after it."""
+    PartialState().destroy_process_group()
+
+
+def best_precision() -> Precision:
+    """The fastest one here: 16 bits where the GPU, or the CPU, multiplies them in hardware."""
+    if PartialState().device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    flags = torch.cpu.get_capabilities()
+    return "bf16" if flags.get("amx_bf16") or flags.get("avx512_bf16") else "fp32"
+
+
+@contextmanager
+def accelerator(precision: Precision, tensorboard: Path | None = None) -> Iterator[Accelerator]:
+    """The Accelerator of one run; scalars go to `tensorboard`, where it is given.
+
+    Raises RunError when this machine has no such precision, or no TensorBoard.
+    """
+    if precision == "fp16" and PartialState().device.type != "cuda":
+        raise RunError("precision fp16 needs a GPU, and none is used; choose bf16 or fp32")
+    if tensorboard is not None and find_spec("tensorboard") is None:
+        raise RunError("--tensorboard needs the package tensorboard; install it or leave it out")
+    made = Accelerator(
+        mixed_precision="no" if precision == "fp32" else precision,
+        log_with=None if tensorboard is None else "tensorboard",
+        project_dir=tensorboard,
+    )
+    try:
+        yield made
+    finally:
+        for tracker in made.trackers:
+            tracker.finish()
+        # accelerate keeps one state a process; the next run may have another precision.
+        AcceleratorState._reset_state()

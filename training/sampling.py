@@ -1,0 +1,55 @@
+"""Which images a step sees, and the random numbers it works with.
+
+Both are functions of (seed, epoch, step, rank) and of nothing else. A run that was killed and
+resumed then sees the very numbers it would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ORDER_STEP: Final = 2**31 - 1
+"""The step number under which an epoch's order is drawn; no epoch has so many steps."""
+
+
+def reseed(seed: int, epoch: int, step: int, rank: int = 0) -> None:
+    """Seeds torch's global generators, on all devices."""
+    state = np.random.SeedSequence([seed, epoch, step, rank]).generate_state(2, np.uint32)
+    torch.manual_seed(int(state[0]) << 31 ^ int(state[1]))
+
+
+def epoch_order(labels: Tensor, *, seed: int, epoch: int, balanced: bool) -> Tensor:
+    """An epoch's image numbers, (n,), for n labels; the same in every process.
+
+    Balanced: drawn with replacement so that every class is equally likely. Otherwise each image
+    comes once.
+    """
+    reseed(seed, epoch, ORDER_STEP)
+    if not balanced:
+        return torch.randperm(len(labels))
+    weight = 1.0 / torch.bincount(labels).clamp(min=1).double()
+    return torch.multinomial(weight[labels], len(labels), replacement=True)
+
+
+def steps_an_epoch(images: int, batch: int) -> int:
+    """How many steps it takes to see `images` once, at most `batch` a step."""
+    return math.ceil(images / batch)
+
+
+def step_images(order: Tensor, step: int, steps: int) -> Tensor:
+    """The image numbers of one step of `steps`.
+
+    The steps' sizes differ by one at most. With a short last batch instead, batch norm would see
+    a handful of images, or a single one.
+    """
+    return order.tensor_split(steps)[step]
+
+
+def share(images: Tensor, rank: int, processes: int) -> Tensor:
+    """What one process of several computes of a step."""
+    return images[rank::processes]
