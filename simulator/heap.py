@@ -1,4 +1,4 @@
-"""The heap on the truck's bed, as a map of heights on which one thing after another comes to rest."""
+"""The heap on the truck's bed: a map of heights on which one thing after another comes to rest."""
 
 from __future__ import annotations
 

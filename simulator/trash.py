@@ -17,10 +17,10 @@ takes, as leaves fall in clumps; both measured, so that trash_share is what the 
 
 def _trash_spots(rng: np.random.Generator, n: int) -> Floats:
     """Trash falls in clumps: x, y of n pieces, half of them around a few centres."""
-    centres = rng.uniform((0, -BED[1] / 2), BED, (26, 2)) - (0, 0)
-    centres[:, 1] = rng.uniform(-BED[1] / 2, BED[1] / 2, 26)
+    low, high = (0, -BED[1] / 2), (BED[0], BED[1] / 2)
+    centres = rng.uniform(low, high, (26, 2))
     spots = centres[rng.integers(26, size=n)] + rng.normal(0, 0.24, (n, 2))
-    even = np.stack([rng.uniform(0, BED[0], n), rng.uniform(-BED[1] / 2, BED[1] / 2, n)], 1)
+    even = rng.uniform(low, high, (n, 2))
     return np.where(rng.random((n, 1)) < 0.45, spots, even).astype(np.float32)
 
 
