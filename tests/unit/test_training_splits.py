@@ -87,5 +87,5 @@ def test_leaking_splits_are_refused_by_name() -> None:
 
 def test_too_few_days_are_refused() -> None:
     rows = [row(i, f"T{i}", i % 3) for i in range(30)]
-    with pytest.raises(DataError, match="fall into 1 groups"):
+    with pytest.raises(DataError, match="need 5 groups .* found 1"):
         assign(rows, [GRADES[i % 5] for i in range(30)], seed=1)

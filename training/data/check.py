@@ -16,7 +16,7 @@ from training.data.description import Description, Grouping
 from training.data.fingerprints import Fingerprint
 from training.data.images import Skip
 from training.data.labels import Labels
-from training.data.manifest import SPLITS, Manifest
+from training.data.manifest import SPLITS, Manifest, Split
 
 
 @dataclass(frozen=True)
@@ -24,22 +24,28 @@ class Duplicate:
     """Two images of the manifest that show the same.
 
     bits: in how many of 256 bits their perceptual hashes differ; None for the very same pixels.
-    splits: where the two are.
+    splits, labels: where the two are, and what they are taken for.
     """
 
     first: str
     second: str
     bits: int | None
-    splits: tuple[str | None, str | None]
+    splits: tuple[Split | None, Split | None]
+    labels: tuple[Grade | None, Grade | None]
 
     @property
     def is_leak(self) -> bool:
         """Whether one half is learned from and the other measured on."""
         return self.splits[0] != self.splits[1]
 
+    @property
+    def contradicts(self) -> bool:
+        """Whether the two have different labels, so that at most one is right."""
+        return None not in self.labels and self.labels[0] != self.labels[1]
+
     def __str__(self) -> str:
         alike = "the same pixels" if self.bits is None else f"{self.bits} of 256 bits differ"
-        return f"{self.first} ({self.splits[0]}) and {self.second} ({self.splits[1]}): {alike}"
+        return f"{self.first} and {self.second}: {alike}"
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,6 @@ class DataReport:
 
     skips: images that cannot be used, each with its reason.
     duplicates: pairs of images that show the same.
-    contradictions: how many of those pairs have two different labels.
     counts: readable, labelled images by grade and split (None: no split assigned yet).
     kappa: Fleiss' kappa of the experts' votes; None where it is not defined.
     disputed: images whose experts did not agree; they are set aside, not dropped.
@@ -64,7 +69,6 @@ class DataReport:
     grouping: Grouping
     skips: tuple[Skip, ...]
     duplicates: tuple[Duplicate, ...]
-    contradictions: int
     counts: dict[Grade, Counter[str | None]]
     kappa: float | None
     disputed: tuple[str, ...]
@@ -76,7 +80,11 @@ class DataReport:
     @property
     def faults(self) -> tuple[str, ...]:
         """Everything that must be mended before training, a line each."""
-        images = [str(pair) for pair in self.duplicates if pair.is_leak]
+        images = [
+            f"in {pair.splits[0]} and {pair.splits[1]}: {pair}"
+            for pair in self.duplicates
+            if pair.is_leak
+        ]
         return (*self.leaks, *images, *self._empty())
 
     def _empty(self) -> list[str]:
@@ -105,21 +113,21 @@ def check(
     rows = dataset.manifest.rows
     grades = dataset.labels.grades
     found = fingerprints.take(dataset.manifest.images, on_image=on_image)
-    duplicates = [
-        (i, j, bits, Duplicate(rows[i].image, rows[j].image, bits, (rows[i].split, rows[j].split)))
+    given = [row.split for row in rows]
+    duplicates = tuple(
+        Duplicate(rows[i].image, rows[j].image, bits, (given[i], given[j]), (grades[i], grades[j]))
         for i, j, bits in duplicate_pairs(found, near_bits)
-    ]
+    )
     counts: dict[Grade, Counter[str | None]] = {grade: Counter() for grade in GRADES}
     for row, grade, result in zip(rows, grades, found, strict=True):
         if grade is not None and not isinstance(result, Skip):
             counts[grade][row.split] += 1
-    given = [row.split for row in rows]
     days = [splits.day_of(row) for row in rows]
     grouping = dataset.grouping
     apart = {}
     if grouping == "station-day":
         apart["trucks"] = len(splits.in_two([row.truck for row in rows], given))
-    if grouping == "truck":
+    if grouping == "truck" and any(days):
         apart["station days"] = len(splits.in_two(days, given))
     return DataReport(
         manifest=dataset.manifest,
@@ -127,11 +135,7 @@ def check(
         description=dataset.description,
         grouping=grouping,
         skips=tuple(result for result in found if isinstance(result, Skip)),
-        duplicates=tuple(pair for *_, pair in duplicates),
-        contradictions=sum(
-            grades[i] is not None and grades[j] is not None and grades[i] != grades[j]
-            for i, j, *_ in duplicates
-        ),
+        duplicates=duplicates,
         counts=counts,
         kappa=fleiss_kappa([row.votes for row in rows]),
         disputed=tuple(

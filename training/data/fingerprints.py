@@ -22,7 +22,7 @@ HASH_SIDE: Final = 16
 
 WORDS: Final = HASH_SIDE**2 // 64
 
-NEAR_BITS: Final = 40
+NEAR_BITS: Final = 48
 """Images whose hashes differ in no more bits are near-duplicates. docs/training-data.md says how
 copies and different loads were measured to differ."""
 

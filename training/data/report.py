@@ -46,12 +46,12 @@ def as_json(report: DataReport) -> dict[str, Any]:
             {
                 "images": [pair.first, pair.second],
                 "splits": list(pair.splits),
+                "labels": list(pair.labels),
                 "differing_bits": pair.bits or 0,
                 "same_pixels": pair.bits is None,
             }
             for pair in report.duplicates
         ],
-        "contradicting_labels": report.contradictions,
         "grouping": report.grouping,
         "largest_group": round(report.largest_group, 4),
         "in_two_splits_as_allowed": report.apart,
@@ -125,11 +125,14 @@ def _duplicates(report: DataReport) -> list[str]:
     same = sum(pair.bits is None for pair in report.duplicates)
     across = sum(pair.is_leak for pair in report.duplicates)
     near = len(report.duplicates) - same
-    contradicting = report.contradictions
-    return [
-        f"Duplicates: {same} pairs with the same pixels, {near} nearly the same.",
-        f"  Of these {across} are in two splits, {contradicting} have two different labels.",
+    contradicting = [pair for pair in report.duplicates if pair.contradicts]
+    pairs = f"{same} pairs with the same pixels, {near} nearly the same"
+    of_these = f"{across} in two splits, {len(contradicting)} with two different labels"
+    lines = [f"Duplicates: {pairs}; {of_these}."]
+    lines += [
+        f"  {pair.labels[0]} and {pair.labels[1]}: {pair}" for pair in contradicting[:_LISTED]
     ]
+    return lines + _more(len(contradicting))
 
 
 def _grouping(report: DataReport) -> list[str]:

@@ -147,9 +147,8 @@ def check(
     if found:
         more = f" (and {len(found) - 1} more leaks)" if len(found) > 1 else ""
         raise DataError(
-            f"{found[0]}{more}; "
-            "empty the column split to have leak-free ones made, or name another --grouping "
-            "(cane-train data split)"
+            f"{found[0]}{more}; make leak-free splits with cane-train data split --again, "
+            "or name another --grouping there"
         )
 
 
@@ -170,8 +169,7 @@ def _check_groups(group: npt.NDArray[np.int64], grouping: Grouping) -> None:
         )
     if count < FOLDS:
         raise DataError(
-            f"the images fall into {count} groups that {keeps}, {FOLDS} are needed for leak-free "
-            f"splits; {way_out}"
+            f"leak-free splits need {FOLDS} groups of images that {keeps}, found {count}; {way_out}"
         )
     raise DataError(
         f"the largest of the {count} groups that {keeps} holds {share:.0%} of the images, "
