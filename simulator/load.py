@@ -90,7 +90,11 @@ def _stalks(truck: Truck, rng: np.random.Generator) -> Items:
     bow = 0.006 if truck.form == "billets" else 0.035
     items.bend[:] = rng.normal(0, 1, (n, 2)) * length[:, None] * [bow, bow / 3]
     ragged = 0.010 if truck.form == "billets" else 0.007
-    items.ends[:] = rng.gamma(1.2, ragged, (n, 6)).clip(0, 0.05)
+    # Knives cut aslant; one end in four splinters.
+    slant = rng.normal(0, 0.004, (n, 2, 1)) * np.array([-1, 0, 1])
+    splinters = rng.gamma(1.2, ragged, (n, 2, 3)).clip(0, 0.05) * (rng.random((n, 2, 1)) < 0.25)
+    cut = slant - slant.min(axis=2, keepdims=True) + splinters + rng.gamma(1.0, 0.001, (n, 2, 3))
+    items.ends[:] = cut.reshape(n, 6)
     items.tone[:] = _stalk_tones(truck, rng, n)
     return items
 

@@ -19,7 +19,7 @@ from simulator.camera import expose
 from simulator.items import Items, Kind, join_items
 from simulator.light import light_of, station_rng
 from simulator.load import build_load
-from simulator.radiance import lit
+from simulator.radiance import lit, soften_edges
 from simulator.raster import Panel, paint, place
 from simulator.shade import shade_panels, shade_things
 from simulator.sprites import Sprites
@@ -38,6 +38,8 @@ from simulator.viewpoints import (
 Image = npt.NDArray[np.uint8]
 
 _SUPERSAMPLING: Final = 3
+_FINE: Final = 1200
+"""Frames at least this wide are seen pixel by pixel; smaller ones are reduced by area."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,10 @@ def _render(
     # The cab's own picture has its dirt, and the sky has none.
     scale = view.focal * width / ground
     dirty(surface, light, truck.wet, scale, truck.seed, cane_only=camera == "C101")
-    image = expose(lit(surface, light, view, width, ground), truck, camera, light)
+    radiance = lit(surface, light, view, width, ground)
+    if width >= _FINE:
+        soften_edges(radiance, numbers)
+    image = expose(radiance, truck, camera, light)
     mask = surface.mask
     if size != (width, height):
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
