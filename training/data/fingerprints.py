@@ -62,14 +62,13 @@ def fingerprint(path: Path) -> Fingerprint | Skip:
 
 
 def near_pairs(
-    perceptual: npt.NDArray[np.uint64], bits: int = NEAR_BITS
+    perceptual: npt.NDArray[np.uint64], bits: int = NEAR_BITS, *, block: int = 256
 ) -> list[tuple[int, int, int]]:
     """All pairs of near-duplicates among hashes (n, WORDS), as (i, j, differing bits) with i < j.
 
-    Compares all pairs, a block of rows at a time: O(n^2) time, O(n) memory.
+    Compares all pairs, `block` rows at a time: O(n^2) time, O(block n) memory.
     """
     count = len(perceptual)
-    block = max(1, 2**22 // max(1, count))
     pairs: list[tuple[int, int, int]] = []
     for start in range(0, count, block):
         rows, rest = perceptual[start : start + block], perceptual[start:]
