@@ -117,7 +117,7 @@ def build_load(truck: Truck) -> Items:
     leaves = draw_leaves(truck, rng, cover * (1 - soil_part))
     clods = draw_clods(truck, rng, cover * soil_part)
     if truck.cause == "empty":
-        keep = rng.uniform(0.0, 0.02 + 0.08 * truck.difficulty)
+        keep = rng.uniform(0.0, 0.01 + 0.04 * truck.difficulty)
         stalks, leaves, clods = (
             part.take(rng.random(len(part)) < share)
             for part, share in ((stalks, keep), (leaves, 0.1 + 2 * keep), (clods, 0.5))

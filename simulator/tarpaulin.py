@@ -105,8 +105,8 @@ def cover_with_tarpaulin(surface: Surface, truck: Truck, view: Viewpoint, width:
     under = (inside > 0) & (calm(surface.height, 0.02) > -(view.position[2] + 0.2))
     along = (x - sheet.slant * y) % np.float32(sheet.pitch) - np.float32(sheet.pitch / 2)
     bound = inside > 0.35  # a rope ends at an eyelet's tie, short of the hem
-    height = calm(surface.height, 0.11) + 0.035 + 0.035 * calm(sag[CLOUD], 0.06)
-    height = height + 0.016 * calm(folds[CLOUD], 0.022) + 0.012 * calm(weave[BLOTCH], 0.03)
+    height = calm(surface.height, 0.11) + 0.035 + 0.028 * calm(sag[CLOUD], 0.08)
+    height = height + 0.011 * calm(folds[CLOUD], 0.022) + 0.008 * calm(weave[BLOTCH], 0.03)
     # Pulled tight, the sheet sinks under each rope and bulges between them.
     height = height - np.float32(0.045) * np.exp(-np.abs(along) / np.float32(0.09)) * bound
     height = calm(np.asarray(height, np.float32), 0.007)
@@ -115,7 +115,7 @@ def cover_with_tarpaulin(surface: Surface, truck: Truck, view: Viewpoint, width:
     height += np.float32(0.009) * round_up
 
     colour = linear(sheet.paint)[:, None, None] * np.exp(
-        0.05 * weave[GRAIN] + 0.03 * folds[STREAK] + 0.12 * calm(sag[BLOTCH], 0.03)
+        0.05 * weave[GRAIN] + 0.03 * folds[STREAK] + 0.06 * calm(sag[BLOTCH], 0.06)
     )
     seam = np.abs((x - sheet.edge + 0.75) % np.float32(1.5) - np.float32(0.75)) < 0.012
     hem = inside < 0.06
@@ -138,5 +138,5 @@ def _lay(
     surface.put("albedo", pixels, colour.reshape(3, -1)[:, pixels])
     surface.put("normal", pixels, normal.reshape(3, -1)[:, pixels])
     surface.height.reshape(-1)[pixels] = height.reshape(-1)[pixels]
-    surface.gloss.reshape(-1)[pixels] = 0.10
+    surface.gloss.reshape(-1)[pixels] = 0.05
     surface.mask.reshape(-1)[pixels] = 0
