@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,13 @@ def test_reads_votes_and_keeps_unknown_columns(tmp_path: Path) -> None:
         (HEADER + GOOD.replace("T1", ""), "row 2, truck"),
         (HEADER + GOOD + GOOD, "row 3, image 'a.png': is in row 2 already"),
         (HEADER + GOOD.replace("S1,,", "S1,holdout,"), "row 2, split 'holdout'"),
+        (HEADER + GOOD.replace("60-1", "60-1,more"), "line 2 has more or fewer cells"),
+        (HEADER.replace("plate", "truck") + GOOD, "column 'truck' is there twice"),
+        (
+            HEADER.replace("plate", "vote_4,vote_5,vote_6")
+            + GOOD.replace("60-1", "undefined,undefined,undefined"),
+            "row 2, votes: 6 votes, 5 experts at most",
+        ),
         (HEADER + GOOD.replace("a.png", "") + GOOD.replace("T1", ""), "and 1 more bad rows"),
     ],
 )
@@ -52,6 +60,25 @@ def test_bad_manifest_says_where_in_one_line(tmp_path: Path, text: str, says: st
     assert says in str(caught.value)
     assert "manifest.csv" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_manifest_may_be_parquet(tmp_path: Path) -> None:
+    csv = Manifest.read(write(tmp_path / "csv", HEADER + GOOD))
+    (tmp_path / "parquet").mkdir()
+    file = tmp_path / "parquet" / "manifest.parquet"
+    replace(csv, path=file).write()
+    parquet = Manifest.read(tmp_path / "parquet")
+    assert (parquet.path, parquet.rows) == (file, csv.rows)
+    parquet.with_splits(["test"]).write()
+    assert Manifest.read(file).rows[0].split == "test"
+    write(tmp_path / "parquet", HEADER + GOOD)
+    with pytest.raises(DataError, match=r"manifest.csv and manifest.parquet; move one"):
+        Manifest.read(tmp_path / "parquet")
+
+
+def test_the_capture_time_may_be_unknown_but_its_column_must_be_there(tmp_path: Path) -> None:
+    undated = GOOD.replace("2026-01-05T03:00:00+00:00", "")
+    assert Manifest.read(write(tmp_path, HEADER + undated)).rows[0].captured_at is None
 
 
 def test_missing_folder_and_binary_file(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ MAX_GROUP_SHARE: Final = 0.4
 take 36 of the remaining 60 %."""
 
 _SHARE_TOLERANCE: Final = 0.05
+"""A fold may be so much larger than its share of one in FOLDS."""
 
 Pairs = Sequence[tuple[int, int]]
 """Row numbers of images that must share a split whatever the grouping, as near-duplicates."""
@@ -189,18 +190,24 @@ def _one_fold(
     group: npt.NDArray[np.int64],
     seed: int,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(the rest, one fold of FOLDS) of these row numbers."""
-    folds = min(FOLDS, len(np.unique(group[rows])))
+    """(the rest, about one of FOLDS parts) of these row numbers."""
+    sizes = np.bincount(group[rows])
+    is_large = sizes / len(rows) > 1 / FOLDS + _SHARE_TOLERANCE
+    # A group larger than a fold is left for training; the others are dealt out in fewer folds.
+    dealt = ~is_large[group[rows]]
+    if not dealt.any():
+        dealt[:] = True
+    count = len(np.unique(group[rows][dealt]))
+    folds = min(max(2, round(FOLDS * dealt.mean())), count)
+    if folds < 2:
+        return rows[~dealt], rows[dealt]
+    candidates = rows[dealt]
     folder = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         # A grade with fewer images than folds cannot be spread evenly. The report counts grades.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         try:
-            candidates = list(folder.split(rows, classes[rows], group[rows]))
+            _, fold = next(folder.split(candidates, classes[candidates], group[candidates]))
         except ValueError as error:
             raise DataError(f"the images cannot be split: {error}; add images") from error
-    # A large group makes its fold larger than the others: that one is left for training.
-    off = [abs(len(fold) / len(rows) - 1 / FOLDS) for _, fold in candidates]
-    good = next((i for i, o in enumerate(off) if o <= _SHARE_TOLERANCE), int(np.argmin(off)))
-    rest, fold = candidates[good]
-    return rows[rest], rows[fold]
+    return np.setdiff1d(rows, candidates[fold]), candidates[fold]
