@@ -22,13 +22,13 @@ def write(path: Path, config: FitConfig, state: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def read(path: Path, config: FitConfig, device: torch.device) -> dict[str, Any]:
-    """The state that `write` was given, tensors on `device`.
+def read(path: Path, config: FitConfig) -> dict[str, Any]:
+    """The state that `write` was given, tensors on the CPU.
 
     Raises RunError when the file is broken or belongs to a run under another configuration.
     """
     try:
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found = FitConfig.model_validate(content.pop("config"))
     except Exception as error:
         fault = " ".join(str(error).split())[:120]

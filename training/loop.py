@@ -238,7 +238,7 @@ class Loop:
             )
 
     def _resume(self) -> None:
-        state = checkpoint.read(self._file, self.config, self._accelerator.device)
+        state = checkpoint.read(self._file, self.config)
         self.network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
         if self._accelerator.scaler and state.get("scaler"):

@@ -13,6 +13,7 @@ from accelerate.state import (  # type: ignore[import-untyped]
     AcceleratorState,
     PartialState,
 )
+from accelerate.utils import parse_flag_from_env  # type: ignore[import-untyped]
 
 from training.config import Precision
 from training.errors import RunError
@@ -20,22 +21,17 @@ from training.errors import RunError
 
 def is_main() -> bool:
     """Is this the process that writes the run's files and talks?"""
-    return bool(PartialState().is_main_process)
-
-
-def processes() -> int:
-    """How many processes compute this run: what `accelerate launch` started, else one."""
-    return int(PartialState().num_processes)
+    return bool(_state().is_main_process)
 
 
 def leave() -> None:
     """Ends what the processes have in common. Nothing can be trained in this process after it."""
-    PartialState().destroy_process_group()
+    _state().destroy_process_group()
 
 
 def best_precision() -> Precision:
     """The fastest one here: 16 bits where the GPU, or the CPU, multiplies them in hardware."""
-    if PartialState().device.type == "cuda":
+    if _state().device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     flags = torch.cpu.get_capabilities()
     return "bf16" if flags.get("amx_bf16") or flags.get("avx512_bf16") else "fp32"
@@ -47,11 +43,12 @@ def accelerator(precision: Precision, tensorboard: Path | None = None) -> Iterat
 
     Raises RunError when this machine has no such precision, or no TensorBoard.
     """
-    if precision == "fp16" and PartialState().device.type != "cuda":
+    if precision == "fp16" and _state().device.type != "cuda":
         raise RunError("precision fp16 needs a GPU, and none is used; choose bf16 or fp32")
     if tensorboard is not None and find_spec("tensorboard") is None:
         raise RunError("--tensorboard needs the package tensorboard; install it or leave it out")
     made = Accelerator(
+        cpu=_on_cpu(),
         mixed_precision="no" if precision == "fp32" else precision,
         log_with=None if tensorboard is None else "tensorboard",
         project_dir=tensorboard,
@@ -63,3 +60,13 @@ def accelerator(precision: Precision, tensorboard: Path | None = None) -> Iterat
             tracker.finish()
         # accelerate keeps one state a process; the next run may have another precision.
         AcceleratorState._reset_state()
+
+
+def _state() -> PartialState:
+    """What accelerate knows of the processes. Its first call in a process joins them."""
+    return PartialState(cpu=_on_cpu())
+
+
+def _on_cpu() -> bool:
+    """No GPU, or `accelerate launch --cpu`. Said to accelerate, which else joins GPUs only."""
+    return parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available()

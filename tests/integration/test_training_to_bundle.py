@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import shutil
 import zipfile
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from labelled import SIZE, labelled_folder
 from PIL import Image
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from edge_agent.errors import BundleError
@@ -23,33 +24,6 @@ from exporter.check import check
 from exporter.cli import app as cane_export
 from training.cli import app as cane_train
 from training.data.manifest import Manifest
-
-SIZE = 32
-COLOURS = [(90, 150, 60), (150, 170, 90), (40, 36, 34), (90, 80, 60), (170, 170, 180)]
-
-
-def labelled_folder(folder: Path, count: int = 60) -> Path:
-    """Noise in a colour for each grade: two trucks a day, three experts, one broken image."""
-    (folder / "images").mkdir(parents=True)
-    rng = np.random.default_rng(1)
-    columns = ["image", "truck", "captured_at", "station", "grade", "vote_1", "vote_2", "vote_3"]
-    with (folder / "manifest.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow([*columns, "plate"])
-        for i in range(count):
-            grade = i % 5
-            pixels = rng.normal(COLOURS[grade], 15, (SIZE, SIZE, 3)).clip(0, 255).astype(np.uint8)
-            image = f"images/{i}.png"
-            Image.fromarray(pixels).save(folder / image)
-            at = datetime(2026, 1, 1, 3, tzinfo=UTC) + timedelta(days=i // 4)
-            third = GRADES[int(rng.integers(5))]
-            votes = [GRADES[grade], GRADES[grade], third]
-            row = [image, f"T{i // 2}", at.isoformat(), "S1", GRADES[grade], *votes, "60-1234"]
-            writer.writerow(row)
-    (folder / "images" / "7.png").write_bytes(b"broken")
-    area = {"graded_area": [0.0, 0.04, 1.0, 0.96]}
-    (folder / "dataset.json").write_text(json.dumps(area))
-    return folder
 
 
 def train(*arguments: str | Path, code: int = 0) -> str:
@@ -112,6 +86,28 @@ def test_evaluate_prints_the_same_figures_for_any_folder(
     printed = json.loads(train("evaluate", "--checkpoint", run, "--data", other, "--out", out))
     assert printed["all"]["n"] + printed["data"]["disputed"] == 19
     assert json.loads(out.read_text()) == printed
+
+
+def test_a_run_stopped_by_the_clock_goes_on_later(data: Path, tmp_path: Path) -> None:
+    command = (
+        *("fit", "--data", data, "--out", tmp_path, "--size", SIZE, "--steps", 4, "--batch", 16),
+        *("--classifier", "simple_dcnn", "--precision", "fp32", "--augment", "none"),
+    )
+    train(*command, "--max-time", "0s")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["ended_by"], metrics["steps"]) == ("time", 0)
+    train(*command)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["ended_by"], metrics["steps"]) == ("steps", 4)
+    # The next run starts from this one's weights, whose pixels need no folding.
+    train(
+        *("fit", "--data", data, "--out", tmp_path / "next", "--size", SIZE, "--steps", 1),
+        *("--classifier", "simple_dcnn", "--precision", "fp32", "--learning-rate", 1e-9),
+        *("--weights", tmp_path / "model.safetensors"),
+    )
+    state = load_file(tmp_path / "model.safetensors")
+    stem = load_file(tmp_path / "next" / "model.safetensors")["stages.0.conv.weight"]
+    assert torch.allclose(stem, state["stages.0.conv.weight"], atol=1e-6)
 
 
 def test_the_bundle_is_one_the_agent_takes(data: Path, run: Path, bundle: Path) -> None:
@@ -186,12 +182,28 @@ def test_a_bundle_appears_only_when_it_is_good(
         (["fit", "--data", "{data}", "--out", "{tmp}/r", "--classifier", "vgg"], "mobilenetv2"),
         (["fit", "--data", "{data}", "--out", "{tmp}/r", "--max-time", "soon"], "no duration"),
         (["fit", "--data", "{data}", "--out", "{tmp}/r", "--weights", "{tmp}/w.pt"], "w.pt"),
+        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--steps", "5", "--epochs", "5"], "one"),
+        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--augment", "all"], "study, camera"),
+        (
+            [
+                *("fit", "--data", "{data}", "--out", "{tmp}/r"),
+                *("--classifier", "simple_dcnn", "--weights", "hub"),
+            ],
+            "none are published for simple_dcnn",
+        ),
+        (
+            [
+                *("fit", "--data", "{data}", "--out", "{tmp}/r"),
+                *("--classifier", "resnet50v2", "--weights", "{run}/model.safetensors"),
+            ],
+            "made for mobilenetv2",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_code_two(
-    data: Path, tmp_path: Path, arguments: list[str], says: str
+    data: Path, run: Path, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
-    filled = [argument.format(tmp=tmp_path, data=data) for argument in arguments]
+    filled = [argument.format(tmp=tmp_path, data=data, run=run) for argument in arguments]
     said = train(*filled, code=2)
     assert says in said
     assert "Traceback" not in said

@@ -32,23 +32,29 @@ class Published:
     pixels: Pixels
 
 
-def download(published: Published) -> Path:
+def download(published: Published, *, endpoint: str | None = None) -> Path:
     """The checkpoint's file, from the hub's cache or downloaded into it. Raises WeightsError.
 
-    HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE have the meaning that huggingface_hub gives them.
+    endpoint: the hub's address; HF_ENDPOINT by default. HF_HOME and HF_HUB_OFFLINE have the
+    meaning that huggingface_hub gives them.
     """
     what = f"weights {published.repository} at revision {published.revision[:7]}"
     cure = f"or download its {FILE_NAME} elsewhere and give --weights that file"
     try:
-        file = hf_hub_download(published.repository, FILE_NAME, revision=published.revision)
-    except HfHubHTTPError as error:
-        raise WeightsError(
-            f"{what}: the hub answers {error.response.status_code}; try again later, {cure}"
-        ) from error
-    except (LocalEntryNotFoundError, HTTPError) as error:
-        raise WeightsError(
-            f"{what}: not in the cache, and the hub cannot be reached; check the network, {cure}"
-        ) from error
+        file = hf_hub_download(
+            published.repository,
+            FILE_NAME,
+            revision=published.revision,
+            endpoint=endpoint,
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, HTTPError) as error:
+        # The library wraps some answers of the hub into "not in the cache".
+        cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
+        if isinstance(cause, HfHubHTTPError):
+            fault = f"the hub answers {cause.response.status_code}; try again later"
+        else:
+            fault = "not in the cache, and the hub cannot be reached; check the network"
+        raise WeightsError(f"{what}: {fault}, {cure}") from error
     except OSError as error:
         raise WeightsError(
             f"{what}: cannot be stored ({error}); check HF_HOME and the disk, {cure}"
