@@ -8,7 +8,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import JSON, DateTime, Row, column, create_engine, text
+from sqlalchemy import JSON, DateTime, Row, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from training.data.description import Area, Description
@@ -32,7 +32,7 @@ _FRAMES: Final = text(
     JOIN arrivals a ON a.id = g.arrival_id
     ORDER BY a.instant, a.id, f.camera
     """
-).columns(column("captured_at", DateTime), column("graded_area", JSON))
+).columns(captured_at=DateTime, graded_area=JSON)
 
 _KEPT: Final = (
     "record",
@@ -104,7 +104,7 @@ def _read(file: Path) -> list[Row[Any]]:
     try:
         with engine.connect() as connection:
             return list(connection.execute(_FRAMES))
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ValueError) as error:
         reason = str(getattr(error, "orig", error))
         raise DataError(
             f"{file}: not a station's records ({reason}); give a data folder of this version"
