@@ -39,7 +39,7 @@ def run(*arguments: str | Path, code: int = 0) -> str:
 def save(path: Path, seed: int, exif: Image.Exif | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 255, (48, 64, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path, exif=exif or Image.Exif())
+    Image.fromarray(pixels).save(path, exif=Image.Exif() if exif is None else exif)
     return path
 
 

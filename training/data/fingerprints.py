@@ -57,8 +57,13 @@ def fingerprint(path: Path) -> Fingerprint | Skip:
     if isinstance(pixels, Skip):
         return pixels
     content = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-    bits = imagehash.phash(Image.fromarray(pixels), hash_size=HASH_SIDE).hash
-    return Fingerprint(content, np.packbits(bits.ravel()).view(np.uint64))
+    return Fingerprint(content, perceptual_hash(Image.fromarray(pixels)))
+
+
+def perceptual_hash(image: Image.Image) -> npt.NDArray[np.uint64]:
+    """The 256-bit pHash of an image, uint64 (WORDS,)."""
+    bits = imagehash.phash(image, hash_size=HASH_SIDE).hash
+    return np.packbits(bits.ravel()).view(np.uint64)
 
 
 def near_pairs(
