@@ -23,7 +23,20 @@ LOOP_MS = CLOCK_LOOP_S * 1000
 @contextlib.contextmanager
 def uniform_station() -> Iterator[dict[str, Any]]:
     """Four 2272 x 1704, 25 fps, GOP 50 cameras with latencies of 120 to 400 ms, frame clock on."""
-    command = [sys.executable, "-m", "simulator", "station", "--cameras", "uniform", "--clock"]
+    with _station("--cameras", "uniform", "--clock") as about:
+        yield about
+
+
+@contextlib.contextmanager
+def standard_station() -> Iterator[dict[str, Any]]:
+    """Four 2272 x 1704 cameras of several makes, as in the demo."""
+    with _station() as about:
+        yield about
+
+
+@contextlib.contextmanager
+def _station(*options: str) -> Iterator[dict[str, Any]]:
+    command = [sys.executable, "-m", "simulator", "station", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -17,7 +17,7 @@ from edge_agent.cameras.clock import CaptureClock
 from edge_agent.cameras.connection import explain, open_stream, produced_at
 from edge_agent.cameras.decoding import Decoded, Sequencer, StreamFormat, decode_last
 from edge_agent.cameras.frames import Problem, TimedFrame
-from edge_agent.cameras.frozen import FrozenSuspicion
+from edge_agent.cameras.frozen import FreezeWatch
 from edge_agent.cameras.parameter_sets import parameter_sets
 from edge_agent.cameras.ring import Entry, PacketRing
 from edge_agent.config import CamerasSection
@@ -28,7 +28,6 @@ from edge_agent.status import CameraState, CameraStatus
 log = logging.getLogger(__name__)
 
 CODECS: Final = ("h264", "hevc")
-_CONFIRM_AGAIN_S: Final = 10.0
 
 
 class CameraReader:
@@ -230,9 +229,8 @@ class CameraReader:
 
     def _consume(self, container: Any, stream: Any, backoff: Backoff) -> None:
         clock = CaptureClock(self._config.camera(self.camera).latency_ms / 1000)
-        suspicion = FrozenSuspicion()
+        freeze = FreezeWatch(self._newest_repeats)
         sets: bytes | None = None
-        confirm_after = 0.0
         for packet in container.demux(stream):
             if self._stop.is_set():
                 return
@@ -258,12 +256,7 @@ class CameraReader:
                 log.info("%s: pictures come", self.camera)
                 self._on_change()
             pixels = self._config.width * self._config.height
-            suspicious = suspicion.see(now, packet.size, pixels, is_key=packet.is_keyframe)
-            if not suspicious:
-                self._set_frozen(False)
-            elif not self._frozen and now >= confirm_after:
-                confirm_after = now + _CONFIRM_AGAIN_S
-                self._set_frozen(self._confirm_frozen())
+            self._set_frozen(freeze.see(now, packet.size, pixels, is_key=packet.is_keyframe))
 
     def _learn_size(self, packet: Any) -> None:
         """Decodes a keyframe to see how large pictures are now."""
@@ -286,7 +279,7 @@ class CameraReader:
                 log.warning("%s: picture size is now %d x %d", self.camera, *self._size)
                 self._on_change()
 
-    def _confirm_frozen(self) -> bool:
+    def _newest_repeats(self) -> bool:
         with self._changed:
             newest = self._ring.newest
             run, form = (self._ring.run_up(newest) if newest else []), self._format

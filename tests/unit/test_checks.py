@@ -6,7 +6,6 @@ import pytest
 
 from edge_agent.cameras.backoff import Backoff
 from edge_agent.cameras.checks import check_picture
-from edge_agent.cameras.frozen import FrozenSuspicion
 from edge_agent.config import ChecksSection
 from edge_agent.reasons import Reason
 from simulator.render import render_view
@@ -42,16 +41,6 @@ def test_spoiled_pictures_are_named(luma: np.ndarray, reason: str) -> None:
     problem = check_picture(np.asarray(spoiled, np.uint8), ChecksSection())
     assert problem is not None
     assert problem.reason is Reason(reason)
-
-
-def test_a_second_of_empty_pictures_is_suspicious_and_one_full_one_clears_it() -> None:
-    suspicion = FrozenSuspicion()
-    pixels = 2272 * 1704
-    seen = [suspicion.see(n * 0.04, 60, pixels, is_key=False) for n in range(30)]
-    assert not any(seen[:25])
-    assert seen[-1]
-    assert suspicion.see(1.3, 90_000, pixels, is_key=True)
-    assert not suspicion.see(1.34, 5_000, pixels, is_key=False)
 
 
 def test_wrong_passwords_are_tried_rarely_and_other_faults_soon() -> None:
