@@ -119,6 +119,12 @@ def test_empty_grades_are_faults_unless_the_set_does_not_use_them(tmp_path: Path
     assert check(Dataset.open(folder)).faults == faults[:1]
 
 
+def test_rows_without_a_split_among_others_are_a_fault(tmp_path: Path) -> None:
+    rows = dataset(tmp_path)
+    rows[0]["split"] = ""
+    assert check(Dataset.open(write(tmp_path, rows))).faults == ("1 of 75 rows have no split",)
+
+
 def test_what_a_grouping_allows_is_counted_and_not_a_fault(tmp_path: Path) -> None:
     rows = dataset(tmp_path)
     for i, row in enumerate(rows):

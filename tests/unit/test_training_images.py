@@ -38,11 +38,15 @@ def test_every_bad_image_is_skipped_with_its_reason(tmp_path: Path) -> None:
     Image.fromarray(noise).save(tmp_path / "good.png")
     whole = (tmp_path / "good.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    Image.fromarray(noise).save(tmp_path / "cut.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:-400])
+    (tmp_path / "folder.png").mkdir()
     (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "empty.png").write_bytes(b"")
     Image.fromarray(noise).convert("CMYK").save(tmp_path / "cmyk.jpg")
     Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "deep.png")
     names = ["cut.png", "text.png", "good.png", "empty.png", "cmyk.jpg", "deep.png", "none.png"]
+    names += ["cut.jpg", "folder.png"]
     seen: list[None] = []
     images, kept, skips = load(
         [tmp_path / name for name in names], 32, on_image=lambda: seen.append(None)
@@ -52,7 +56,8 @@ def test_every_bad_image_is_skipped_with_its_reason(tmp_path: Path) -> None:
     assert len(seen) == len(names)
     reasons = {skip.path.name: skip.reason for skip in skips}
     assert set(reasons) == set(names) - {"good.png"}
-    assert "unreadable" in reasons["cut.png"]
+    assert reasons["cut.png"] == reasons["cut.jpg"] == "truncated"
+    assert reasons["folder.png"] == "unreadable (Is a directory)"
     assert reasons["text.png"] == reasons["empty.png"] == "not an image"
     assert "CMYK" in reasons["cmyk.jpg"]
     assert "16 or more bits" in reasons["deep.png"]

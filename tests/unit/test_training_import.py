@@ -220,7 +220,8 @@ def test_records_without_reviews_are_unlabelled(
     tmp_path: Path, station: tuple[Path, list[str]]
 ) -> None:
     data, records = station
-    said = run("records", data, "--out", tmp_path / "out", "--copy")
+    with Store(data / "records.sqlite"):  # a running station keeps it open
+        said = run("records", data, "--out", tmp_path / "out", "--copy")
     assert "4 images of 4 trucks" in said
     assert "1 x failed the station's check: blurred" in said
     assert "1 records have no plate: each counts as a truck" in said

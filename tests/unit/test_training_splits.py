@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.grades import GRADES, Grade
@@ -34,6 +34,7 @@ visits = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(
     visits,
     st.integers(0, 5),

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.data import tables
@@ -18,6 +18,7 @@ from training.errors import DataError
 cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text("abcอ_ 1", min_size=1, max_size=5), min_size=2, max_size=4, unique=True),
     st.lists(st.lists(cells, min_size=4, max_size=4), max_size=4),

@@ -36,7 +36,7 @@ class Duplicate:
     @property
     def is_leak(self) -> bool:
         """Whether one half is learned from and the other measured on."""
-        return self.splits[0] != self.splits[1]
+        return None not in self.splits and self.splits[0] != self.splits[1]
 
     @property
     def contradicts(self) -> bool:
@@ -85,7 +85,12 @@ class DataReport:
             for pair in self.duplicates
             if pair.is_leak
         ]
-        return (*self.leaks, *images, *self._empty())
+        return (*self._unassigned(), *self.leaks, *images, *self._empty())
+
+    def _unassigned(self) -> list[str]:
+        rows = self.manifest.rows
+        missing = sum(row.split is None for row in rows)
+        return [f"{missing} of {len(rows)} rows have no split"] if 0 < missing < len(rows) else []
 
     def _empty(self) -> list[str]:
         """Grades without an image, in all or in one of the splits."""

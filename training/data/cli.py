@@ -161,13 +161,17 @@ def split_command(
     agreement: AgreementOption = 0.6,
     again: Annotated[bool, typer.Option("--again", help="Replace the splits it has.")] = False,
 ) -> None:
-    """Write leak-free splits into the manifest, or check those it has. Reads all images, so that
-    near-duplicates stay together."""
+    """Write leak-free splits into the manifest, or check those it has.
+
+    New splits keep near-duplicates together too; all images are read to find them.
+    """
     dataset = Dataset.open(data, agreement=agreement, method=label_method)
-    with RichReport() as progress:
-        on_image = progress.loading("images", len(dataset.manifest.rows))
-        taken = fingerprints.take(dataset.manifest.images, on_image=on_image)
-    alike = [(i, j) for i, j, _ in duplicate_pairs(taken)]
+    alike: list[tuple[int, int]] = []
+    if again or any(row.split is None for row in dataset.manifest.rows):
+        with RichReport() as progress:
+            on_image = progress.loading("images", len(dataset.manifest.rows))
+            taken = fingerprints.take(dataset.manifest.images, on_image=on_image)
+        alike = [(i, j) for i, j, _ in duplicate_pairs(taken)]
     dataset = dataset.split(seed, grouping=grouping, alike=alike, again=again)
     if label_method is not None:
         chosen = dataset.description.model_copy(update={"label_method": label_method})

@@ -105,7 +105,9 @@ def decode(path: Path) -> npt.NDArray[np.uint8] | Skip:
     except UnidentifiedImageError:
         return Skip(path, "not an image")
     except (OSError, SyntaxError, ValueError) as error:
-        return Skip(path, f"unreadable ({' '.join(str(error).split())})")
+        # The same fault in many files is to have the same text: no path, no number of bytes.
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        return Skip(path, "truncated" if "truncated" in reason else f"unreadable ({reason})")
 
 
 def in_pixels(area: Area, width: int, height: int) -> tuple[int, int, int, int]:

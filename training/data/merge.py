@@ -49,7 +49,7 @@ def _common(folders: Sequence[Path], descriptions: Sequence[Description]) -> Des
     """What holds for all folders. Raises DataError where they contradict one another."""
     first = descriptions[0]
     for folder, other in zip(folders, descriptions, strict=True):
-        for name in ("graded_area", "shows", "classes", "experts"):
+        for name in ("graded_area", "shows", "classes", "experts", "label_method"):
             if getattr(other, name) != getattr(first, name):
                 raise DataError(
                     f"{folder} has {name} {getattr(other, name)} in dataset.json, {folders[0]} "
@@ -60,4 +60,5 @@ def _common(folders: Sequence[Path], descriptions: Sequence[Description]) -> Des
         shows=first.shows,
         classes=first.classes,
         experts=first.experts,
+        label_method=first.label_method,
     )

@@ -118,18 +118,18 @@ def assign(
 
 def in_two(
     names: Sequence[str | None], splits: Sequence[Split | None]
-) -> dict[str, tuple[Split | None, ...]]:
+) -> dict[str, tuple[Split, ...]]:
     """Names (of trucks, days) found in more than one split, with those splits."""
-    homes: dict[str, dict[Split | None, None]] = {}
+    homes: dict[str, dict[Split, None]] = {}
     for name, split in zip(names, splits, strict=True):
-        if name is not None:
+        if name is not None and split is not None:
             homes.setdefault(name, {})[split] = None
     return {name: tuple(found) for name, found in homes.items() if len(found) > 1}
 
 
 def leaks(rows: Sequence[Row], splits: Sequence[Split | None], grouping: Grouping) -> list[str]:
     """What the grouping keeps together and is in two splits all the same, a line each."""
-    found: dict[str, tuple[Split | None, ...]] = {}
+    found: dict[str, tuple[Split, ...]] = {}
     if grouping != "station-day":
         found |= in_two([f"truck {row.truck}" for row in rows], splits)
     if grouping != "truck":

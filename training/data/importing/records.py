@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
@@ -100,7 +101,8 @@ def find(
 def _read(file: Path) -> list[Row[Any]]:
     if not file.is_file():
         raise DataError(f"{file}: no such file; give a station's data folder")
-    engine = create_engine(f"sqlite:///file:{file.resolve()}?mode=ro&uri=true")
+    uri = f"{file.resolve().as_uri()}?mode=ro"
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True))
     try:
         with engine.connect() as connection:
             return list(connection.execute(_FRAMES))
