@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-import numpy as np
-
 from edge_agent.cameras.checks import check_set
 from edge_agent.cameras.frames import GRADED_CAMERA, FrameSet, Problem, TimedFrame
 from edge_agent.cameras.group import Cameras
+from edge_agent.cameras.pictures import bgr
 from edge_agent.config import CAMERA_IDS, StationConfig
 from edge_agent.errors import BundleError, RecordError
 from edge_agent.inference.bundle import Bundle
@@ -108,8 +107,7 @@ class GradingPipeline:
             return self.grader.grade(image)
 
     def _write_evidence(self, arrival: Arrival, frame: TimedFrame) -> Evidence:
-        bgr = np.asarray(frame.frame.to_ndarray(format="bgr24"), np.uint8)
-        return self._evidence.write(arrival.id, arrival.instant, frame.camera, bgr)
+        return self._evidence.write(arrival.id, arrival.instant, frame.camera, bgr(frame.frame))
 
     def _outcome(
         self,

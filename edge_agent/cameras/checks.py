@@ -7,16 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.cameras.frames import GRADED_CAMERA, FrameSet, Problem, TimedFrame
+from edge_agent.cameras.pictures import thumbnail
 from edge_agent.config import CamerasSection, ChecksSection
 from edge_agent.reasons import Reason
-
-_WIDTH, _HEIGHT = 568, 426
-
-
-def thumbnail(frame: TimedFrame) -> npt.NDArray[np.uint8]:
-    """The frame's luma, resized by area to uint8 (426, 568)."""
-    gray = frame.frame.to_ndarray(format="gray", width=_WIDTH, height=_HEIGHT, interpolation="AREA")
-    return np.asarray(gray, np.uint8)
 
 
 def check_picture(luma: npt.NDArray[np.uint8], limits: ChecksSection) -> Problem | None:
@@ -64,7 +57,7 @@ def check_frame(
         )
     if frame.repeats:
         return Problem(Reason.FROZEN, "the same picture as 0.3 s before")
-    return check_picture(thumbnail(frame), limits)
+    return check_picture(thumbnail(frame.frame), limits)
 
 
 def check_set(

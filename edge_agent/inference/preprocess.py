@@ -44,6 +44,7 @@ class Preprocessor:
             width=self._spec.width,
             height=self._spec.height,
             interpolation="AREA",
+            threads=1,
         )
         return np.asarray(resized.to_ndarray(format="rgb24"), np.uint8)
 
