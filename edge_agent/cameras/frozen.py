@@ -7,15 +7,14 @@ that small: sensor noise alone costs more.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-WINDOW_S: Final = 1.0
+EMPTY_S: Final = 0.32
+"""Empty pictures for so long are suspicious: longer than the pictures compared lie apart."""
 LIVELY_S: Final = 2.0
 """Without one empty picture for so long, longer than any refining, a frozen camera is live."""
 
-_EMPTY_SHARE: Final = 0.4
 _BYTES_PER_PIXEL: Final = 1 / 6000
 """A predicted picture in which nothing changed, not even noise, is smaller than this."""
 _CONFIRM_AGAIN_S: Final = (0.5, 10.0)
@@ -33,7 +32,7 @@ class FreezeWatch:
     def __init__(self, confirm: Callable[[], bool]) -> None:
         self.frozen = False
         self._confirm = confirm
-        self._window: deque[tuple[float, bool]] = deque()
+        self._empty_since: float | None = None
         self._last_empty = float("-inf")
         self._next_look = float("-inf")
         self._wait = _CONFIRM_AGAIN_S[0]
@@ -41,14 +40,14 @@ class FreezeWatch:
     def see(self, at: float, size: int, pixels: int, *, is_key: bool) -> bool:
         """Takes note of a packet of `size` bytes that came at `at`; is the camera frozen now?"""
         if not is_key:
-            empty = size <= pixels * _BYTES_PER_PIXEL
-            self._last_empty = at if empty else self._last_empty
-            self._window.append((at, empty))
-        while self._window and at - self._window[0][0] > WINDOW_S:
-            self._window.popleft()
+            if size > pixels * _BYTES_PER_PIXEL:
+                self._empty_since = None
+            else:
+                self._empty_since = at if self._empty_since is None else self._empty_since
+                self._last_empty = at
         if self.frozen and at - self._last_empty > LIVELY_S:
             self.frozen = False
-        elif not self._suspicious(at):
+        elif self._empty_since is None or at - self._empty_since < EMPTY_S:
             if not self.frozen:
                 self._wait = _CONFIRM_AGAIN_S[0]
         elif at >= self._next_look:
@@ -60,10 +59,3 @@ class FreezeWatch:
             self._next_look = at + self._wait
             self._wait = min(2 * self._wait, _CONFIRM_AGAIN_S[1])
         return self.frozen
-
-    def _suspicious(self, at: float) -> bool:
-        """Whether enough of the last second was empty, up to now."""
-        if not self._window or at - self._last_empty > WINDOW_S / 4:
-            return False
-        empty = sum(was_empty for _, was_empty in self._window)
-        return empty >= max(3, _EMPTY_SHARE * len(self._window))
