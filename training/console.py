@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from typer.core import TyperGroup
 
-from training.errors import TrainingError
+from training.errors import ElsewhereError, TrainingError
 from training.progress import EpochRecord
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
@@ -35,7 +35,8 @@ class OneLineErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except self.expected as error:
-            typer.echo(f"{ctx.info_name}: {error}", err=True)
+            if not isinstance(error, ElsewhereError):
+                typer.echo(f"{ctx.info_name}: {error}", err=True)
             raise typer.Exit(2) from error
 
 

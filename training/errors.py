@@ -3,7 +3,8 @@
     TrainingError
     ├── DataError          a manifest, its labels, splits or images cannot be used
     ├── WeightsError       a file of weights is missing, broken or made for another network
-    └── RunError           a run folder does not fit what is asked of it
+    ├── RunError           a run folder does not fit what is asked of it, or a run cannot go on
+    └── ElsewhereError     the main process has failed and says why; this one only ends
 
 The text of each is one line: what failed, on what, and what to do about it.
 """
@@ -24,4 +25,8 @@ class WeightsError(TrainingError):
 
 
 class RunError(TrainingError):
-    """A run folder does not fit what is asked of it."""
+    """A run folder does not fit what is asked of it, or a run cannot go on."""
+
+
+class ElsewhereError(TrainingError):
+    """The main process has failed and says why; this one only ends."""

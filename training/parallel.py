@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
@@ -13,10 +14,15 @@ from accelerate.state import (  # type: ignore[import-untyped]
     AcceleratorState,
     PartialState,
 )
-from accelerate.utils import parse_flag_from_env  # type: ignore[import-untyped]
+from accelerate.utils import (  # type: ignore[import-untyped]
+    broadcast_object_list,
+    parse_flag_from_env,
+)
 
 from training.config import Precision
-from training.errors import RunError
+from training.errors import ElsewhereError, RunError
+
+T = TypeVar("T")
 
 
 def is_main() -> bool:
@@ -60,6 +66,26 @@ def accelerator(precision: Precision, tensorboard: Path | None = None) -> Iterat
             tracker.finish()
         # accelerate keeps one state a process; the next run may have another precision.
         AcceleratorState._reset_state()
+
+
+def main_first(work: Callable[[], T]) -> T:
+    """What `work` returns, done by the main process before the others: it may write files.
+
+    What it raises in the main process is an ElsewhereError in the others.
+    """
+    failed = [False]
+    result: T | None = None
+    try:
+        if is_main():
+            result = work()
+    except BaseException:
+        failed = [True]
+        raise
+    finally:
+        broadcast_object_list(failed)
+    if failed[0]:
+        raise ElsewhereError("the main process has failed")
+    return work() if result is None else result
 
 
 def _state() -> PartialState:

@@ -57,9 +57,13 @@ def fit(
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
     with parallel.accelerator(config.precision, tensorboard) as accelerator:
-        with accelerator.main_process_first():  # it writes splits and downloads, where need be
-            dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
-            given = Weights.find(weights, config.classifier, pixels) if weights else None
+        # The main process writes the splits, and downloads weights, where there are none.
+        dataset, given = parallel.main_first(
+            lambda: (
+                Dataset.open(data, agreement=config.agreement).split(config.seed),
+                Weights.find(weights, config.classifier, pixels) if weights else None,
+            )
+        )
         report.say(_describe(dataset))
         config = config.model_copy(
             update={
@@ -82,6 +86,10 @@ def fit(
             save_every=save_every,
         )
         done = len(loop.progress.losses)
+        report.say(
+            f"{config.classifier} on {accelerator.device.type}, {config.precision}, processes: "
+            f"{config.processes}, {loop.total} steps of {config.batch} images"
+        )
         if done:
             report.say(f"goes on after step {done} of {loop.total}")
         # A killed run may have logged steps that come again now: purge_step hides them.

@@ -148,3 +148,11 @@ def test_two_processes_train_over_the_command_line(tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text("utf-8"))
     assert metrics["config"]["processes"] == 2
     assert metrics["command"].startswith("python -m training fit")
+
+
+def test_two_processes_end_at_once_on_bad_input(tmp_path: Path) -> None:
+    command = (*LAUNCH, "-m", "training", *fit(tmp_path / "nothing", tmp_path / "run"))
+    failed = subprocess.run(command, env=WITHOUT_GPU, timeout=120, capture_output=True, text=True)
+    assert failed.returncode != 0
+    assert failed.stderr.count("No such file or directory; give a folder") == 1
+    assert "training/train.py" not in failed.stderr  # no traceback of ours

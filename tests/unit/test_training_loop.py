@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training import parallel
@@ -80,7 +80,12 @@ def loop(
     )
 
 
-@pytest.mark.parametrize("save_every", [0.0, 1e9], ids=["within an epoch", "at its end"])
+@pytest.mark.parametrize(
+    ("accelerator", "save_every"),
+    [("fp32", 0.0), ("fp32", 1e9), ("bf16", 0.0)],
+    indirect=["accelerator"],
+    ids=["within an epoch", "at its end", "in bf16"],
+)
 def test_a_killed_run_computes_the_same_losses(
     accelerator: Accelerator, tmp_path: Path, save_every: float
 ) -> None:
@@ -221,6 +226,7 @@ def test_a_balanced_order_gives_rare_grades_their_share() -> None:
     assert (drawn == 1).float().mean() == pytest.approx(0.5, abs=0.05)
 
 
+@settings(deadline=None)  # no timings: the machine may be busy
 @given(
     images=st.integers(1, 300),
     batch=st.integers(1, 64),

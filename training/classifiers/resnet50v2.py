@@ -24,13 +24,6 @@ STAGES: Final = (
 STEM_CHANNELS: Final = 64
 
 
-class NormReLU(nn.BatchNorm2d):
-    """Batch norm with a ReLU behind it; its tensors have the names of a batch norm's."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.relu(super().forward(x), inplace=True)
-
-
 class Bottleneck(nn.Module):
     """Figure 4(e) of the paper. (batch, in, h, w) -> (batch, out, h / stride, w / stride).
 
@@ -45,18 +38,22 @@ class Bottleneck(nn.Module):
             if stride != 1 or channels_in != channels_out
             else None
         )
-        self.norm1 = NormReLU(channels_in)
+        self.norm1 = nn.BatchNorm2d(channels_in)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv1 = _conv(channels_in, width, 1)
-        self.norm2 = NormReLU(width)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.act2 = nn.ReLU(inplace=True)
         self.conv2 = _conv(width, width, 3, stride)
-        self.norm3 = NormReLU(width)
+        self.norm3 = nn.BatchNorm2d(width)
+        self.act3 = nn.ReLU(inplace=True)
         self.conv3 = _conv(width, channels_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.norm1(x)
+        y = self.act1(self.norm1(x))
         shortcut = x if self.downsample is None else self.downsample(y)
-        y = self.conv2(self.norm2(self.conv1(y)))
-        return cast("Tensor", self.conv3(self.norm3(y)) + shortcut)
+        y = self.act2(self.norm2(self.conv1(y)))
+        y = self.act3(self.norm3(self.conv2(y)))
+        return cast("Tensor", self.conv3(y) + shortcut)
 
 
 class ResNet50V2(nn.Module):
@@ -71,7 +68,8 @@ class ResNet50V2(nn.Module):
             )
         )
         self.stages = nn.Sequential(*_stages())
-        self.norm = NormReLU(STAGES[-1][0])
+        self.norm = nn.BatchNorm2d(STAGES[-1][0])
+        self.act = nn.ReLU(inplace=True)
         self.pool = nn.AdaptiveAvgPool2d(1)
         # timm's last layer is a 1 x 1 convolution of the pooled features.
         self.head = nn.Sequential(OrderedDict(fc=nn.Conv2d(STAGES[-1][0], classes, 1)))
@@ -79,7 +77,7 @@ class ResNet50V2(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """The pooled features under the last layer, (batch, 2048)."""
-        x = self.norm(self.stages(self.stem(x)))
+        x = self.act(self.norm(self.stages(self.stem(x))))
         return cast("Tensor", self.pool(x).flatten(1))
 
     def forward(self, x: Tensor) -> Tensor:
