@@ -35,6 +35,15 @@ def image_set(count: int, seed: int) -> ImageSet:
     return ImageSet(images.astype(np.uint8), labels.astype(np.int64), (row,) * count, ())
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Several threads wait for each other for minutes where other work holds the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 class KilledError(Exception):
     """Stands for a kill."""
 
