@@ -47,6 +47,7 @@ class FreezeWatch:
                 self._last_empty = at
         if self.frozen and at - self._last_empty > LIVELY_S:
             self.frozen = False
+            self._next_look, self._wait = at, _CONFIRM_AGAIN_S[0]
         elif self._empty_since is None or at - self._empty_since < EMPTY_S:
             if not self.frozen:
                 self._wait = _CONFIRM_AGAIN_S[0]

@@ -73,6 +73,10 @@ def test_live_pictures_end_it() -> None:
     camera.repeats = False
     camera.play(LIVE_GOP_50, LIVELY_S + 0.5)
     assert not camera.watch.frozen
+    camera.repeats = True
+    again = camera.play(X264_GOP_50, 4.0)
+    assert again is not None
+    assert again < 1.9
 
 
 def test_quiet_scene_that_does_move_costs_few_looks() -> None:
