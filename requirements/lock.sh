@@ -11,7 +11,8 @@ lock() {
         --annotation-style=line --build-deps-for=editable -o "$output" "$@" pyproject.toml
 }
 # The largest first: the others start from its pins, so that all agree.
-lock requirements/dev.txt --extra simulator --extra training --extra dev
+lock requirements/dev.txt --extra simulator --extra training --extra parquet --extra benchmarks \
+    --extra dev
 cp requirements/dev.txt requirements/run.txt
 lock requirements/run.txt --extra simulator
 cp requirements/dev.txt requirements/agent.txt
