@@ -1,17 +1,24 @@
-"""The figures of a trained model on a labelled folder: the story of `cane-train evaluate`."""
+"""The figures of a trained model on labelled images: the story of `cane-train evaluate`."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from training import metrics as figures
-from training import provenance
+import numpy as np
+import numpy.typing as npt
+
+from edge_agent.grades import GRADES
+from training import metrics, provenance
+from training.data.agreement import fleiss_kappa
 from training.data.dataset import Dataset, ImageSet
-from training.data.manifest import Split
+from training.data.images import Skip
+from training.data.manifest import SPLITS, Split
 from training.model import TrainedModel, write_json
+from training.predictions import PREDICTIONS_NAME, Predictions
 
 
 class Report(Protocol):
@@ -31,27 +38,72 @@ def evaluate_on(
     report: Report,
     *,
     key: str = "test",
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Figures against the dataset's labels and, where the truth is known too, against that.
 
-    The truth also covers the images that the experts dispute: the harder ones.
+    The truth also covers the images that the experts dispute: the harder ones. What the model said
+    of each image goes to FOLDER/predictions.csv.
     """
-    images = load_split(dataset, split, model.card.size, report, what=key)
+    images = load_split(with_truth(dataset), split, model.card.size, report, what=key)
+    predictions = predictions_on(dataset, images, model.probabilities(images.images))
+    if folder is not None:
+        predictions.write(folder / PREDICTIONS_NAME)
+    return figures_against(
+        predictions, dataset, images.skips, key=key, threshold=model.card.confidence_threshold
+    )
+
+
+def figures_against(
+    predictions: Predictions,
+    dataset: Dataset,
+    skips: Sequence[Skip],
+    *,
+    key: str,
+    threshold: float,
+) -> dict[str, Any]:
+    """What metrics.json says under KEY and, where the truth is known beside votes, KEY_truth."""
     results = {
         key: {
             "labels": dataset.labels.source,
-            "skipped": _skips([images]),
-            **figures_of(model, images),
+            "skipped": len(skips),
+            **predictions.figures(threshold),
         }
     }
-    if dataset.labels.source == "votes" and any(row.grade for row in dataset.manifest.rows):
-        truth = Dataset.open(dataset.manifest.path, source="truth")
-        images = load_split(truth, split, model.card.size, report, what=f"{key}, truth")
+    if dataset.labels.source == "votes" and any(predictions.truth):
         results[f"{key}_truth"] = {
-            "labels": truth.labels.source,
-            **figures_of(model, images),
+            "labels": "truth",
+            **predictions.figures(threshold, against="truth"),
         }
     return results
+
+
+def with_truth(dataset: Dataset) -> Dataset:
+    """The dataset with the images too whose experts disagree, where their true grade is known.
+
+    To be predicted, never to be learned from.
+    """
+    labels = dataset.labels
+    known = tuple(
+        grade or row.grade for row, grade in zip(dataset.manifest.rows, labels.grades, strict=True)
+    )
+    return replace(dataset, labels=replace(labels, grades=known))
+
+
+def predictions_on(
+    dataset: Dataset, images: ImageSet, probabilities: npt.NDArray[np.float32]
+) -> Predictions:
+    """Probabilities (n, 5) of these images, with what the dataset knows of each."""
+    labels = dict(
+        zip((row.image for row in dataset.manifest.rows), dataset.labels.grades, strict=True)
+    )
+    return Predictions(
+        tuple(row.image for row in images.rows),
+        tuple(row.truck for row in images.rows),
+        tuple(labels[row.image] for row in images.rows),
+        tuple(row.grade for row in images.rows),
+        probabilities,
+    )
 
 
 def evaluate(
@@ -62,8 +114,13 @@ def evaluate(
     *,
     out: Path | None = None,
 ) -> dict[str, Any]:
-    """The story of `cane-train evaluate`: the figures of one model on one folder."""
-    metrics = {
+    """The story of `cane-train evaluate`: the figures of one model on one folder.
+
+    out: file for what is returned; predictions.csv goes beside it.
+    """
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    results = {
         "command": provenance.command_line(),
         "date": provenance.now(),
         "machine": provenance.machine(),
@@ -76,27 +133,48 @@ def evaluate(
         },
         "data": describe_data(dataset),
         "confidence_threshold": model.card.confidence_threshold,
-        **evaluate_on(model, dataset, split, report, key=split or "all"),
+        **evaluate_on(
+            model, dataset, split, report, key=split or "all", folder=out.parent if out else None
+        ),
     }
     if out is not None:
-        write_json(out, metrics)
-    return metrics
+        write_json(out, results)
+    return results
 
 
 def describe_data(dataset: Dataset, loaded: tuple[ImageSet, ...] = ()) -> dict[str, Any]:
     """What metrics.json says of the data."""
-    rows = dataset.manifest.rows
+    rows, labels = dataset.manifest.rows, dataset.labels
+    pairs = Counter(
+        (grade, row.split) for row, grade in zip(rows, labels.grades, strict=True) if grade
+    )
+    trucks: dict[str, set[str]] = {}
+    for row in rows:
+        trucks.setdefault(row.split or "none", set()).add(row.truck)
+    present = [split for split in (*SPLITS, None) if (split or "none") in trucks]
     return {
         "name": dataset.manifest.name,
         "digest": dataset.digest,
         "images": len(rows),
         "trucks": len({row.truck for row in rows}),
-        "labels": dataset.labels.source,
-        "disputed": dataset.labels.disputed,
-        "unlabelled": dataset.labels.unlabelled,
-        "skipped": _skips(loaded),
+        "labels": labels.source,
+        "label_method": labels.method if labels.source == "votes" else None,
+        "agreement": labels.agreement if labels.source == "votes" else None,
+        "fleiss_kappa": _rounded(fleiss_kappa([row.votes for row in rows])),
+        "disputed": labels.disputed,
+        "unlabelled": labels.unlabelled,
+        "skipped": sum(len(images.skips) for images in loaded),
+        "classes": {name: str(grade) for name, grade in dataset.description.classes.items()},
+        "grouping": dataset.grouping,
         "grades": {grade.value: count for grade, count in dataset.counts().items()},
-        "splits": dict(sorted(Counter(str(row.split) for row in rows).items())),
+        "splits": {
+            split or "none": {
+                "images": sum(row.split == split for row in rows),
+                "trucks": len(trucks[split or "none"]),
+                "grades": {grade.value: pairs[grade, split] for grade in GRADES},
+            }
+            for split in present
+        },
     }
 
 
@@ -113,13 +191,14 @@ def load_split(
 
 
 def figures_of(model: TrainedModel, images: ImageSet) -> dict[str, Any]:
-    """The figures of a model on these images."""
-    return figures.evaluate(
+    """The figures of a model on these images, against the labels they were loaded with."""
+    return metrics.evaluate(
         model.probabilities(images.images),
         images.labels,
+        [row.truck for row in images.rows],
         threshold=model.card.confidence_threshold,
     )
 
 
-def _skips(loaded: tuple[ImageSet, ...] | list[ImageSet]) -> int:
-    return sum(len(images.skips) for images in loaded)
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 4)

@@ -1,54 +1,66 @@
-"""How good a classifier is, from its probabilities alone."""
+"""How good a classifier is, from its probabilities alone: the figures of metrics.json.
+
+A figure X has beside it X_ci, its 95 % interval by truck, [low, high]; null where the images say
+nothing about it.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import (  # type: ignore[import-untyped]
-    confusion_matrix,
-    precision_recall_fscore_support,
-)
+from sklearn.metrics import confusion_matrix  # type: ignore[import-untyped]
 
 from edge_agent.grades import GRADES
-
-CALIBRATION_BINS: Final = 15
-
-_CLASSES: Final = list(range(len(GRADES)))
-_HIERARCHY: Final = {
-    # question: (answer per grade, does the question apply to the grade?)
-    "sugarcane": ([g.is_sugarcane for g in GRADES], [True for _ in GRADES]),
-    "burnt": ([bool(g.is_burnt) for g in GRADES], [g.is_sugarcane for g in GRADES]),
-    "trash": ([bool(g.has_trash) for g in GRADES], [g.is_sugarcane for g in GRADES]),
-}
+from training import bootstrap, precision_recall, rates, reliability
+from training.bootstrap import Floats, TruckBootstrap
+from training.rates import QUESTIONS, OneAgainstRest
 
 
 def evaluate(
-    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], *, threshold: float
+    probabilities: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    trucks: Sequence[str],
+    *,
+    threshold: float,
+    rounds: int = bootstrap.ROUNDS,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """The figures of metrics.json for one set of images.
 
-    probabilities (n, 5), labels (n,). Macro F1 is over the grades that occur in the labels.
-    `threshold`: below this confidence a person is asked.
+    probabilities (n, 5), labels (n,), trucks: n names. Macro F1 is over the grades that occur in
+    the labels. threshold: below this confidence a person is asked. rounds, seed: the bootstrap's.
     """
     guesses = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
     right = guesses == labels
-    precision, recall, f1, support = precision_recall_fscore_support(
-        labels, guesses, labels=_CLASSES, zero_division=0.0
-    )
     sure = confidence >= threshold
+    resampled = TruckBootstrap(trucks, rounds=rounds, seed=seed)
+    counts = confusion_matrix(labels, guesses, labels=range(len(GRADES)))
+    cells = np.zeros((len(labels), len(GRADES), len(GRADES)))
+    cells[np.arange(len(labels)), labels, guesses] = 1
+    found = rates.of(counts.astype(np.float64))
+    drawn = rates.of(resampled.sums(cells))
+    unsure = resampled.sums(~sure) / resampled.sums(np.ones(len(labels)))
     return {
         "n": len(labels),
-        "accuracy": _share(right),
-        "macro_f1": round(float(f1[support > 0].mean()), 4),
+        "trucks": resampled.trucks,
+        "intervals": {
+            "method": "percentiles of a bootstrap by truck",
+            "level": bootstrap.LEVEL,
+            "rounds": rounds,
+            "seed": seed,
+        },
+        **_figure("accuracy", found.accuracy, drawn.accuracy, resampled),
+        **_figure("macro_f1", found.macro_f1, drawn.macro_f1, resampled),
         "grades": {
             grade.value: {
-                "precision": round(float(precision[i]), 4),
-                "recall": round(float(recall[i]), 4),
-                "f1": round(float(f1[i]), 4),
-                "n": int(support[i]),
+                **_against_rest(found.grades, drawn.grades, i, resampled),
+                **_average_precision(probabilities[:, i], labels == i, resampled),
+                "n": int((labels == i).sum()),
+                "trucks": len({trucks[int(j)] for j in np.flatnonzero(labels == i)}),
             }
             for i, grade in enumerate(GRADES)
         },
@@ -56,40 +68,54 @@ def evaluate(
             "rows": "label",
             "columns": "model",
             "grades": list(GRADES),
-            "counts": confusion_matrix(labels, guesses, labels=_CLASSES).tolist(),
+            "counts": counts.tolist(),
         },
-        "hierarchy_accuracy": _hierarchy(guesses, labels),
-        "calibration_error": round(calibration_error(confidence, right), 4),
-        "asks_a_person": _share(~sure),
-        "accuracy_when_sure": _share(right[sure]),
+        "hierarchy": {
+            question.name: {
+                **_figure("accuracy", found.answers[i], drawn.answers[:, i], resampled),
+                **_against_rest(found.questions, drawn.questions, i, resampled),
+                "n": int(counts[question.applies].sum()),
+                "yes": int(counts[question.yes].sum()),
+            }
+            for i, question in enumerate(QUESTIONS)
+        },
+        "calibration_error": round(reliability.calibration_error(confidence, right), 4),
+        "calibration_error_ci": reliability.interval(confidence, right, resampled),
+        "reliability": reliability.diagram(confidence, right),
+        **_figure("asks_a_person", (~sure).mean(), unsure, resampled),
+        "accuracy_when_sure": round(float(right[sure].mean()), 4) if sure.any() else None,
+        "pr_curves": {
+            grade.value: precision_recall.curve(probabilities[:, i], labels == i)
+            for i, grade in enumerate(GRADES)
+            if (labels == i).any()
+        },
     }
 
 
-def calibration_error(confidence: npt.NDArray[np.float32], right: npt.NDArray[np.bool_]) -> float:
-    """Expected calibration error: |confidence - accuracy|, averaged over equal-width bins.
-
-    Guo et al. 2017 (arXiv:1706.04599), equation 3.
-    """
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    gaps = [
-        (bins == b).sum() * abs(confidence[bins == b].mean() - right[bins == b].mean())
-        for b in np.unique(bins)
-    ]
-    return float(sum(gaps) / len(confidence))
+def _figure(
+    name: str, found: np.floating[Any] | Floats, drawn: Floats, resampled: TruckBootstrap
+) -> dict[str, Any]:
+    """A figure and its interval. What is not defined is 0, without an interval."""
+    if np.isnan(found):
+        return {name: 0.0, f"{name}_ci": None}
+    return {name: round(float(found), 4), f"{name}_ci": resampled.interval(drawn)}
 
 
-def _hierarchy(
-    guesses: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]
-) -> dict[str, float | None]:
-    """Share of right answers to each question, among the images it applies to."""
-    result = {}
-    for question, (answer, applies) in _HIERARCHY.items():
-        answers, chosen = np.array(answer), np.array(applies)[labels]
-        # A guess of "undefined" for cane answers the later questions wrongly too.
-        right = (answers[guesses] == answers[labels]) & np.array(applies)[guesses]
-        result[question] = _share(right[chosen])
-    return result
+def _against_rest(
+    found: OneAgainstRest, drawn: OneAgainstRest, i: int, resampled: TruckBootstrap
+) -> dict[str, Any]:
+    return {
+        **_figure("precision", found.precision[i], drawn.precision[:, i], resampled),
+        **_figure("recall", found.recall[i], drawn.recall[:, i], resampled),
+        **_figure("f1", found.f1[i], drawn.f1[:, i], resampled),
+    }
 
 
-def _share(values: npt.NDArray[np.bool_]) -> float | None:
-    return round(float(values.mean()), 4) if len(values) else None
+def _average_precision(
+    scores: npt.NDArray[np.float32], positive: npt.NDArray[np.bool_], resampled: TruckBootstrap
+) -> dict[str, Any]:
+    area = precision_recall.average_precision(scores, positive)
+    return {
+        "average_precision": None if area is None else round(area, 4),
+        "average_precision_ci": precision_recall.interval(scores, positive, resampled),
+    }

@@ -45,8 +45,9 @@ def fit(
 ) -> dict[str, Any] | None:
     """Trains, calibrates and evaluates; returns what it also writes to OUT/metrics.json.
 
-    OUT gets last.pt (to resume from), model.safetensors (the best epoch, calibrated), metrics.json
-    and history.json. A second call with the same arguments resumes. Raises TrainingError.
+    OUT gets last.pt (to resume from), model.safetensors (the best epoch, calibrated), metrics.json,
+    predictions.csv (of the test split) and history.json. A second call with the same arguments
+    resumes. Raises TrainingError.
 
     weights, pixels: see `Weights.find`. max_seconds: from now; training then stops at the next
     step. save_every: seconds between checkpoints. tensorboard: folder for its events.
@@ -147,7 +148,7 @@ def _finish(
         "temperature": t,
         "confidence_threshold": threshold,
         "validation": figures_of(model, validation),
-        **evaluate_on(model, dataset, "test", report, key="test"),
+        **evaluate_on(model, dataset, "test", report, folder=out),
     }
     TrainedModel(network, card.model_copy(update={"training": metrics})).save(out / MODEL_NAME)
     write_json(out / METRICS_NAME, metrics)

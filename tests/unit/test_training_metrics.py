@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import average_precision_score, classification_report, recall_score
 
+from edge_agent.grades import GRADES
 from training.calibration import confidence_threshold, temperature
-from training.metrics import calibration_error, evaluate
+from training.metrics import evaluate
+from training.reliability import calibration_error
 
 
 def sure_of(guesses: list[int], confidence: float = 0.9) -> np.ndarray:
@@ -18,20 +21,79 @@ def sure_of(guesses: list[int], confidence: float = 0.9) -> np.ndarray:
 
 def test_figures_of_a_known_case() -> None:
     labels = np.array([0, 0, 1, 2, 3, 4])
-    found = evaluate(sure_of([0, 1, 1, 2, 2, 4]), labels, threshold=0.5)
+    found = evaluate(sure_of([0, 1, 1, 2, 2, 4]), labels, list("AABBCC"), threshold=0.5)
     assert found["accuracy"] == pytest.approx(4 / 6, abs=1e-4)
-    assert found["grades"]["fresh_clean"] == {"precision": 1, "recall": 0.5, "f1": 0.6667, "n": 2}
+    fresh = found["grades"]["fresh_clean"]
+    assert [fresh[key] for key in ("precision", "recall", "f1", "n")] == [1, 0.5, 0.6667, 2]
+    assert (found["trucks"], fresh["trucks"]) == (3, 1)
     assert found["confusion_matrix"]["counts"][3] == [0, 0, 1, 0, 0]
     # All burnt ones are called burnt; two of five cane loads are wrong about trash.
-    assert found["hierarchy_accuracy"] == {"sugarcane": 1.0, "burnt": 1.0, "trash": 0.6}
+    hierarchy = found["hierarchy"]
+    assert {q: hierarchy[q]["accuracy"] for q in hierarchy} == {
+        "sugarcane": 1.0,
+        "burnt": 1.0,
+        "trash": 0.6,
+    }
+    assert (hierarchy["trash"]["recall"], hierarchy["trash"]["precision"]) == (0.5, 0.5)
+    assert (hierarchy["burnt"]["n"], hierarchy["burnt"]["yes"]) == (5, 2)
     assert found["asks_a_person"] == 0.0
 
 
 def test_grades_that_do_not_occur_do_not_lower_macro_f1() -> None:
-    found = evaluate(sure_of([0, 1]), np.array([0, 1]), threshold=0.95)
+    found = evaluate(sure_of([0, 1]), np.array([0, 1]), ["A", "B"], threshold=0.95)
     assert found["macro_f1"] == 1.0
     assert found["asks_a_person"] == 1.0
     assert found["accuracy_when_sure"] is None
+
+
+def test_one_truck_says_nothing_about_others() -> None:
+    found = evaluate(sure_of([0, 1, 1]), np.array([0, 1, 0]), ["A"] * 3, threshold=0.0)
+    assert found["accuracy_ci"] is None
+    assert found["grades"]["burn_clean"]["recall_ci"] is None
+    assert found["calibration_error_ci"] is None
+
+
+def random_case(seed: int, n: int = 400) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Probabilities that are right about half the time, in steps, so that some are equal."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(5, n, p=[0.4, 0.3, 0.15, 0.1, 0.05])
+    logits = rng.normal(size=(n, 5)) + 1.2 * np.eye(5)[labels]
+    rows = np.exp(logits).round(1) + 0.1
+    return (
+        (rows / rows.sum(1, keepdims=True)).astype(np.float32),
+        labels,
+        [f"T{i // 3}" for i in range(n)],
+    )
+
+
+def test_figures_are_those_of_scikit_learn() -> None:
+    probabilities, labels, trucks = random_case(1)
+    found = evaluate(probabilities, labels, trucks, threshold=0.5, rounds=50)
+    guesses = probabilities.argmax(1)
+    report = classification_report(labels, guesses, target_names=GRADES, output_dict=True)
+    assert found["accuracy"] == pytest.approx(report["accuracy"], abs=6e-5)
+    assert found["macro_f1"] == pytest.approx(report["macro avg"]["f1-score"], abs=6e-5)
+    for i, grade in enumerate(GRADES):
+        figures = found["grades"][grade]
+        for ours, theirs in (("precision",) * 2, ("recall",) * 2, ("f1", "f1-score")):
+            assert figures[ours] == pytest.approx(report[grade][theirs], abs=6e-5)
+        area = average_precision_score(labels == i, probabilities[:, i])
+        assert figures["average_precision"] == pytest.approx(area, abs=6e-5)
+        low, high = figures["average_precision_ci"]
+        assert low < area < high
+    burnt = np.isin(labels, [2, 3]), np.isin(guesses, [2, 3])
+    assert found["hierarchy"]["burnt"]["recall"] == pytest.approx(recall_score(*burnt), abs=6e-5)
+
+
+def test_a_curve_starts_and_ends_where_it_must() -> None:
+    probabilities, labels, trucks = random_case(2)
+    curve = evaluate(probabilities, labels, trucks, threshold=0, rounds=10)["pr_curves"][
+        "undefined"
+    ]
+    assert curve["recall"][0] == 0
+    assert curve["recall"][-1] == 1
+    assert curve["recall"] == sorted(set(curve["recall"]))
+    assert curve["precision"][-1] >= round(float((labels == 4).mean()), 4)
 
 
 def test_calibration_error_is_the_gap() -> None:

@@ -1,0 +1,136 @@
+"""predictions.csv and McNemar's test between two of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.stats import binom
+
+from edge_agent.grades import GRADES, Grade
+from training.comparison import compare, mcnemar
+from training.errors import DataError, RunError
+from training.predictions import Predictions, pooled
+
+TEXT = st.text(
+    st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="\0"), min_size=1
+)
+GRADE = st.none() | st.sampled_from(GRADES)
+
+
+@st.composite
+def predictions(draw: st.DrawFn) -> Predictions:
+    rows = draw(st.lists(st.tuples(TEXT, TEXT, GRADE, GRADE), min_size=1, max_size=8))
+    scores = draw(
+        hnp.arrays(np.float32, (len(rows), 5), elements=st.floats(0, 1, width=32, allow_nan=False))
+    )
+    images, trucks, label, truth = zip(*rows, strict=True)
+    return Predictions(images, trucks, label, truth, scores)
+
+
+def guessing(guesses: str, labels: str = "00112233") -> Predictions:
+    """Digits are class indices; two images a truck."""
+    n = len(labels)
+    return Predictions(
+        tuple(f"{i}.png" for i in range(n)),
+        tuple(f"T{i // 2}" for i in range(n)),
+        tuple(GRADES[int(c)] for c in labels),
+        (None,) * n,
+        np.eye(5, dtype=np.float32)[[int(c) for c in guesses]],
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(predictions())
+def test_a_file_gives_back_every_bit(
+    tmp_path_factory: pytest.TempPathFactory, written: Predictions
+) -> None:
+    file = tmp_path_factory.mktemp("p") / "predictions.csv"
+    written.write(file)
+    found = Predictions.read(file.parent)
+    assert found.probabilities.tobytes() == written.probabilities.tobytes()
+    assert replace(found, probabilities=written.probabilities) == written
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    cell=st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=8),
+    column=st.integers(0, 8),
+)
+def test_a_bad_cell_is_told_and_never_taken(
+    tmp_path_factory: pytest.TempPathFactory, cell: str, column: int
+) -> None:
+    file = tmp_path_factory.mktemp("p") / "predictions.csv"
+    guessing("01234", "01234").write(file)
+    rows = list(csv.reader(file.read_text("utf-8").splitlines()))
+    rows[2][column] = cell
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    file.write_text(text.getvalue(), "utf-8", newline="")
+    try:
+        found = Predictions.read(file)
+    except DataError as error:
+        fault = str(error)
+        found = None
+    if found is None:
+        assert "row 3" in fault
+        assert column > 1
+        assert "\n" not in fault
+        return
+    assert np.isfinite(found.probabilities).all()
+    assert found.probabilities.max() <= 1.001
+    assert all(grade is None or isinstance(grade, Grade) for grade in found.label + found.truth)
+
+
+def test_other_tables_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "predictions.csv").write_text("image,truck\na,b\n")
+    with pytest.raises(DataError, match="column label, truth, p_fresh_clean"):
+        Predictions.read(tmp_path)
+    with pytest.raises(DataError, match="No such file"):
+        Predictions.read(tmp_path / "none.csv")
+
+
+def test_unlabelled_predictions_have_no_figures() -> None:
+    with pytest.raises(DataError, match="none of 8 images has a truth"):
+        guessing("00112233").figures(0.5, against="truth")
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30))
+def test_mcnemar_is_the_binomial_test_of_those_that_differ(b: int, c: int, same: int) -> None:
+    first = np.array([True] * b + [False] * c + [True] * same, dtype=bool)
+    second = np.array([False] * b + [True] * c + [True] * same, dtype=bool)
+    p = mcnemar(first, second)
+    assert p == pytest.approx(min(1.0, 2 * binom.cdf(min(b, c), b + c, 0.5)), rel=1e-6)
+    assert p == mcnemar(second, first)
+
+
+def test_two_models_are_compared_image_by_image() -> None:
+    found = compare(guessing("00112244"), guessing("00112233"))
+    assert (found["only_first_right"], found["only_second_right"]) == (0, 2)
+    assert found["p_value"] == 0.5
+    assert found["accuracy_difference"] == 0.25
+    low, high = found["accuracy_difference_ci"]
+    assert low == 0.0
+    assert high > 0.25
+
+
+def test_other_images_cannot_be_compared() -> None:
+    one = guessing("00112233")
+    with pytest.raises(RunError, match=r"not the same images \(such as 7.png\)"):
+        compare(one, guessing("0011223", "0011223"))
+    with pytest.raises(RunError, match="order, truck or label"):
+        compare(one, replace(one, label=one.label[::-1]))
+
+
+def test_pooled_runs_give_the_mean_and_keep_trucks_together() -> None:
+    runs = [guessing("00112233"), guessing("00112244"), guessing("44112244")]
+    figures = pooled(runs).figures(0.0)
+    assert figures["accuracy"] == pytest.approx(np.mean([1, 0.75, 0.5]))
+    assert figures["trucks"] == 4

@@ -1,0 +1,71 @@
+"""Is one model better than another on the same images? McNemar's test and an interval.
+
+McNemar's test takes images as independent of each other, as the views of one truck are not; the
+interval of the difference, by truck, does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest  # type: ignore[import-untyped]
+
+from training.bootstrap import TruckBootstrap
+from training.errors import RunError
+from training.predictions import Against, Predictions
+
+Right = npt.NDArray[np.bool_]
+
+
+def mcnemar(first: Right, second: Right) -> float:
+    """Exact two-sided p-value of McNemar's test: are both equally often right?
+
+    first, second: (n,), is the model right about the image? Images on which both are right, or
+    both wrong, say nothing; 1.0 where there are no others. Q. McNemar, "Note on the sampling error
+    of the difference between correlated proportions or percentages", Psychometrika 12 (1947), with
+    the binomial distribution in place of chi-squared.
+    """
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    if only_first + only_second == 0:
+        return 1.0
+    return float(binomtest(only_first, only_first + only_second).pvalue)
+
+
+def compare(
+    first: Predictions, second: Predictions, *, against: Against = "label"
+) -> dict[str, Any]:
+    """Of two models on the same images: who is right alone how often, p, difference in accuracy.
+
+    The difference is second - first. Raises RunError when the two were not asked about the same
+    images, or those have other labels.
+    """
+    _check_same(first, second, against)
+    known = first.known(against)
+    labels = first.indices(against)
+    right = [one.probabilities[known].argmax(1) == labels for one in (first, second)]
+    difference = right[1].astype(np.float64) - right[0]
+    resampled = TruckBootstrap([first.trucks[i] for i in known])
+    drawn = resampled.sums(difference) / resampled.sums(np.ones(len(known)))
+    return {
+        "n": len(known),
+        "only_first_right": int((difference < 0).sum()),
+        "only_second_right": int((difference > 0).sum()),
+        "p_value": float(f"{mcnemar(right[0], right[1]):.4g}"),
+        "accuracy_difference": round(float(difference.mean()), 4),
+        "accuracy_difference_ci": resampled.interval(drawn),
+    }
+
+
+def _check_same(first: Predictions, second: Predictions, against: Against) -> None:
+    grades = [getattr(one, against) for one in (first, second)]
+    if first.images != second.images or first.trucks != second.trucks or grades[0] != grades[1]:
+        odd = sorted(set(first.images) ^ set(second.images))
+        what = f"such as {odd[0]}" if odd else "they differ in order, truck or label"
+        raise RunError(
+            f"predictions of {len(first.images)} and {len(second.images)} images cannot be "
+            f"compared: not the same images ({what}); evaluate both on the same --data and --split"
+        )
+    if not len(first.known(against)):
+        raise RunError("predictions without a label cannot be compared; evaluate labelled images")

@@ -1,0 +1,59 @@
+"""Precision against recall of one grade against the rest, and the area under that curve."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import (  # type: ignore[import-untyped]
+    average_precision_score,
+    precision_recall_curve,
+)
+
+from training.bootstrap import Floats, TruckBootstrap
+
+POINTS: Final = 101
+
+Scores = npt.NDArray[np.float32]
+Positive = npt.NDArray[np.bool_]
+
+
+def average_precision(scores: Scores, positive: Positive) -> float | None:
+    """The area under the curve as scikit-learn sums it up; None where nothing is positive.
+
+    scores (n,): the grade's probability. positive (n,): is it the grade?
+    """
+    return float(average_precision_score(positive, scores)) if positive.any() else None
+
+
+def interval(scores: Scores, positive: Positive, resampled: TruckBootstrap) -> list[float] | None:
+    """The average precision's interval by truck."""
+    order = np.argsort(-scores, kind="stable")
+    positive = positive[order]
+    # Images with the same score come in together.
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+
+    def areas(times: Floats) -> Floats:
+        """Average precision of each row of how often each image was drawn, (rounds, n)."""
+        drawn = times[:, order]
+        found = np.cumsum(drawn * positive, axis=1)[:, ends]
+        called = np.cumsum(drawn, axis=1)[:, ends]
+        precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
+        area: Floats = (np.diff(found, axis=1, prepend=0.0) * precision).sum(1)
+        total = found[:, -1]
+        return np.divide(area, total, out=np.full_like(area, np.nan), where=total > 0)
+
+    return resampled.interval(resampled.weighted(areas)) if positive.any() else None
+
+
+def curve(scores: Scores, positive: Positive) -> dict[str, list[float]]:
+    """Recall, rising from 0 to 1, and the precision there: at most 101 points of the curve."""
+    precision, recall, _ = precision_recall_curve(positive, scores)
+    recall, first = np.unique(recall[::-1], return_index=True)
+    best = np.maximum.reduceat(precision[::-1], first)  # of thresholds with the same recall
+    chosen = np.unique(np.linspace(0, len(recall) - 1, POINTS).round().astype(int))
+    return {
+        "recall": recall[chosen].round(4).tolist(),
+        "precision": best[chosen].round(4).tolist(),
+    }

@@ -1,0 +1,59 @@
+"""Is a classifier as often right as it is sure to be? Calibration error and its diagram."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from training.bootstrap import Floats, TruckBootstrap
+
+BINS: Final = 15
+
+Confidence = npt.NDArray[np.float32]
+Right = npt.NDArray[np.bool_]
+
+
+def calibration_error(confidence: Confidence, right: Right) -> float:
+    """Expected calibration error: |confidence - accuracy|, averaged over equal-width bins.
+
+    confidence (n,) in 0..1, right (n,). Guo et al. 2017 (arXiv:1706.04599), equation 3.
+    """
+    return float(_error(_in_bins(confidence, right).sum(0)))
+
+
+def interval(confidence: Confidence, right: Right, resampled: TruckBootstrap) -> list[float] | None:
+    """The calibration error's interval by truck."""
+    drawn = _error(resampled.sums(_in_bins(confidence, right)))
+    return resampled.interval_of_distance(drawn, calibration_error(confidence, right))
+
+
+def diagram(confidence: Confidence, right: Right) -> list[dict[str, float]]:
+    """Mean confidence, accuracy and number of images of each bin that has any."""
+    n, sure, hits = _in_bins(confidence, right).sum(0)
+    return [
+        {
+            "confidence": round(float(sure[b] / n[b]), 4),
+            "accuracy": round(float(hits[b] / n[b]), 4),
+            "n": int(n[b]),
+        }
+        for b in np.flatnonzero(n)
+    ]
+
+
+def _in_bins(confidence: Confidence, right: Right) -> Floats:
+    """(n, 3, bins): each image's 1, confidence and success, in its bin."""
+    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    found = np.zeros((len(confidence), 3, BINS))
+    found[np.arange(len(confidence)), :, bins] = np.stack(
+        [np.ones(len(confidence)), confidence, right], axis=1
+    )
+    return found
+
+
+def _error(sums: Floats) -> Floats:
+    """From sums over images (..., 3, bins) to errors (...)."""
+    n, sure, hits = np.moveaxis(sums, -2, 0)
+    found: Floats = np.abs(sure - hits).sum(-1) / n.sum(-1)
+    return found
