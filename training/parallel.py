@@ -30,6 +30,11 @@ def is_main() -> bool:
     return bool(_state().is_main_process)
 
 
+def processes() -> int:
+    """How many processes compute together."""
+    return int(_state().num_processes)
+
+
 def leave() -> None:
     """Ends what the processes have in common. Nothing can be trained in this process after it."""
     _state().destroy_process_group()

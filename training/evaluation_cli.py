@@ -1,0 +1,91 @@
+"""`cane-train evaluate`, `compare` and `report`: figures of trained models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from training.comparison import compare
+from training.console import RichReport
+from training.data.importing import folder
+from training.evaluation import evaluate
+from training.foreign import open_labelled
+from training.model import TrainedModel
+from training.predictions import Against, Predictions
+from training.report.build import draw, folder_of
+
+
+def evaluate_command(
+    checkpoint: Annotated[Path, typer.Option(help="Run folder, or its model.safetensors.")],
+    data: Annotated[
+        Path,
+        typer.Option(help="Manifest, folder with one, or folder with a sub-folder for each grade."),
+    ],
+    split: Annotated[
+        Literal["train", "val", "test", "all"], typer.Option(help="Which images.")
+    ] = "all",
+    labels: Annotated[
+        Literal["auto", "votes", "truth"],
+        typer.Option(help="auto: votes where there are any. truth: the manifest's column grade."),
+    ] = "auto",
+    agreement: Annotated[float, typer.Option(min=0.01, max=1.0)] = 0.6,
+    class_map: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Without a manifest: NAME=GRADE for a class by another name; NAME= leaves it out."
+        ),
+    ] = None,
+    truck_pattern: Annotated[
+        str | None,
+        typer.Option(
+            help="Without a manifest: regular expression whose group (?P<truck>...) finds an "
+            "image's truck in its path."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write metrics.json here as well, and predictions.csv beside it."),
+    ] = None,
+) -> None:
+    """Print the figures of a trained model on any labelled images, as JSON."""
+    pattern = folder.compiled(truck_pattern) if truck_pattern is not None else None
+    model = TrainedModel.load(checkpoint)
+    with RichReport() as report:
+        dataset = open_labelled(
+            data,
+            report,
+            agreement=agreement,
+            source=None if labels == "auto" else labels,
+            classes=class_map or [],
+            pattern=pattern,
+        )
+        metrics = evaluate(model, dataset, None if split == "all" else split, report, out=out)
+    typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
+
+
+def compare_command(
+    first: Annotated[Path, typer.Argument(help="Folder with predictions.csv, or such a file.")],
+    second: Annotated[Path, typer.Argument(help="Another, of the same images.")],
+    truth: Annotated[
+        bool, typer.Option("--truth", help="Against the true grades instead of the labels.")
+    ] = False,
+) -> None:
+    """Print McNemar's test between two models on the same images, as JSON."""
+    against: Against = "truth" if truth else "label"
+    found = compare(Predictions.read(first), Predictions.read(second), against=against)
+    typer.echo(json.dumps(found, indent=2))
+
+
+def report_command(
+    source: Annotated[
+        Path, typer.Argument(help="metrics.json, study.json, or a folder with one of them.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the report; by default report/ beside it.")
+    ] = None,
+) -> None:
+    """Draw tables and plots: one HTML page, PNG files, tables.md."""
+    typer.echo(str(draw(source, out or folder_of(source))))

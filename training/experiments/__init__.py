@@ -1,0 +1,1 @@
+"""Comparisons of whole training recipes on one dataset."""

@@ -1,0 +1,124 @@
+"""`cane-train study`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from training import parallel
+from training.classifiers.pixels import Pixels
+from training.config import Precision
+from training.console import RichReport, seconds
+from training.errors import TrainingError
+from training.experiments.config import ARMS, MODELS, PRESETS, Preset, StudyConfig
+from training.experiments.study import STUDY_NAME, Start, study
+from training.report.build import draw
+
+
+def study_command(
+    data: Annotated[Path, typer.Option("--data", help="Folder with a manifest, or its file.")],
+    out: Annotated[Path, typer.Option(help="Study folder; an unfinished study in it goes on.")],
+    arms: Annotated[str, typer.Option(help="Among these, separated by commas.")] = ",".join(ARMS),
+    models: Annotated[str, typer.Option(help="Classifiers, separated by commas.")] = (
+        ",".join(MODELS)
+    ),
+    preset: Annotated[
+        Preset,
+        typer.Option(
+            help="cpu: 96 px, one seed, hours on two cores. gpu: 224 px, three seeds. "
+            "fast: minutes, only to see that it runs."
+        ),
+    ] = "cpu",
+    fast: Annotated[bool, typer.Option("--fast", help="The same as --preset fast.")] = False,
+    seeds: Annotated[str | None, typer.Option(help="Separated by commas, such as 1,2,3.")] = None,
+    size: Annotated[int | None, typer.Option(help="Input width and height, px.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps of every run, whatever model and arm.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Images a step, at most.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Adam's, at its highest.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, fp16, or auto: 16 bits where the hardware is made so.")
+    ] = "auto",
+    agreement: Annotated[float, typer.Option(help="Share of votes that makes a label.")] = 0.6,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="MODEL=FILE or MODEL=hub: what a model starts from in all arms; others start "
+            "from random weights. Several times."
+        ),
+    ] = None,
+    weights_pixels: Annotated[
+        Pixels | None, typer.Option(help="What pixel values those weights were trained on.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
+    max_time: Annotated[
+        str | None, typer.Option(help="Stop after this time (25m, 1h30m); the study goes on later.")
+    ] = None,
+) -> None:
+    """Train models in several arms alike, and write their table: study.json and report/.
+
+    The same command again skips what is done and goes on where it stopped.
+    """
+    chosen: Precision | str = parallel.best_precision() if precision == "auto" else precision
+    given = {
+        "models": _names(models),
+        "arms": _names(arms),
+        "seeds": None if seeds is None else _names(seeds),
+        "size": size,
+        "steps": steps,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "precision": chosen,
+        "agreement": agreement,
+    }
+    base = PRESETS["fast" if fast else preset].model_dump()
+    try:
+        config = StudyConfig.model_validate(
+            {**base, **{name: value for name, value in given.items() if value is not None}}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]).replace("_", "-")
+        raise TrainingError(
+            f"--{option} {first['input']!r}: {first['msg']}; give another value"
+        ) from error
+    start = Start(_assignments(weights or [], config), weights_pixels)
+    try:
+        with RichReport() as report:
+            found = study(
+                data,
+                out,
+                config,
+                report,
+                start=start,
+                threads=threads,
+                max_seconds=seconds(max_time) if max_time else float("inf"),
+            )
+    finally:
+        parallel.leave()
+    for row in found["rows"]:
+        draw(out / row["folder"], out / row["folder"] / "report")
+    page = draw(out, out / "report")
+    typer.echo(f"{out / STUDY_NAME}: {len(found['rows'])} runs, {len(found['missing'])} missing")
+    typer.echo(str(page))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _assignments(options: list[str], config: StudyConfig) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for option in options:
+        model, equals, source = option.partition("=")
+        if not equals or not source or model not in config.models:
+            raise TrainingError(
+                f"--weights {option!r}: write it as MODEL=FILE with one of the study's models, "
+                f"{', '.join(config.models)}"
+            )
+        found[model] = source
+    return found

@@ -1,0 +1,73 @@
+"""The baselines as runs of a study: the same files as a training leaves, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from training import metrics, provenance
+from training.calibration import confidence_threshold
+from training.data.dataset import Dataset
+from training.evaluation import (
+    Report,
+    describe_data,
+    figures_against,
+    load_split,
+    predictions_on,
+    with_truth,
+)
+from training.experiments import baselines
+from training.experiments.config import Run, StudyConfig
+from training.model import write_json
+from training.predictions import PREDICTIONS_NAME
+from training.train import METRICS_NAME
+
+HISTOGRAM: Final = "colour_histogram"
+FROZEN: Final = "frozen_features"
+
+BASELINES: Final[Mapping[str, Callable[[baselines.Images], baselines.Features]]] = {
+    HISTOGRAM: baselines.colour_histogram,
+    FROZEN: baselines.frozen_features,
+}
+
+
+def config_of(run: Run, config: StudyConfig) -> dict[str, Any]:
+    """What decides a baseline's figures, apart from the data."""
+    return {"classifier": run.model, "size": config.size, "agreement": config.agreement}
+
+
+def measure(
+    run: Run, folder: Path, config: StudyConfig, dataset: Dataset, report: Report
+) -> dict[str, Any]:
+    """Fits on the training split, chooses on the validation split, measures on the test split.
+
+    Sees the same pixels as the study's networks. Writes metrics.json and predictions.csv.
+    """
+    features = BASELINES[run.model]
+    train = load_split(dataset, "train", config.size, report)
+    validation = load_split(dataset, "val", config.size, report)
+    test = load_split(with_truth(dataset), "test", config.size, report)
+    report.say(f"{run.model}: features of {len(train) + len(validation) + len(test)} images")
+    on_validation = features(validation.images)
+    model, c = baselines.fitted((features(train.images), train), (on_validation, validation))
+    chosen = baselines.probabilities(model, on_validation)
+    threshold = confidence_threshold(chosen, validation.labels)
+    found = baselines.probabilities(model, features(test.images))
+    predictions = predictions_on(dataset, test, found)
+    folder.mkdir(parents=True, exist_ok=True)
+    predictions.write(folder / PREDICTIONS_NAME)
+    trucks = [row.truck for row in validation.rows]
+    result = {
+        "command": provenance.command_line(),
+        "date": provenance.now(),
+        "machine": provenance.machine(),
+        "versions": provenance.versions("scikit-learn"),
+        "config": {**config_of(run, config), "c": c},
+        "data": describe_data(dataset, (train, validation)),
+        "confidence_threshold": threshold,
+        "validation": metrics.evaluate(chosen, validation.labels, trucks, threshold=threshold),
+        **figures_against(predictions, dataset, test.skips, key="test", threshold=threshold),
+    }
+    write_json(folder / METRICS_NAME, result)
+    return result

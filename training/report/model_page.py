@@ -1,0 +1,124 @@
+"""The page of one model: everything in its metrics.json."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from training.report import plots
+from training.report.page import Page, Plot, Section
+from training.report.parts import INTERVALS, data_section, facts
+from training.report.tables import Cell, Table, grade_name, model_name, percent, table
+
+_TITLES: Final = {
+    "train": "Training split",
+    "val": "Validation split",
+    "test": "Test split",
+    "all": "All images",
+}
+_QUESTIONS: Final = {
+    "sugarcane": "sugarcane at all?",
+    "burnt": "burnt?",
+    "trash": "trash?",
+}
+
+
+def page(metrics: dict[str, Any]) -> Page:
+    """From the content of a metrics.json of `cane-train fit`, `evaluate` or a study's baseline."""
+    model = metrics.get("model", metrics.get("config", {}))
+    keys = [key for key in _TITLES if key in metrics]
+    first = metrics[keys[0]]
+    classes = metrics["data"]["classes"]
+    sections = []
+    for key in keys:
+        sections += [_section(key, metrics[key], classes, _TITLES[key])]
+        truth = f"{key}_truth"
+        if truth in metrics:
+            title = f"{_TITLES[key]}, against the true grades"
+            sections.append(_section(truth, metrics[truth], classes, title))
+    return Page(
+        title=f"{model_name(model['classifier'])} on {metrics['data']['name']}",
+        summary=f"Accuracy {first['accuracy']:.1%}, macro F1 {first['macro_f1']:.1%} on "
+        f"{first['n']} images of {first['trucks']} trucks.",
+        facts=[*_model_facts(metrics, model), *facts(metrics)],
+        sections=[*sections, data_section(metrics["data"])],
+    )
+
+
+def _model_facts(metrics: dict[str, Any], model: dict[str, Any]) -> list[tuple[str, str]]:
+    found = [("input", f"{model['size']} x {model['size']} px")]
+    if "steps" in metrics:
+        course = (
+            f"{metrics['steps']} steps of at most {model['batch']} images; epoch "
+            f"{metrics['best_epoch']} of {metrics['epochs']}, the best; augmentation "
+            f"{model['augment']}; seed {model['seed']}"
+        )
+        found.append(("training", course))
+    return found
+
+
+def _section(key: str, figures: dict[str, Any], classes: dict[str, str], title: str) -> Section:
+    return Section(
+        title,
+        INTERVALS,
+        [_whole(figures), _grades(figures, classes), _hierarchy(figures)],
+        [
+            Plot(
+                f"{key}-confusion-matrix",
+                plots.confusion_matrix(figures, classes),
+                "Number of images; colour: share of the label's images",
+            ),
+            Plot(
+                f"{key}-reliability",
+                plots.reliability(figures),
+                "Right against sure; large dots hold more images",
+            ),
+            Plot(
+                f"{key}-precision-recall",
+                plots.precision_recall(figures, classes),
+                "Each grade against the rest, at falling thresholds (AP: average precision)",
+            ),
+        ],
+    )
+
+
+def _whole(figures: dict[str, Any]) -> Table:
+    names = {
+        "accuracy": "accuracy",
+        "macro_f1": "macro F1",
+        "calibration_error": "calibration error",
+        "asks_a_person": "asks a person",
+        "accuracy_when_sure": "accuracy when it does not",
+    }
+    cells = [percent(figures, name) for name in names]
+    counts = [str(figures["n"]), str(figures["trucks"])]
+    columns = ["", *names.values(), "images", "trucks"]
+    return table("All grades together", columns, [["all grades", *cells, *counts]])
+
+
+def _grades(figures: dict[str, Any], classes: dict[str, str]) -> Table:
+    rows: list[list[Cell | str]] = []
+    for grade, found in figures["grades"].items():
+        cells = [
+            percent(found, name, of=found["n"])
+            for name in ("precision", "recall", "f1", "average_precision")
+        ]
+        rows.append([grade_name(grade, classes), *cells, str(found["n"]), str(found["trucks"])])
+    columns = ["grade", "precision", "recall", "F1", "average precision", "images", "trucks"]
+    return table("Grade by grade", columns, rows)
+
+
+def _hierarchy(figures: dict[str, Any]) -> Table:
+    rows: list[list[Cell | str]] = []
+    for question, found in figures["hierarchy"].items():
+        cells = [
+            percent(found, "accuracy", of=found["n"]),
+            *(percent(found, name, of=found["yes"]) for name in ("precision", "recall")),
+        ]
+        rows.append([_QUESTIONS[question], *cells, str(found["yes"]), str(found["n"])])
+    columns = ["question", "right", "precision of yes", "recall of yes", "yes", "images"]
+    return table(
+        "The hierarchy's questions",
+        columns,
+        rows,
+        note="“Undefined” said of cane answers the later questions wrongly too.",
+    )

@@ -1,0 +1,231 @@
+"""The page of a study: Table I, Table II, comparisons, from study.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.report import study_plots
+from training.report.page import Page, Plot, Section
+from training.report.parts import INTERVALS, data_section, facts
+from training.report.tables import (
+    NONE,
+    Cell,
+    Table,
+    grade_name,
+    model_name,
+    percent,
+    percent_of,
+    points,
+    probability,
+    table,
+)
+
+
+def page(study: dict[str, Any]) -> Page:
+    """From the content of a study.json."""
+    config, data = study["config"], study["data"]
+    classes = data["classes"]
+    best = max(study["pooled"], key=lambda one: float(one["accuracy"]))
+    course = study_plots.courses(study)
+    seeds = ", ".join(map(str, config["seeds"]))
+    starts = [
+        f"{model_name(m)} from {s if s == 'random' else 'given'} weights"
+        for m, s in study["start"].items()
+    ]
+    each = (
+        f"{config['steps']} steps of at most {config['batch']} images, {config['size']} x "
+        f"{config['size']} px, {config['precision']}, seeds {seeds}; the epoch of least validation "
+        "loss counts"
+    )
+    missing = [("still missing", ", ".join(study["missing"]))] if study["missing"] else []
+    left_out = [("left out", f"{model_name(m)}: {why}") for m, why in study["left_out"].items()]
+    sections = [
+        Section(
+            "Table I",
+            INTERVALS,
+            [_table_1(study, classes)],
+            [Plot("accuracy", study_plots.accuracies(study), "Accuracy and macro F1")],
+        ),
+        Section(
+            "Table II",
+            "What augmentation gains, beside what the study published. Its figures are from its "
+            "own images and say nothing of these; what can be compared is the order and the gains.",
+            [_table_2(study)],
+        ),
+        Section("The hierarchy's questions", "", [_hierarchy(study)]),
+    ]
+    if any("truth" in one for one in study["pooled"]):
+        text = (
+            "The same models against the true grades, on the disputed images too, which are the "
+            "harder ones."
+        )
+        sections.append(Section("Against the true grades", text, [_truth(study, classes)]))
+    sections += [
+        Section(
+            "Where they err",
+            "Numbers of test images, over all seeds. Each run's folder has a page of its own, with "
+            "precision-recall curves and reliability.",
+            (),
+            [
+                Plot(
+                    "confusion-matrices",
+                    study_plots.confusion_matrices(study, classes),
+                    "Colour: share of the label's images",
+                )
+            ],
+        ),
+        Section(
+            "Comparisons",
+            "McNemar's exact test on the same test images, and the difference in accuracy (second "
+            "less first) with its interval by truck. The test takes images as independent and is "
+            "not corrected for the number of comparisons.",
+            [_comparisons(study)],
+        ),
+    ]
+    if course is not None:
+        plot = Plot(
+            "courses", course, "Dots: the epoch that was measured, of least validation loss"
+        )
+        text = "Has every arm converged? Then validation loss no longer falls at the end."
+        sections.append(Section("Courses of training", text, (), [plot]))
+    return Page(
+        title=f"Study on {data['name']}",
+        summary=f"{len(study['rows'])} runs. Best: {model_name(best['model'])}, {best['arm']}, "
+        f"accuracy {100 * best['accuracy']:.1f} % on {best['n'] // len(best['seeds'])} test images "
+        f"of {best['trucks']} trucks.",
+        facts=[
+            ("each run", each),
+            ("start", ", ".join(starts)),
+            *missing,
+            *left_out,
+            *facts(study),
+            ("published figures", study["published"]["source"]),
+        ],
+        sections=[*sections, data_section(data)],
+    )
+
+
+def _arm(one: dict[str, Any]) -> str:
+    return NONE if one["seeds"][0] is None else str(one["arm"])
+
+
+def _figures(one: dict[str, Any]) -> list[Cell]:
+    recalls = [percent_of(one, "recall", grade) for grade in one["recall"]]
+    return [percent(one, "accuracy"), percent(one, "macro_f1"), *recalls]
+
+
+def _columns(study: dict[str, Any], classes: dict[str, str]) -> list[str]:
+    grades = [f"recall {grade_name(grade, classes)}" for grade in study["pooled"][0]["recall"]]
+    return ["model", "arm", "accuracy", "macro F1", *grades]
+
+
+def _table_1(study: dict[str, Any], classes: dict[str, str]) -> Table:
+    published = study["published"]["accuracy"]
+    several = len(study["config"]["seeds"]) > 1
+    rows: list[list[Cell | str]] = []
+    for one in study["pooled"]:
+        theirs = published.get(one["model"], {}).get(one["arm"])
+        row: list[Cell | str] = [model_name(one["model"]), _arm(one), *_figures(one)]
+        if several:
+            row.append(" / ".join(f"{100 * found:.1f}" for found in one["accuracy_of_seeds"]))
+        rows.append([*row, NONE if theirs is None else f"{100 * theirs:.1f}"])
+    seeds = ["accuracy of each seed"] if several else []
+    return table(
+        "Table I. Test split, all arms with equally many optimiser steps",
+        [*_columns(study, classes), *seeds, "published accuracy"],
+        rows,
+        names=2,
+        note="Colour histogram, frozen features: logistic regression on 512 colours, and on the "
+        "features of an EfficientNet-Lite0 trained on ImageNet.",
+    )
+
+
+def _truth(study: dict[str, Any], classes: dict[str, str]) -> Table:
+    rows: list[list[Cell | str]] = [
+        [model_name(one["model"]), _arm(one), *_figures(one["truth"])]
+        for one in study["pooled"]
+        if "truth" in one
+    ]
+    return table("Test split with disputed images", _columns(study, classes), rows, names=2)
+
+
+def _table_2(study: dict[str, Any]) -> Table:
+    published = study["published"]["accuracy"]
+    arms = study["config"]["arms"]
+    rows: list[list[Cell | str]] = []
+    for model in study["config"]["models"]:
+        found = {one["arm"]: one for one in study["pooled"] if one["model"] == model}
+        if not found:
+            continue
+        row: list[Cell | str] = [model_name(model)]
+        row += [percent(found[arm], "accuracy") if arm in found else NONE for arm in arms]
+        row += [_gain(study, model, arms[0], arm) for arm in arms[1:]]
+        theirs = published.get(model, {})
+        row += [f"{100 * theirs[arm]:.1f}" if arm in theirs else NONE for arm in arms]
+        rows.append(row)
+    return table(
+        "Table II. Accuracy by model and arm",
+        [
+            "model",
+            *arms,
+            *(f"gain of {arm}, points" for arm in arms[1:]),
+            *(f"published, {arm}" for arm in arms),
+        ],
+        rows,
+    )
+
+
+def _gain(study: dict[str, Any], model: str, first: str, second: str) -> Cell | str:
+    """Of one seed with its interval; of several, the mean."""
+    found = [
+        one
+        for one in study["comparisons"]
+        if one["first"]["model"] == one["second"]["model"] == model
+        and (one["first"]["arm"], one["second"]["arm"]) == (first, second)
+    ]
+    if not found:
+        return NONE
+    if len(found) == 1:
+        return points(found[0], "accuracy_difference")
+    mean = sum(one["accuracy_difference"] for one in found) / len(found)
+    return points({"mean": mean}, "mean")
+
+
+def _hierarchy(study: dict[str, Any]) -> Table:
+    rows: list[list[Cell | str]] = [
+        [
+            model_name(one["model"]),
+            _arm(one),
+            percent(one["hierarchy"]["sugarcane"], "accuracy"),
+            *(percent(one["hierarchy"]["burnt"], n) for n in ("accuracy", "precision", "recall")),
+            *(percent(one["hierarchy"]["trash"], n) for n in ("accuracy", "precision", "recall")),
+            percent(one, "calibration_error"),
+        ]
+        for one in study["pooled"]
+    ]
+    questions = [
+        f"{q}? {what}" for q in ("burnt", "trash") for what in ("right", "precision", "recall")
+    ]
+    columns = ["model", "arm", "sugarcane? right", *questions, "calibration error"]
+    return table("Right answers, and precision and recall of “yes”", columns, rows, names=2)
+
+
+def _comparisons(study: dict[str, Any]) -> Table:
+    def name(one: dict[str, Any]) -> str:
+        arm = "" if one["seed"] is None else f", {one['arm']}"
+        seed = f", seed {one['seed']}" if len(study["config"]["seeds"]) > 1 and arm else ""
+        return f"{model_name(one['model'])}{arm}{seed}"
+
+    rows: list[list[Cell | str]] = [
+        [
+            name(one["first"]),
+            name(one["second"]),
+            str(one["only_first_right"]),
+            str(one["only_second_right"]),
+            points(one, "accuracy_difference"),
+            probability(one["p_value"]),
+        ]
+        for one in study["comparisons"]
+    ]
+    columns = ["first", "second", "only first right", "only second right", "points", "p"]
+    return table(f"{len(rows)} comparisons", columns, rows, names=2)

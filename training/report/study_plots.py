@@ -1,0 +1,105 @@
+"""Plots of a whole study: accuracies with intervals, confusion matrices, courses of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from training.report.plots import COLOURS, GREY, draw_confusion
+from training.report.tables import model_name
+
+
+def accuracies(study: dict[str, Any]) -> Figure:
+    """A line a model and arm: accuracy and macro F1 with intervals, the published figure beside."""
+    pooled = study["pooled"]
+    figure = Figure(figsize=(11.4, 1.2 + 0.36 * len(pooled)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    names = []
+    for y, one in enumerate(pooled):
+        colour = COLOURS[list(dict.fromkeys(p["model"] for p in pooled)).index(one["model"])]
+        for axes, name in ((left, "accuracy"), (right, "macro_f1")):
+            interval = one[f"{name}_ci"]
+            if interval:
+                axes.plot([100 * edge for edge in interval], [y, y], color=colour, lw=3, alpha=0.45)
+            axes.plot(100 * one[name], y, "o", color=colour, ms=7)
+        theirs = study["published"]["accuracy"].get(one["model"], {}).get(one["arm"])
+        if theirs is not None:
+            left.plot(100 * theirs, y, "D", mfc="white", mec=GREY, ms=6)
+        names.append(
+            f"{model_name(one['model'])}, {one['arm']}"
+            if one["seeds"][0] is not None
+            else model_name(one["model"])
+        )
+    left.set_yticks(range(len(names)), names)
+    left.set_ylim(len(names) - 0.4, -0.6)
+    for axes, title in ((left, "accuracy, %"), (right, "macro F1, %")):
+        axes.set_xlabel(title)
+        axes.grid(axis="x", alpha=0.25)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    figure.supxlabel(
+        "dot: measured here, with its 95 % interval by truck; diamond: published, on other images",
+        fontsize=9,
+        color=GREY,
+    )
+    return figure
+
+
+def confusion_matrices(study: dict[str, Any], classes: Mapping[str, str]) -> Figure:
+    """One a model and arm, over all seeds."""
+    pooled = study["pooled"]
+    columns = min(3, len(pooled))
+    rows = -(-len(pooled) // columns)
+    figure = Figure(figsize=(3.8 * columns, 3.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, one in zip(grid, pooled, strict=False):
+        draw_confusion(axes, one["confusion_matrix"], classes)
+        arm = f", {one['arm']}" if one["seeds"][0] is not None else ""
+        axes.set_title(f"{model_name(one['model'])}{arm}", fontsize=11)
+    for axes in grid[len(pooled) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def courses(study: dict[str, Any]) -> Figure | None:
+    """Losses by epoch, a panel a model. The best epoch is what was measured."""
+    rows = [row for row in study["rows"] if "curve" in row]
+    if not rows:
+        return None
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    arms = list(dict.fromkeys(row["arm"] for row in rows))
+    figure = Figure(figsize=(1.0 + 3.6 * len(models), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(models), squeeze=False)[0]
+    for axes, model in zip(panels, models, strict=True):
+        for row in (row for row in rows if row["model"] == model):
+            colour, curve = COLOURS[arms.index(row["arm"])], row["curve"]
+            epochs = range(1, len(curve["val_loss"]) + 1)
+            first = row["seed"] == rows[0]["seed"]
+            axes.plot(
+                epochs,
+                curve["val_loss"],
+                color=colour,
+                lw=1.6,
+                label=f"{row['arm']}, validation" if first else None,
+            )
+            axes.plot(
+                epochs,
+                curve["train_loss"],
+                color=colour,
+                lw=1,
+                ls=":",
+                label=f"{row['arm']}, training" if first else None,
+            )
+            best = row["best_epoch"]
+            axes.plot(best, curve["val_loss"][best - 1], "o", color=colour, ms=5)
+        axes.set(title=model_name(model), xlabel="epoch")
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("loss, nats")
+    panels[0].legend(fontsize=8, frameon=False)
+    return figure
