@@ -1,0 +1,212 @@
+"""A study from the command line: all runs alike, resumed, and drawn from its files alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labelled import SIZE, labelled_folder
+from PIL import Image
+from typer.testing import CliRunner
+
+from edge_agent.grades import GRADES
+from training.cli import app
+from training.data.dataset import Dataset
+from training.experiments import baselines
+from training.predictions import Predictions
+
+
+def train(*arguments: str | Path, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def command(data: Path, out: Path) -> tuple[str | Path, ...]:
+    return (
+        *("study", "--data", data, "--out", out, "--fast", "--models", "simple_dcnn"),
+        *("--size", str(SIZE), "--steps", "5", "--batch", "16", "--precision", "fp32"),
+        *("--threads", "1"),
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_imagenet() -> Any:
+    """The features of ImageNet would take longer than all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "has_frozen_features", lambda: False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return labelled_folder(tmp_path_factory.mktemp("data") / "set", 80)
+
+
+@pytest.fixture(scope="module")
+def out(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that was stopped at once, then taken up, with two seeds."""
+    folder = tmp_path_factory.mktemp("study")
+    seeds = ("--seeds", "1,2")
+    said = train(*command(data, folder), *seeds, "--max-time", "0s")
+    assert "time is up" in said
+    assert "1 runs, 4 missing" in said
+    assert "frozen_features-baseline is left out: its packages are not installed" in said
+    train(*command(data, folder), *seeds)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "study.json").read_text())
+    return found
+
+
+def test_all_runs_have_the_same_steps_and_their_own_row(
+    data: Path, out: Path, study: dict[str, Any]
+) -> None:
+    assert study["missing"] == []
+    names = [(row["model"], row["arm"], row["seed"]) for row in study["rows"]]
+    assert names == [
+        ("colour_histogram", "baseline", None),
+        *(("simple_dcnn", arm, seed) for seed in (1, 2) for arm in ("baseline", "augmented")),
+    ]
+    assert {row["steps"] for row in study["rows"][1:]} == {5}
+    dataset = Dataset.open(data)
+    assert study["data"]["digest"] == dataset.digest
+    assert (study["data"]["images"], study["data"]["trucks"]) == (80, 40)
+    for row in study["rows"]:
+        low, high = row["accuracy_ci"]
+        assert 0 <= low <= row["accuracy"] <= high <= 1
+        assert set(row["recall"]) == set(GRADES)
+    augment = {
+        arm: json.loads((out / f"simple_dcnn-{arm}-1" / "metrics.json").read_text())["config"]
+        for arm in ("baseline", "augmented")
+    }
+    differing = {
+        name for name, value in augment["baseline"].items() if augment["augmented"][name] != value
+    }
+    assert differing == {"augment"}
+
+
+def test_figures_can_be_had_again_from_the_predictions(out: Path, study: dict[str, Any]) -> None:
+    for row in study["rows"]:
+        metrics = json.loads((out / row["folder"] / "metrics.json").read_text())
+        figures = Predictions.read(out / row["folder"]).figures(metrics["confidence_threshold"])
+        assert figures == {name: metrics["test"][name] for name in figures}
+        assert row["accuracy"] == figures["accuracy"]
+
+
+def test_seeds_are_pooled_and_arms_compared(study: dict[str, Any]) -> None:
+    plain = [row for row in study["rows"] if row["arm"] == "baseline" and row["seed"]]
+    pooled = next(one for one in study["pooled"] if one["seeds"] == [1, 2])
+    assert pooled["accuracy_of_seeds"] == [row["accuracy"] for row in plain]
+    mean = sum(row["accuracy"] for row in plain) / 2
+    assert pooled["accuracy"] == pytest.approx(mean, abs=1e-4)
+    # Four runs with the histogram, and two seeds of one arm with the other.
+    assert len(study["comparisons"]) == 6
+    for one in study["comparisons"]:
+        assert 0 < one["p_value"] <= 1
+        assert None in (seeds := {one["first"]["seed"], one["second"]["seed"]}) or len(seeds) == 1
+
+
+def test_a_finished_study_is_not_trained_again(data: Path, out: Path) -> None:
+    before = {file: file.stat().st_mtime_ns for file in out.glob("*/model.safetensors")}
+    assert len(before) == 4
+    assert not list(out.glob("*/last.pt"))
+    said = train(*command(data, out), "--seeds", "1,2")
+    assert "run 1" not in said
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+def test_another_study_in_the_folder_is_refused(data: Path, out: Path, tmp_path: Path) -> None:
+    said = train(*command(data, out), "--steps", "6", code=2)
+    assert re.search(r"holds a run with steps 5, now it is 6; give another --out", said)
+    other = labelled_folder(tmp_path / "other", 60)
+    assert "other images, labels or splits" in train(*command(other, out), code=2)
+    broken = tmp_path / "study" / "colour_histogram-baseline"
+    broken.mkdir(parents=True)
+    (broken / "metrics.json").write_text("{")
+    assert "not readable as a run's figures" in train(*command(data, tmp_path / "study"), code=2)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--arms", "baseline,magic", "no arm is called 'magic'"),
+        ("--models", "alexnet", "no classifier is called 'alexnet'"),
+        ("--seeds", "1,1", "--seeds"),
+        ("--seeds", "one", "--seeds"),
+        ("--size", "7", "--size 7"),
+        ("--weights", "mobilenetv2=hub", "--weights 'mobilenetv2=hub'"),
+    ],
+)
+def test_bad_options_are_told_in_one_line(
+    data: Path, tmp_path: Path, option: str, value: str, told: str
+) -> None:
+    said = train(*command(data, tmp_path), option, value, code=2)
+    assert told in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_the_page_needs_nothing_beside_it(out: Path, study: dict[str, Any]) -> None:
+    page = (out / "report" / "report.html").read_text()
+    page = re.sub(r'src="data:image/png;base64,[^"]+"', "", page)
+    assert not re.search(r"https?:|//[a-z]|src=|href=|@import|url\(", page)
+    assert "64.8" in page  # published for the plain SimpleDCNN
+    assert f"{100 * study['pooled'][1]['accuracy']:.1f}" in page
+    assert study["data"]["digest"] in page
+    for name in ("accuracy", "confusion-matrices", "courses"):
+        with Image.open(out / "report" / f"{name}.png") as image:
+            assert image.width > 500
+    tables = (out / "report" / "tables.md").read_text()
+    assert tables.index("Table I.") < tables.index("Table II.")
+    run = out / "simple_dcnn-baseline-1" / "report"
+    assert (run / "test-precision-recall.png").stat().st_size > 1000
+    assert "precision of yes" in (run / "report.html").read_text()
+
+
+def test_the_report_is_drawn_from_study_json_alone(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text((out / "study.json").read_text())
+    train("report", tmp_path)
+    again = (tmp_path / "report" / "report.html").read_text()
+    assert again == (out / "report" / "report.html").read_text()
+
+
+def test_runs_are_compared_on_the_command_line(out: Path, tmp_path: Path) -> None:
+    runs = (out / "simple_dcnn-baseline-1", out / "simple_dcnn-augmented-1")
+    found = json.loads(train("compare", *runs))
+    assert found["n"] == 16
+    assert json.loads(train("compare", *runs, "--truth"))["n"] == 16
+    assert "No such file" in train("compare", out, tmp_path / "none.csv", code=2)
+
+
+def test_a_folder_without_a_manifest_is_evaluated_as_it_is(out: Path, tmp_path: Path) -> None:
+    for i, name in enumerate(("Fresh", "burn_clean", "blurred")):
+        (tmp_path / "new" / name).mkdir(parents=True)
+        for k in range(3):
+            image = Image.effect_noise((40, 40), 10 + 30 * i + 9 * k).convert("RGB")
+            image.save(tmp_path / "new" / name / f"T{k}-a.png")
+    (tmp_path / "new" / "Fresh" / "broken.png").write_bytes(b"broken")
+    checkpoint = out / "simple_dcnn-baseline-1"
+    files = sorted((tmp_path / "new").rglob("*"))
+    asked = ("evaluate", "--checkpoint", checkpoint, "--data", tmp_path / "new")
+    classes = ("--class-map", "Fresh=fresh_clean", "--class-map", "blurred=")
+    pattern = ("--truck-pattern", r"(?P<truck>T\d)|broken")
+    results = tmp_path / "results" / "metrics.json"
+    train(*asked, *classes, *pattern, "--out", results)
+    metrics = json.loads(results.read_text())
+    assert (metrics["all"]["n"], metrics["all"]["trucks"]) == (6, 3)
+    assert metrics["data"]["name"] == "new"
+    assert metrics["all"]["grades"]["burn_clean"]["n"] == 3
+    written = Predictions.read(results.parent)
+    assert min(written.images) == "Fresh/T0-a.png"
+    assert sorted((tmp_path / "new").rglob("*")) == files
+    said = train("report", results)
+    assert (results.parent / "report" / "all-reliability.png").exists(), said
+    assert "Fresh, blurred: no grades" not in train(*asked, *classes)
+    assert "no grades; map each to one of" in train(*asked, code=2)
+    assert "has no manifest, hence no votes" in train(*asked, "--labels", "votes", code=2)

@@ -1,0 +1,125 @@
+"""The report: what stands in its tables, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_agent.grades import GRADES
+from training import metrics
+from training.errors import RunError
+from training.experiments.published import ACCURACY
+from training.report.build import draw, folder_of
+from training.report.tables import markdown, percent, points, table
+
+
+def run(labels: list[int], trucks: list[str], **data: Any) -> dict[str, Any]:
+    """A metrics.json of a model that mistakes every third image for the next grade."""
+    truth = np.array(labels)
+    guesses = np.where(np.arange(len(truth)) % 3 == 2, (truth + 1) % 5, truth)
+    probabilities = 0.1 + 0.5 * np.eye(5, dtype=np.float32)[guesses]
+    counts = {grade.value: labels.count(i) for i, grade in enumerate(GRADES)}
+    return {
+        "command": "cane-train evaluate",
+        "date": "2026-11-23T12:00:00+00:00",
+        "machine": "a machine",
+        "versions": {"python": "3.11"},
+        "model": {"classifier": "mobilenetv2", "size": 64, "seed": 1},
+        "data": {
+            "name": "<b>set</b>",
+            "digest": "0" * 64,
+            "images": len(labels),
+            "trucks": len(set(trucks)),
+            "labels": "votes",
+            "label_method": "majority",
+            "agreement": 0.6,
+            "fleiss_kappa": 0.871,
+            "disputed": 7,
+            "unlabelled": 0,
+            "classes": {},
+            "grouping": "truck",
+            "grades": counts,
+            "splits": {"none": {"images": len(labels), "trucks": 3, "grades": counts}},
+            **data,
+        },
+        "all": metrics.evaluate(probabilities, truth, trucks, threshold=0.5, rounds=50),
+    }
+
+
+def drawn(folder: Path, content: object) -> str:
+    (folder / "metrics.json").write_text(json.dumps(content))
+    return draw(folder, folder / "out").read_text()
+
+
+def test_a_page_tells_the_data_and_escapes_names(tmp_path: Path) -> None:
+    page = drawn(tmp_path, run([0, 1, 2, 3, 4] * 6, [f"T{i // 2}" for i in range(30)]))
+    assert "MobileNetV2 on &lt;b&gt;set&lt;/b&gt;" in page
+    assert "kappa of the experts 0.871. Set aside: 7 disputed" in page.replace("&#39;", "'")
+    assert "66.7" in page
+    assert "no split" in page
+
+
+def test_one_truck_and_absent_grades_leave_gaps_and_not_zeros(tmp_path: Path) -> None:
+    drawn(tmp_path, run([0, 0, 0, 1, 1, 1], ["T"] * 6, fleiss_kappa=None))
+    rows = (tmp_path / "out" / "tables.md").read_text().splitlines()
+    burnt = next(row for row in rows if row.startswith("| burn clean | –"))
+    assert burnt.split(" | ")[1:5] == ["–"] * 4
+    fresh = next(row for row in rows if row.startswith("| fresh clean | 100.0"))
+    assert "(" not in fresh
+
+
+def test_grades_that_stand_for_something_else_have_its_name(tmp_path: Path) -> None:
+    page = drawn(tmp_path, run([0, 1] * 6, list("ABCDEF") * 2, classes={"glass": "fresh_clean"}))
+    assert "glass" in page
+    assert ">fresh clean" not in page
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "has neither study.json nor metrics.json"),
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ('{"accuracy": 0.9}', "not a study.json or metrics.json of this version"),
+        ('{"rows": []}', "not a study.json or metrics.json of this version"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, content: str | None, told: str) -> None:
+    if content is not None:
+        (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(RunError, match=told):
+        draw(tmp_path, tmp_path / "out")
+
+
+def test_reports_lie_beside_their_source(tmp_path: Path) -> None:
+    assert folder_of(tmp_path) == tmp_path / "report"
+    assert folder_of(tmp_path / "metrics.json") == tmp_path / "report"
+
+
+def test_cells_show_figures_with_their_interval() -> None:
+    figures = {"recall": 0.7516, "recall_ci": [0.7, 0.8049]}
+    assert percent(figures, "recall").text == "75.2"
+    assert percent(figures, "recall", of=0).text == "–"
+    gain = {"gain": -0.021, "gain_ci": [-0.05, 0.01]}
+    cell = points(gain, "gain")
+    assert (cell.text, cell.interval) == ("−2.1", "−5.0 … +1.0")
+    one = table("A", ["name", "gain"], [["a|b", cell]], note="Note.")
+    assert markdown([one]).splitlines() == [
+        "**A**",
+        "",
+        "| name | gain |",
+        "| --- | ---: |",
+        "| a\\|b | −2.1 (−5.0 … +1.0) |",
+        "",
+        "Note.",
+    ]
+
+
+def test_published_figures_are_the_studys() -> None:
+    assert [100 * a for a in ACCURACY["mobilenetv2"].values()] == pytest.approx([75.2, 86.2, 98.0])
+    assert [100 * a for a in ACCURACY["simple_dcnn"].values()] == pytest.approx([64.8, 66.9, 90.7])
+    assert [100 * a for a in ACCURACY["resnet50v2"].values()] == pytest.approx([72.7, 82.5, 94.9])
