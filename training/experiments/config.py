@@ -102,7 +102,7 @@ class Run:
 PRESETS: Final[Mapping[Preset, StudyConfig]] = MappingProxyType(
     {
         "fast": StudyConfig(size=48, steps=60, batch=32),
-        "cpu": StudyConfig(size=96, steps=2000, batch=64),
+        "cpu": StudyConfig(size=96, steps=3000, batch=64),
         "gpu": StudyConfig(size=224, steps=4000, batch=64, seeds=(1, 2, 3)),
     }
 )

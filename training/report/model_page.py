@@ -37,8 +37,8 @@ def page(metrics: dict[str, Any]) -> Page:
             sections.append(_section(truth, metrics[truth], classes, title))
     return Page(
         title=f"{model_name(model['classifier'])} on {metrics['data']['name']}",
-        summary=f"Accuracy {first['accuracy']:.1%}, macro F1 {first['macro_f1']:.1%} on "
-        f"{first['n']} images of {first['trucks']} trucks.",
+        summary=f"Accuracy {percent(first, 'accuracy').text} %, macro F1 "
+        f"{percent(first, 'macro_f1').text} % on {first['n']} images of {first['trucks']} trucks.",
         facts=[*_model_facts(metrics, model), *facts(metrics)],
         sections=[*sections, data_section(metrics["data"])],
     )
@@ -59,7 +59,7 @@ def _model_facts(metrics: dict[str, Any], model: dict[str, Any]) -> list[tuple[s
 def _section(key: str, figures: dict[str, Any], classes: dict[str, str], title: str) -> Section:
     return Section(
         title,
-        INTERVALS,
+        "" if key.endswith("_truth") else INTERVALS,
         [_whole(figures), _grades(figures, classes), _hierarchy(figures)],
         [
             Plot(
@@ -70,7 +70,7 @@ def _section(key: str, figures: dict[str, Any], classes: dict[str, str], title: 
             Plot(
                 f"{key}-reliability",
                 plots.reliability(figures),
-                "Right against sure; large dots hold more images",
+                "How often it is right against how sure it is; large dots hold more images",
             ),
             Plot(
                 f"{key}-precision-recall",

@@ -44,7 +44,7 @@ def draw_confusion(axes: Axes, matrix: dict[str, Any], classes: Mapping[str, str
 
 def precision_recall(figures: dict[str, Any], classes: Mapping[str, str]) -> Figure:
     """One curve a grade, with its average precision."""
-    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    figure = Figure(figsize=(7.6, 4.6), layout="constrained")
     axes = figure.add_subplot()
     for i, (grade, curve) in enumerate(figures["pr_curves"].items()):
         area = figures["grades"][grade]["average_precision"]
@@ -55,7 +55,7 @@ def precision_recall(figures: dict[str, Any], classes: Mapping[str, str]) -> Fig
         )
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
     axes.grid(alpha=0.25)
-    axes.legend(loc="lower left", frameon=True, fontsize=9)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
     _open(axes)
     return figure
 
@@ -66,14 +66,15 @@ def reliability(figures: dict[str, Any]) -> Figure:
     axes = figure.add_subplot()
     bins: Sequence[Mapping[str, float]] = figures["reliability"]
     n = np.array([b["n"] for b in bins])
-    axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--", label="as often right as sure")
+    axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--")
     sure, right = [b["confidence"] for b in bins], [b["accuracy"] for b in bins]
     axes.plot(sure, right, color=COLOURS[0], lw=1.2)
-    axes.scatter(sure, right, s=20 + 200 * n / n.max(), color=COLOURS[0], alpha=0.7, lw=0)
+    axes.scatter(
+        sure, right, s=20 + 200 * n / n.max(), color=COLOURS[0], alpha=0.7, lw=0, clip_on=False
+    )
     error = f"calibration error {100 * figures['calibration_error']:.1f} points"
     axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.03), ylim=(0, 1.03), title=error)
     axes.grid(alpha=0.25)
-    axes.legend(loc="upper left", frameon=False, fontsize=9)
     _open(axes)
     return figure
 

@@ -26,6 +26,7 @@ def page(study: dict[str, Any]) -> Page:
     config, data = study["config"], study["data"]
     classes = data["classes"]
     best = max(study["pooled"], key=lambda one: float(one["accuracy"]))
+    arm = "" if best["seeds"][0] is None else f", {best['arm']}"
     course = study_plots.courses(study)
     seeds = ", ".join(map(str, config["seeds"]))
     starts = [
@@ -90,7 +91,7 @@ def page(study: dict[str, Any]) -> Page:
         sections.append(Section("Courses of training", text, (), [plot]))
     return Page(
         title=f"Study on {data['name']}",
-        summary=f"{len(study['rows'])} runs. Best: {model_name(best['model'])}, {best['arm']}, "
+        summary=f"{len(study['rows'])} runs. Best: {model_name(best['model'])}{arm}, "
         f"accuracy {100 * best['accuracy']:.1f} % on {best['n'] // len(best['seeds'])} test images "
         f"of {best['trucks']} trucks.",
         facts=[

@@ -54,6 +54,7 @@ def confusion_matrices(study: dict[str, Any], classes: Mapping[str, str]) -> Fig
     columns = min(3, len(pooled))
     rows = -(-len(pooled) // columns)
     figure = Figure(figsize=(3.8 * columns, 3.6 * rows), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.12)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, one in zip(grid, pooled, strict=False):
         draw_confusion(axes, one["confusion_matrix"], classes)
@@ -71,7 +72,7 @@ def courses(study: dict[str, Any]) -> Figure | None:
         return None
     models = list(dict.fromkeys(row["model"] for row in rows))
     arms = list(dict.fromkeys(row["arm"] for row in rows))
-    figure = Figure(figsize=(1.0 + 3.6 * len(models), 3.4), layout="constrained")
+    figure = Figure(figsize=(1.0 + 3.6 * max(2, len(models)), 3.7), layout="constrained")
     panels = figure.subplots(1, len(models), squeeze=False)[0]
     for axes, model in zip(panels, models, strict=True):
         for row in (row for row in rows if row["model"] == model):
@@ -101,5 +102,7 @@ def courses(study: dict[str, Any]) -> Figure | None:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("loss, nats")
-    panels[0].legend(fontsize=8, frameon=False)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False
+    )
     return figure
