@@ -3,152 +3,168 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import zipfile
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
+import onnx
 from pydantic import ValidationError
 
 from edge_agent.grades import GRADES
-from edge_agent.inference.manifest import (
-    GoldenImage,
-    GradedArea,
-    InputSpec,
-    Manifest,
-    TrainingRecord,
-)
+from edge_agent.inference.manifest import GradedArea, InputSpec, Manifest, TrainingRecord
+from exporter import metadata, model_card
 from exporter.check import check
 from exporter.errors import ExportError
-from exporter.graph import INPUT_NAME, OUTPUT_NAME, export
-from exporter.parity import compare, run
+from exporter.golden import TOLERANCE, Golden, golden
+from exporter.graph import INPUT_NAME, OUTPUT_NAME
+from exporter.precision import Form, Wanted, choose
 from training import provenance
-from training.data.dataset import Dataset, ImageSet
+from training.data.dataset import Dataset
+from training.data.description import Area
 from training.model import TrainedModel
-from training.provenance import command_line
-
-Precision = Literal["fp32", "fp16-weights"]
-
-GOLDEN_PER_GRADE: Final = 2
-GOLDEN_TOLERANCE: Final = 0.002
-"""CPUs sum in different orders; in 32 bits that stays under 1e-4. A wrong model is far off."""
 
 _ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)  # a bundle is a function of its content
+_NO_DIGEST: Final = "0" * 64
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What a bundle is called. description: one sentence for those who choose it."""
+
+    name: str
+    version: str
+    description: str
 
 
 def make(
     checkpoint: Path,
     data: Path,
     out: Path,
+    naming: Naming,
     *,
-    name: str,
-    version: str,
-    description: str,
-    precision: Precision = "fp16-weights",
+    precision: Wanted = "auto",
+    graded_area: Area | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
-    """Exports, compares with torch on the test split, adds golden images, writes and checks OUT.
+    """Exports, compares with torch, chooses the precision, adds golden images, writes and checks.
 
-    OUT appears only when every check has passed. Raises ExportError, TrainingError or BundleError.
+    The test split is not read. OUT appears only when every check has passed.
+    graded_area: for data whose dataset.json names none.
+    Raises ExportError, TrainingError or BundleError.
     """
     model = TrainedModel.load(checkpoint)
     dataset = Dataset.open(data)
-    trained_on = model.card.training.get("data", {}).get("digest")
+    _check_data(model, dataset, checkpoint)
+    area = _graded_area(dataset, graded_area)
+    if dataset.description.classes:
+        slots = ", ".join(f"{n} as {g}" for n, g in dataset.description.classes.items())
+        say(f"note: the labels of {data} had other names ({slots}); the model card says so")
+    size = model.card.size
+    say(f"exporting {model.card.classifier}, {size} px, precision {precision}")
+    validation = dataset.load("val", size)
+    form = choose(model, precision, validation, lambda: dataset.load("train", size), say=say)
+    samples = golden(form.model, validation)
+    manifest = _manifest(naming, model, dataset, area, form, samples)
+    graph = metadata.stamped(form.model, manifest)
+    digest = hashlib.sha256(graph).hexdigest()
+    manifest = manifest.model_copy(update={"model_sha256": digest})
+    _write(out, manifest, graph, samples.pictures)
+    say(f"wrote {out}, {form.precision}, {out.stat().st_size / 1e6:.2f} MB")
+    return manifest
+
+
+def _check_data(model: TrainedModel, dataset: Dataset, checkpoint: Path) -> None:
+    trained_on = str(model.card.training.get("data", {}).get("digest"))
     if dataset.digest != trained_on:
         raise ExportError(
-            f"{data}: is not the data that {checkpoint} was trained on (digest "
-            f"{dataset.digest[:12]}, not {str(trained_on)[:12]}), so its test split is not safe to "
-            "use; give the folder given to cane-train fit"
+            f"{dataset.manifest.folder}: is not the data that {checkpoint} was trained on (digest "
+            f"{dataset.digest[:12]}, not {trained_on[:12]}), so its splits are not the network's; "
+            "give the folder given to cane-train fit"
         )
-    test = dataset.load("test", model.card.size)
-    say(f"exporting {model.card.classifier}, {model.card.size} px, {precision}")
-    graph = export(model, half_weights=precision == "fp16-weights")
-    parity = compare(model, graph, test)
-    say(str(parity))
-    chosen = _golden(test)
-    served = run(graph.model, test.images[chosen])
+
+
+def _graded_area(dataset: Dataset, given: Area | None) -> GradedArea:
+    """What dataset.json says, or what was given where it says nothing."""
+    found = dataset.graded_area
+    if found is None and given is None:
+        raise ExportError(
+            f"{dataset.manifest.folder}: dataset.json names no graded_area, so an agent would not "
+            "know which part of a frame to show the model; give --graded-area LEFT,TOP,RIGHT,BOTTOM"
+            " (0,0,1,1 is the whole frame)"
+        )
+    if found is not None and given is not None and found != given:
+        raise ExportError(
+            f"--graded-area {given} contradicts {dataset.manifest.folder}/dataset.json, which says "
+            f"{found}; leave the option out"
+        )
+    left, top, right, bottom = found or given or (0.0, 0.0, 1.0, 1.0)
     try:
-        manifest = Manifest(
-            name=name,
-            version=version,
+        return GradedArea(left=left, top=top, right=right, bottom=bottom)
+    except ValidationError as error:
+        raise ExportError(f"graded area {found or given}: {error.errors()[0]['msg']}") from error
+
+
+def _manifest(
+    naming: Naming,
+    model: TrainedModel,
+    dataset: Dataset,
+    area: GradedArea,
+    form: Form,
+    samples: Golden,
+) -> Manifest:
+    """The manifest, still without the digest of the graph, which holds some of its values."""
+    size = model.card.size
+    try:
+        return Manifest(
+            name=naming.name,
+            version=naming.version,
             created_at=datetime.now(UTC).replace(microsecond=0),
-            description=description,
+            description=naming.description,
             labels=GRADES,
-            input=InputSpec(
-                name=INPUT_NAME,
-                width=model.card.size,
-                height=model.card.size,
-                graded_area=_graded_area(dataset),
-            ),
+            input=InputSpec(name=INPUT_NAME, width=size, height=size, graded_area=area),
             output_name=OUTPUT_NAME,
-            precision=precision,
+            precision=form.precision,
+            stored_values=metadata.stored_values(onnx.load_model_from_string(form.model)),
+            parity=form.parity,
+            precision_gate=form.gate,
+            int8=form.int8,
             temperature=model.card.temperature,
             confidence_threshold=model.card.confidence_threshold,
-            model_sha256=hashlib.sha256(graph.model).hexdigest(),
-            golden=tuple(
-                GoldenImage(
-                    path=_golden_name(number, test, image),
-                    grade=GRADES[int(test.labels[image])],
-                    probabilities=tuple(_fraction(p) for p in row),
-                )
-                for number, (image, row) in enumerate(zip(chosen, served, strict=True))
-            ),
-            golden_tolerance=GOLDEN_TOLERANCE,
+            model_sha256=_NO_DIGEST,
+            golden=samples.images,
+            golden_tolerance=TOLERANCE[form.precision],
             training=_record(model, dataset),
         )
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ExportError(f"manifest: {where} {first['input']!r}: {first['msg']}") from error
-    pictures = {
-        golden.path: _png(test.images[image])
-        for golden, image in zip(manifest.golden, chosen, strict=True)
-    }
-    _write(out, manifest, graph.model, pictures)
-    say(f"wrote {out}, {out.stat().st_size / 1e6:.2f} MB")
-    return manifest
-
-
-def _graded_area(dataset: Dataset) -> GradedArea:
-    """As the data says, else the agent's own default."""
-    if dataset.graded_area is None:
-        return GradedArea()
-    left, top, right, bottom = dataset.graded_area
-    return GradedArea(left=left, top=top, right=right, bottom=bottom)
-
-
-def _golden(test: ImageSet) -> list[int]:
-    """The first images of each grade, in the order of the manifest: easy and hard as they come."""
-    return [
-        int(image)
-        for grade in range(len(GRADES))
-        for image in np.flatnonzero(test.labels == grade)[:GOLDEN_PER_GRADE]
-    ]
-
-
-def _golden_name(number: int, test: ImageSet, image: int) -> str:
-    return f"golden/{number:02d}-{GRADES[int(test.labels[image])].value}.png"
 
 
 def _record(model: TrainedModel, dataset: Dataset) -> TrainingRecord:
     metrics: dict[str, Any] = model.card.training
     figures: dict[str, float] = {}
     for key in ("validation", "test", "test_truth"):
-        if key not in metrics:
-            continue
+        found = metrics.get(key, {})
         for name in ("n", "accuracy", "macro_f1", "calibration_error", "asks_a_person"):
-            figures[f"{key}_{name}"] = float(metrics[key][name])
-        for grade, values in metrics[key]["grades"].items():
+            if found.get(name) is not None:
+                figures[f"{key}_{name}"] = float(found[name])
+        for grade, values in found.get("grades", {}).items():
             figures[f"{key}_recall_{grade}"] = float(values["recall"])
             figures[f"{key}_precision_{grade}"] = float(values["precision"])
+    rows = dataset.manifest.rows
     return TrainingRecord(
-        command=f"{metrics['command']} && {command_line()}",
+        command=f"{metrics['command']} && {provenance.command_line()}",
         data_digest=dataset.digest,
+        data_name=dataset.manifest.name,
+        images=len(rows),
+        trucks=len({row.truck for row in rows}),
+        splits=dict(Counter(str(row.split) for row in rows)),
+        classes=dataset.description.classes,
         seed=int(metrics["config"]["seed"]),
         machine=str(metrics["machine"]),
         versions={**metrics["versions"], **provenance.versions("onnx", "onnxruntime")},
@@ -156,21 +172,11 @@ def _record(model: TrainedModel, dataset: Dataset) -> TrainingRecord:
     )
 
 
-def _fraction(probability: float) -> float:
-    """A float32 softmax may exceed 1 by a rounding error."""
-    return min(max(round(float(probability), 7), 0.0), 1.0)
-
-
-def _png(image: npt.NDArray[np.uint8]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG", optimize=True)
-    return stream.getvalue()
-
-
 def _write(out: Path, manifest: Manifest, model: bytes, pictures: dict[str, bytes]) -> None:
     """Writes beside OUT, checks what lies there as a station would, and renames."""
     members = {
         "manifest.json": manifest.model_dump_json(indent=2).encode(),
+        model_card.NAME: model_card.render(manifest).encode(),
         "model.onnx": model,
         **pictures,
     }

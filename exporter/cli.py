@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, cast
+from typing import Annotated, ClassVar, cast, get_args
 
 import typer
 
 from edge_agent.errors import AgentError
-from exporter.bundle import Precision, make
+from exporter.bundle import Naming, make
 from exporter.check import check
 from exporter.errors import ExportError
+from exporter.precision import Wanted
 from training.console import OneLineErrors
+from training.data.description import Area
 from training.errors import TrainingError
 
 
@@ -30,7 +32,13 @@ app = typer.Typer(
 @app.command("bundle")
 def bundle_command(
     checkpoint: Annotated[Path, typer.Option(help="Run folder of cane-train fit.")],
-    data: Annotated[Path, typer.Option(help="The folder it was trained on, for golden images.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="The folder it was trained on: training images to calibrate 8 bits, validation "
+            "images to compare and for golden images."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The bundle to write.")],
     name: Annotated[
         str | None, typer.Option(help="The model's name; the file's by default.")
@@ -38,20 +46,33 @@ def bundle_command(
     model_version: Annotated[str, typer.Option(help="The model's version.")] = "0.1.0",
     description: Annotated[str, typer.Option(help="One sentence for those who choose it.")] = "",
     precision: Annotated[
-        str, typer.Option(help="fp16-weights (half the size, 32-bit arithmetic) or fp32.")
-    ] = "fp16-weights",
+        str,
+        typer.Option(
+            help="int8, fp32, fp16-weights (half the size, 32-bit arithmetic), or auto: int8 if "
+            "it decides as the trained network does, else fp32."
+        ),
+    ] = "auto",
+    graded_area: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEFT,TOP,RIGHT,BOTTOM",
+            help="The part of the frame that the images show, as fractions of its width and "
+            "height; needed only where dataset.json does not say.",
+        ),
+    ] = None,
 ) -> None:
-    """Export to ONNX, compare with torch on the test split, add golden images, check."""
-    if precision not in ("fp32", "fp16-weights"):
-        raise typer.BadParameter(f"--precision is {precision!r}; choose fp32 or fp16-weights")
+    """Export to ONNX, compare with torch, choose the precision, add golden images, check."""
+    if precision not in get_args(Wanted):
+        raise typer.BadParameter(
+            f"--precision is {precision!r}; choose one of {', '.join(get_args(Wanted))}"
+        )
     make(
         checkpoint,
         data,
         out,
-        name=name or out.stem,
-        version=model_version,
-        description=description,
-        precision=cast("Precision", precision),
+        Naming(name or out.stem, model_version, description),
+        precision=cast("Wanted", precision),
+        graded_area=None if graded_area is None else _area(graded_area),
         say=typer.echo,
     )
 
@@ -60,7 +81,7 @@ def bundle_command(
 def check_command(
     bundle: Annotated[Path, typer.Argument(help="The bundle to check.")],
 ) -> None:
-    """Repeat every check of a bundle with the agent's own code."""
+    """Repeat every check of a bundle, with the agent's own code where the agent has it."""
     found = check(bundle)
     manifest = found.bundle.manifest
     accuracy = manifest.training.metrics.get("test_accuracy")
@@ -70,6 +91,17 @@ def check_command(
         f"SHA-256 {found.bundle.digest[:16]}; {len(manifest.golden)} golden images within "
         f"{found.golden_difference:.1e}; test accuracy as recorded: {accuracy}"
     )
+
+
+def _area(text: str) -> Area:
+    parts = text.split(",")
+    try:
+        left, top, right, bottom = (float(part) for part in parts)
+    except ValueError:
+        raise typer.BadParameter(
+            f"--graded-area is {text!r}; write four fractions, such as 0,0.04,1,0.96"
+        ) from None
+    return left, top, right, bottom
 
 
 if __name__ == "__main__":

@@ -37,7 +37,8 @@ class Serving(nn.Module):
         self.temperature = temperature
 
     def forward(self, image: Tensor) -> Tensor:
-        pixels = image.permute(0, 3, 1, 2).float() / 255.0
+        # Without contiguous(), torch's exporter writes the pooling as a gather over strides.
+        pixels = image.permute(0, 3, 1, 2).contiguous().float() / 255.0
         return cast("Tensor", self.network(pixels) / self.temperature).softmax(dim=1)
 
 

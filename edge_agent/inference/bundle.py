@@ -1,4 +1,7 @@
-"""Reading a model bundle: one zip file with manifest.json, model.onnx and golden/*.png."""
+"""Reading a model bundle: one zip file with manifest.json, model.onnx and golden/*.png.
+
+A bundle may hold further members for people, as model-card.md; nothing is read from them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,15 +19,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from pydantic import ValidationError
 
 from edge_agent.errors import BundleError
 from edge_agent.inference.manifest import Manifest
 
 MAX_MEMBERS: Final = 80
-MAX_MEMBER_BYTES: Final = 64 * 1024 * 1024
-MAX_TOTAL_BYTES: Final = 128 * 1024 * 1024
+MAX_MEMBER_BYTES: Final = 128 * 1024 * 1024
+"""The largest network here, ResNet50V2 in 32 bits, has 94 MB."""
+MAX_TOTAL_BYTES: Final = 192 * 1024 * 1024
 ALLOWED_DOMAINS: Final = frozenset({"", "ai.onnx"})
 """Operator domains a model may use; custom operators could run anything."""
 
@@ -105,7 +110,7 @@ def _unpack(raw: bytes) -> dict[str, bytes]:
             with archive.open(info) as member:
                 data = member.read(MAX_MEMBER_BYTES + 1)
             if len(data) > MAX_MEMBER_BYTES:
-                raise BundleError(f"{info.filename} is larger than 64 MiB")
+                raise BundleError(f"{info.filename} is larger than {MAX_MEMBER_BYTES >> 20} MiB")
             members[info.filename] = data
     return members
 
@@ -122,12 +127,24 @@ def _check_model(model: bytes, manifest: Manifest) -> None:
     if domains or proto.functions:
         raise BundleError(f"model.onnx uses operators outside ONNX ({', '.join(sorted(domains))})")
     # onnxruntime reads external tensors from the working directory even for a model from bytes.
-    for tensor in onnx.external_data_helper._get_all_tensors(proto):
+    for tensor in _tensors(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise BundleError(f"tensor {tensor.name} lies outside model.onnx")
+            raise BundleError(f"tensor {tensor.name or '(unnamed)'} lies outside model.onnx")
     spec = manifest.input
     _check_io(proto, spec.name, [spec.height, spec.width, 3], onnx.TensorProto.UINT8, "input")
     _check_io(proto, manifest.output_name, [len(manifest.labels)], onnx.TensorProto.FLOAT, "output")
+
+
+def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
+    """Every tensor, wherever it is: initialisers, attributes, subgraphs, sparse tensors."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for part in value if field.is_repeated else (value,):
+            yield from _tensors(part)
 
 
 def _check_io(
@@ -139,12 +156,13 @@ def _check_io(
         names = ", ".join(v.name for v in values) or "none"
         raise BundleError(f"model.onnx must have the one {what} {name}, has {names}")
     tensor = found[0].type.tensor_type
-    dims = [d.dim_value for d in tensor.shape.dim]
-    if tensor.elem_type != elem_type or dims[1:] != shape:
+    dims = [d.dim_value or d.dim_param or "?" for d in tensor.shape.dim]
+    batch_is_free = bool(dims) and not isinstance(dims[0], int)
+    if tensor.elem_type != elem_type or dims[1:] != shape or not batch_is_free:
         raise BundleError(
             f"{what} {name} must be "
             f"{onnx.TensorProto.DataType.Name(elem_type)} [batch, {', '.join(map(str, shape))}], "
-            f"is {onnx.TensorProto.DataType.Name(tensor.elem_type)} {dims}"
+            f"is {onnx.TensorProto.DataType.Name(tensor.elem_type)} [{', '.join(map(str, dims))}]"
         )
 
 

@@ -11,6 +11,8 @@ from edge_agent.grades import GRADES, Grade
 FORMAT: Final = 1
 """Version of the bundle format this agent reads."""
 
+Precision = Literal["fp32", "fp16-weights", "int8"]
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -61,18 +63,75 @@ class InputSpec(_Part):
 
 
 class GoldenImage(_Part):
-    """One image in the bundle and the probabilities the model must give for it."""
+    """One image in the bundle and the probabilities the model must give for it.
+
+    split: which split of the training data it is from; never the test split.
+    """
 
     path: str = Field(pattern=r"^golden/[A-Za-z0-9_.-]+\.png$")
     grade: Grade
+    split: Literal["train", "val"] | None = None
     probabilities: tuple[Fraction, ...] = Field(min_length=len(GRADES), max_length=len(GRADES))
 
 
+class Parity(_Part):
+    """How close ONNX Runtime is to torch with the same weights, on images of the split.
+
+    For int8, of the graph that was quantised. max_difference: max |dp|; all decisions are equal.
+    """
+
+    split: Literal["val"] = "val"
+    images: int = Field(ge=1)
+    max_difference: float = Field(ge=0)
+
+
+class PrecisionGate(_Part):
+    """Whether a smaller form of the weights decides as the trained network does.
+
+    agreement: share of equal decisions. macro_f1: of the smaller form, against the labels.
+    passed: agreement >= min_agreement and macro_f1_trained - macro_f1 <= max_macro_f1_loss.
+    """
+
+    tried: Literal["fp16-weights", "int8"]
+    split: Literal["val"] = "val"
+    images: int = Field(ge=1)
+    agreement: Fraction
+    min_agreement: Fraction
+    macro_f1: Fraction
+    macro_f1_trained: Fraction
+    max_macro_f1_loss: Fraction
+    passed: bool
+    reason: str
+
+
+class Int8Record(_Part):
+    """How a graph was quantised (QDQ: QuantizeLinear and DequantizeLinear around each operator).
+
+    float_operators: names of the operators left in 32 bits.
+    """
+
+    weights: Literal["int8, a scale a channel"] = "int8, a scale a channel"
+    activations: Literal["uint8"] = "uint8"
+    calibration: Literal["moving average of min and max"] = "moving average of min and max"
+    calibration_split: Literal["train"] = "train"
+    calibration_images: int = Field(ge=1)
+    float_operators: tuple[str, ...]
+
+
 class TrainingRecord(_Part):
-    """Where the model comes from."""
+    """Where the model comes from.
+
+    classes: what the labels were called where the data came from, and the grade each became; not
+        empty where a model of other pictures than graded loads uses the grades as slots.
+    """
 
     command: str
     data_digest: str
+    data_name: str = ""
+    images: int | None = Field(default=None, ge=1)
+    trucks: int | None = Field(default=None, ge=1)
+    splits: dict[str, int] = {}
+    classes: dict[str, Grade] = {}
     seed: int
     machine: str
     versions: dict[str, str]
@@ -80,7 +139,16 @@ class TrainingRecord(_Part):
 
 
 class Manifest(_Part):
-    """manifest.json of a bundle."""
+    """manifest.json of a bundle.
+
+    precision: fp32; fp16-weights, stored in 16 bits and computed in 32; int8, computed in 8 bits.
+    stored_values: how many values the file holds in each of ONNX's data types.
+    precision_gate: of the smaller form that was tried, whether it is the one in the bundle or not.
+    golden_tolerance: allowed max |dp| of the golden images.
+
+    What has a default of None or empty is missing from bundles of early exporters; the agent runs
+    them, `cane-export check` asks for a new export.
+    """
 
     format: Literal[1] = FORMAT
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
@@ -90,7 +158,11 @@ class Manifest(_Part):
     labels: tuple[Grade, ...]
     input: InputSpec
     output_name: str = "probabilities"
-    precision: Literal["fp32", "fp16-weights", "int8"]
+    precision: Precision
+    stored_values: dict[str, int] = {}
+    parity: Parity | None = None
+    precision_gate: PrecisionGate | None = None
+    int8: Int8Record | None = None
     temperature: float = Field(gt=0)
     confidence_threshold: Fraction
     model_sha256: Sha256
@@ -104,4 +176,11 @@ class Manifest(_Part):
             raise ValueError(
                 f"labels must be {', '.join(GRADES)} in this order, not {', '.join(self.labels)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _int8_has_passed(self) -> Self:
+        gate = self.precision_gate
+        if self.precision == "int8" and (gate is None or gate.tried != "int8" or not gate.passed):
+            raise ValueError("precision int8 without a passed precision_gate of int8")
         return self

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from labelled import SIZE, labelled_folder
 from PIL import Image
-from safetensors.torch import load_file
+from pydantic import ValidationError
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from edge_agent.errors import BundleError
 from edge_agent.grades import GRADES
 from edge_agent.inference.bundle import Bundle
 from edge_agent.inference.grader import Grader
+from edge_agent.inference.manifest import Manifest
 from exporter.check import check
 from exporter.cli import app as cane_export
+from exporter.golden import TOLERANCE
+from exporter.model_card import render
 from training.cli import app as cane_train
-from training.data.manifest import Manifest
+from training.data.manifest import Manifest as TrainingManifest
+
+BROKEN = "images/7.png"
 
 
 def train(*arguments: str | Path, code: int = 0) -> str:
@@ -70,7 +80,7 @@ def test_a_run_says_what_it_did(data: Path, run: Path) -> None:
     assert metrics["config"]["seed"] == 1
     skipped = metrics["data"]["skipped"] + metrics["test"]["skipped"]
     assert skipped == 1
-    manifest = Manifest.read(data)
+    manifest = TrainingManifest.read(data)
     assert all(row.split for row in manifest.rows)
     assert manifest.cells[0]["plate"] == "60-1234"
 
@@ -111,13 +121,24 @@ def test_a_run_stopped_by_the_clock_goes_on_later(data: Path, tmp_path: Path) ->
 
 
 def test_the_bundle_is_one_the_agent_takes(data: Path, run: Path, bundle: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
     found = check(bundle)
     manifest = found.bundle.manifest
     assert manifest.name == "tiny"
-    assert manifest.precision == "fp16-weights"
+    assert manifest.precision_gate is not None
+    assert manifest.precision_gate.tried == "int8"
+    assert manifest.precision == ("int8" if manifest.precision_gate.passed else "fp32")
+    assert manifest.parity is not None
+    assert manifest.parity.images == metrics["validation"]["n"]
+    assert {golden.split for golden in manifest.golden} == {"val"}
+    held = {row.image for row in TrainingManifest.read(data).rows if row.split == "val"}
+    pictures = [
+        np.asarray(Image.open(data / name).convert("RGB")) for name in sorted(held - {BROKEN})
+    ]
+    for golden in found.bundle.golden:
+        assert any(np.array_equal(golden, picture) for picture in pictures)
     assert manifest.input.graded_area.top == 0.04
     assert {golden.grade for golden in manifest.golden} == set(GRADES)
-    metrics = json.loads((run / "metrics.json").read_text())
     assert manifest.training.data_digest == metrics["data"]["digest"]
     assert manifest.training.metrics["test_accuracy"] == metrics["test"]["accuracy"]
     assert manifest.confidence_threshold == metrics["confidence_threshold"]
@@ -166,11 +187,104 @@ def test_other_data_than_the_runs_is_refused(run: Path, tmp_path: Path) -> None:
 def test_a_bundle_appears_only_when_it_is_good(
     data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.bundle.GOLDEN_TOLERANCE", 1.0)  # the agent allows 0.05 at most
+    monkeypatch.setattr(
+        "exporter.bundle.TOLERANCE", dict.fromkeys(TOLERANCE, 1.0)
+    )  # the agent allows 0.05 at most
     out = tmp_path / "b.bundle"
-    said = export("bundle", "--checkpoint", run, "--data", data, "--out", out, code=2)
+    command = ("bundle", "--checkpoint", run, "--data", data, "--out", out, "--precision", "fp32")
+    said = export(*command, code=2)
     assert "golden_tolerance" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_data_that_names_no_graded_area_needs_the_option(
+    data: Path, run: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    (folder / "dataset.json").write_text(json.dumps({"classes": {"glass": "fresh_clean"}}))
+    out = tmp_path / "b.bundle"
+    command = ("bundle", "--checkpoint", run, "--data", folder, "--out", out, "--precision", "fp32")
+    assert "names no graded_area" in export(*command, code=2)
+    assert "four fractions" in export(*command, "--graded-area", "all", code=2)
+    assert "smaller than a tenth" in export(*command, "--graded-area", "0,0,0.05,1", code=2)
+    assert not out.exists()
+    assert "glass as fresh_clean" in export(*command, "--graded-area", "0,0.1,1,0.9")
+    manifest = check(out).bundle.manifest
+    assert manifest.input.graded_area.top == 0.1
+    assert manifest.training.classes == {"glass": "fresh_clean"}
+    with zipfile.ZipFile(out) as archive:
+        assert "this model grades no cane" in archive.read("model-card.md").decode()
+    said = export(
+        *("bundle", "--checkpoint", run, "--data", data, "--out", out),
+        *("--graded-area", "0,0,1,1"),
+        code=2,
+    )
+    assert "contradicts" in said
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda m, p: m.pop("model-card.md"), "model-card.md is missing"),
+        (lambda m, p: m.update({"model-card.md": b"# other"}), "model-card.md is not the manifest"),
+        (lambda m, p: p["stored_values"].update(float=1), "the manifest says"),
+        (lambda m, p: p.update(temperature=9.0), "metadata_props of model.onnx say temperature"),
+        (lambda m, p: p["labels"].reverse(), "labels must be"),
+        (lambda m, p: p.pop("parity"), "does not say parity"),
+        (lambda m, p: p["precision_gate"].update(agreement=0.1), "contradicts its own figures"),
+        (lambda m, p: p["input"].update(width=64), "must be UINT8 [batch, 32, 64, 3]"),
+        (lambda m, p: m.pop(p["golden"][0]["path"]), "is missing"),
+        (lambda m, p: p["golden"][0].pop("split"), "golden.split"),
+    ],
+)
+def test_check_repeats_every_check(
+    bundle: Path, tmp_path: Path, spoil: Callable[[dict[str, bytes], Any], object], says: str
+) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    manifest = json.loads(members["manifest.json"])
+    assert manifest["precision_gate"]["passed"], "this data is made so that int8 passes"
+    card = members["model-card.md"]
+    spoil(members, manifest)
+    members["manifest.json"] = json.dumps(manifest).encode()
+    if members.get("model-card.md") == card:  # another manifest has another card
+        with contextlib.suppress(ValidationError):
+            members["model-card.md"] = render(Manifest.model_validate(manifest)).encode()
+    file = tmp_path / "spoiled.bundle"
+    _pack(file, members)
+    said = export("check", file, code=2)
+    assert says in said
+    assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "says"),
+    [
+        ("last.pt", "not a model of cane-train fit"),
+        ("metrics.json", "not a model"),
+        ("x", "No such"),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_refused(
+    data: Path, run: Path, tmp_path: Path, checkpoint: str, says: str
+) -> None:
+    out = tmp_path / "b.bundle"
+    said = export("bundle", "--checkpoint", run / checkpoint, "--data", data, "--out", out, code=2)
+    assert says in said
+
+
+def test_weights_under_another_networks_name_are_refused(
+    data: Path, run: Path, tmp_path: Path
+) -> None:
+    with safe_open(run / "model.safetensors", framework="pt") as file:
+        card = json.loads(file.metadata()["canegrade"])
+    state = load_file(run / "model.safetensors")
+    for name, says in (("resnet50v2", "do not fit a resnet50v2"), ("vgg16", "choose one of")):
+        save_file(state, tmp_path / "m.st", {"canegrade": json.dumps({**card, "classifier": name})})
+        out = tmp_path / "b.bundle"
+        command = ("bundle", "--checkpoint", tmp_path / "m.st", "--data", data, "--out", out)
+        assert says in export(*command, code=2)
 
 
 @pytest.mark.parametrize(

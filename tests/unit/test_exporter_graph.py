@@ -3,47 +3,69 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 import torch
 
 from exporter.errors import ExportError
 from exporter.graph import Graph, export
+from exporter.metadata import stored_values
 from exporter.parity import compare, run
-from training.classifiers.mobilenetv2 import MobileNetV2
+from training.classifiers.registry import CLASSIFIERS
 from training.data.dataset import ImageSet
-from training.model import ModelCard, TrainedModel
+from training.model import ModelCard, TrainedModel, to_input
 
 SIZE = 32
 
 
-@pytest.fixture(scope="module")
-def model() -> TrainedModel:
+def as_trained(classifier: str, seed: int = 1) -> TrainedModel:
     """An untrained network whose batch norms and outputs are as unlike as a trained one's."""
-    torch.manual_seed(1)
-    network = MobileNetV2(5)
+    torch.manual_seed(seed)
+    chosen = CLASSIFIERS[classifier]
+    network = chosen.build(5)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.8, 1.2)
             torch.nn.init.normal_(module.bias, std=0.1)
-            assert module.running_var is not None
-            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
-    torch.nn.init.normal_(network.classifier.weight, std=0.5)
+            module.momentum = 1.0
+    pixels = to_input(torch.from_numpy(colours()), torch.device("cpu"))
+    with torch.no_grad():
+        network.train()(pixels)
+        # Answers neither all the same nor all certain.
+        answers = network.eval()(pixels)
+        head = network.get_submodule(chosen.head)
+        assert isinstance(head, torch.nn.Linear | torch.nn.Conv2d)
+        assert head.bias is not None
+        spread = (answers - answers.mean(dim=0)).std()
+        head.weight /= spread
+        head.bias.copy_((head.bias - answers.mean(dim=0)) / spread)
     card = ModelCard(
-        classifier="mobilenetv2",
+        classifier=classifier,
         size=SIZE,
         temperature=1.7,
         confidence_threshold=0.5,
         training={},
     )
-    return TrainedModel(network.eval(), card)
+    return TrainedModel(network, card)
+
+
+def colours() -> npt.NDArray[np.uint8]:
+    """Twenty pictures, each noise around a colour of its own."""
+    rng = np.random.default_rng(1)
+    plain = rng.uniform(0, 255, (20, 1, 1, 3))
+    noise = rng.normal(0, 30, (20, SIZE, SIZE, 3))
+    return np.asarray((plain + noise).clip(0, 255), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model() -> TrainedModel:
+    return as_trained("mobilenetv2")
 
 
 @pytest.fixture(scope="module")
 def images() -> ImageSet:
-    rng = np.random.default_rng(1)
-    pixels = rng.integers(0, 255, (20, SIZE, SIZE, 3), dtype=np.uint8)
-    return ImageSet(pixels, np.arange(20, dtype=np.int64) % 5, (), ())
+    return ImageSet(colours(), np.arange(20, dtype=np.int64) % 5, (), ())
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +73,28 @@ def graph(model: TrainedModel) -> Graph:
     return export(model)
 
 
+@pytest.mark.parametrize("classifier", sorted(CLASSIFIERS))
+def test_every_classifier_is_served_as_torch_computes_it(classifier: str, images: ImageSet) -> None:
+    model = as_trained(classifier)
+    trained = model.probabilities(images.images)
+    assert trained.max(axis=1).std() > 0.01  # not the same answer to everything
+    exported = export(model, half_weights=False)
+    assert compare(exported, images).max_difference <= 1e-4
+    assert np.abs(run(exported.model, images.images) - trained).max() < 1e-4
+    operators = {node.op_type for node in onnx.load_model_from_string(exported.model).graph.node}
+    assert not operators & {"Gather", "Range"}  # strides that torch's exporter could not follow
+
+
 def test_half_weights_are_half_the_size_and_computed_in_32_bits(
     model: TrainedModel, images: ImageSet, graph: Graph
 ) -> None:
     full = export(model, half_weights=False)
     assert len(graph.model) < 0.55 * len(full.model)
-    assert np.abs(run(full.model, images.images) - model.probabilities(images.images)).max() < 1e-5
-    parity = compare(model, graph, images)
-    assert parity.graph_difference < 1e-5
-    assert 0 < parity.weights_difference < 1e-2
-    assert "20 images" in str(parity)
+    assert compare(graph, images).max_difference <= 1e-4
+    change = np.abs(run(graph.model, images.images) - model.probabilities(images.images)).max()
+    assert 0 < change < 0.1
+    stored = stored_values(onnx.load_model_from_string(graph.model))
+    assert stored["float16"] > 50 * stored["float"]
 
 
 def test_batch_norm_is_folded_and_only_plain_operators_are_used(graph: Graph) -> None:
@@ -77,15 +111,10 @@ def test_any_batch_gives_probabilities(graph: Graph, images: ImageSet, batch: in
     rows = run(graph.model, images.images[:batch])
     assert rows.shape == (batch, 5)
     assert rows.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
-    assert rows == pytest.approx(run(graph.model, images.images)[:batch], abs=1e-5)
+    assert rows == pytest.approx(run(graph.model, images.images)[:batch], abs=1e-4)
 
 
-def test_another_networks_graph_is_refused(
-    model: TrainedModel, graph: Graph, images: ImageSet
-) -> None:
-    torch.manual_seed(9)
-    other = TrainedModel(MobileNetV2(5).eval(), model.card)
+def test_another_networks_graph_is_refused(graph: Graph, images: ImageSet) -> None:
+    other = export(as_trained("mobilenetv2", seed=9))
     with pytest.raises(ExportError, match="off torch"):
-        compare(model, Graph(export(other).model, graph.reference), images)
-    with pytest.raises(ExportError, match="decide too differently"):
-        compare(other, graph, images)
+        compare(Graph(other.model, graph.reference), images)

@@ -1,0 +1,144 @@
+"""In which form the weights go into the bundle: measured on validation images, then decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from sklearn.metrics import f1_score  # type: ignore[import-untyped]
+
+from edge_agent.inference.manifest import Int8Record, Parity, Precision, PrecisionGate
+from exporter.errors import ExportError
+from exporter.graph import export
+from exporter.parity import compare, run
+from exporter.quantization import quantize
+from training.data.dataset import ImageSet
+from training.model import TrainedModel
+
+Wanted = Literal["auto", "fp32", "fp16-weights", "int8"]
+"""auto: int8 where it passes the gate, else fp32."""
+
+MIN_AGREEMENT: Final = 0.98
+MAX_F1_LOSS: Final = 0.005
+"""What a smaller form may cost. A form may keep the accuracy and grade other loads wrong."""
+
+FLOAT_CONVOLUTIONS: Final = (0, 3, 5, 7)
+"""How many of the first convolutions int8 leaves in 32 bits; the first count that passes ships."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A graph as it goes into the bundle, and what was measured of it.
+
+    model: the ONNX file's bytes. gate: of the smaller form that was tried, if any.
+    int8: how it was quantised, where it was.
+    """
+
+    precision: Precision
+    model: bytes
+    parity: Parity
+    gate: PrecisionGate | None = None
+    int8: Int8Record | None = None
+
+
+def choose(
+    model: TrainedModel,
+    wanted: Wanted,
+    validation: ImageSet,
+    calibration: Callable[[], ImageSet],
+    *,
+    say: Callable[[str], None] = lambda _: None,
+) -> Form:
+    """The form that was asked for, or the best that passes.
+
+    validation: images of the validation split. calibration: loads those of the training split,
+    called only for int8. Raises ExportError when a form asked for by name does not pass.
+    """
+    graph = export(model, half_weights=wanted == "fp16-weights")
+    parity = compare(graph, validation)
+    say(
+        f"parity with torch on {parity.images} validation images: max |dp| "
+        f"{parity.max_difference:.1e}, all decisions equal"
+    )
+    if wanted == "fp32":
+        return Form("fp32", graph.model, parity)
+    trained = model.probabilities(validation.images)
+    if wanted == "fp16-weights":
+        gate = judge(wanted, trained, run(graph.model, validation.images), validation)
+        say(gate.reason)
+        _insist(gate)
+        return Form(wanted, graph.model, parity, gate)
+    form = _int8(graph.model, parity, trained, validation, calibration(), say)
+    if form.precision != "int8" and wanted == "int8":
+        assert form.gate is not None  # noqa: S101 - int8 was tried
+        _insist(form.gate)
+    return form
+
+
+def judge(
+    tried: Literal["fp16-weights", "int8"],
+    trained: npt.NDArray[np.float32],
+    served: npt.NDArray[np.float32],
+    images: ImageSet,
+) -> PrecisionGate:
+    """Holds the probabilities (n, 5) of a smaller form against those of the trained network."""
+    agreement = float((served.argmax(1) == trained.argmax(1)).mean())
+    before, after = (_macro_f1(images.labels, p.argmax(1)) for p in (trained, served))
+    agrees, as_good = agreement >= MIN_AGREEMENT, before - after <= MAX_F1_LOSS + 1e-9
+    passed = agrees and as_good
+    figures = (
+        f"{tried} decides as the trained network on {agreement:.2%} of {len(images)} validation "
+        f"images (at least {MIN_AGREEMENT:.0%}), macro F1 {after:.4f} against {before:.4f} "
+        f"(at most {MAX_F1_LOSS} less)"
+    )
+    faults = [
+        *([] if agrees else ["too many other decisions"]),
+        *([] if as_good else ["macro F1 too low"]),
+    ]
+    return PrecisionGate(
+        tried=tried,
+        images=len(images),
+        agreement=agreement,
+        min_agreement=MIN_AGREEMENT,
+        macro_f1=after,
+        macro_f1_trained=before,
+        max_macro_f1_loss=MAX_F1_LOSS,
+        passed=passed,
+        reason=f"{figures}: {'passed' if passed else 'refused, ' + ' and '.join(faults)}",
+    )
+
+
+def _int8(
+    fp32: bytes,
+    parity: Parity,
+    trained: npt.NDArray[np.float32],
+    validation: ImageSet,
+    calibration: ImageSet,
+    say: Callable[[str], None],
+) -> Form:
+    """int8 with as few operators in 32 bits as pass, else fp32 with the gate of the best try."""
+    refused: list[PrecisionGate] = []
+    total = sum(n.op_type == "Conv" for n in onnx.load_model_from_string(fp32).graph.node)
+    for count in (count for count in FLOAT_CONVOLUTIONS if count < total):
+        model, record = quantize(fp32, calibration, float_convolutions=count)
+        gate = judge("int8", trained, run(model, validation.images), validation)
+        say(f"{gate.reason} (first {count} convolutions in 32 bits)")
+        if gate.passed:
+            return Form("int8", model, parity, gate, record)
+        refused.append(gate)
+    return Form("fp32", fp32, parity, max(refused, key=lambda g: (g.agreement, g.macro_f1)))
+
+
+def _macro_f1(labels: npt.NDArray[np.int64], guesses: npt.NDArray[np.int64]) -> float:
+    """Over the grades that occur in the labels, as in metrics.json."""
+    occurring = np.unique(labels)
+    return float(f1_score(labels, guesses, labels=occurring, average="macro", zero_division=0.0))
+
+
+def _insist(gate: PrecisionGate) -> None:
+    if not gate.passed:
+        raise ExportError(f"{gate.reason}; export with --precision auto or fp32")

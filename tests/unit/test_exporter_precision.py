@@ -1,0 +1,153 @@
+"""Eight bits: how they are made, when they may ship, and what is said of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter import precision
+from exporter.errors import ExportError
+from exporter.golden import golden
+from exporter.graph import export
+from exporter.parity import run
+from exporter.precision import choose, judge
+from exporter.quantization import quantize
+from training.classifiers.simple_dcnn import SimpleDCNN
+from training.data.dataset import ImageSet
+from training.data.manifest import Row, Split
+from training.model import ModelCard, TrainedModel
+
+SIZE = 32
+COLOURS = [(90, 150, 60), (170, 170, 90), (40, 36, 34), (120, 60, 30), (200, 200, 220)]
+
+
+def images(split: Split, seed: int, count: int = 40) -> ImageSet:
+    """Noise in a colour for each grade."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % 5
+    colours = np.array(
+        [[90, 150, 60], [170, 170, 90], [40, 36, 34], [120, 60, 30], [200, 200, 220]]
+    )
+    noise = rng.normal(0, 15, (count, SIZE, SIZE, 3))
+    pixels = (colours[labels][:, None, None] + noise).clip(0, 255).astype(np.uint8)
+    rows = tuple(Row(image=f"{split}/{i}.png", truck=f"T{i}", split=split) for i in range(count))
+    return ImageSet(pixels, labels, rows, ())
+
+
+@pytest.fixture(scope="module")
+def model() -> TrainedModel:
+    """Trained in seconds to tell the colours apart."""
+    torch.manual_seed(1)
+    network = SimpleDCNN(5)
+    train = images("train", 1)
+    pixels = torch.from_numpy(train.images).permute(0, 3, 1, 2).float() / 255
+    optimiser = torch.optim.Adam(network.parameters(), 1e-3)
+    for _ in range(40):
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(network(pixels), torch.from_numpy(train.labels))
+        loss.backward()
+        optimiser.step()
+    card = ModelCard(
+        classifier="simple_dcnn", size=SIZE, temperature=1.2, confidence_threshold=0.5, training={}
+    )
+    return TrainedModel(network.eval(), card)
+
+
+def test_eight_bits_decide_the_same_and_are_said_to(model: TrainedModel) -> None:
+    said: list[str] = []
+    val = images("val", 2)
+    form = choose(model, "auto", val, lambda: images("train", 1), say=said.append)
+    assert form.precision == "int8", said
+    assert form.gate is not None
+    assert form.gate.passed
+    assert (form.gate.images, form.gate.split) == (40, "val")
+    assert form.gate.agreement >= 0.98
+    assert form.gate.macro_f1_trained - form.gate.macro_f1 <= 0.005
+    assert form.int8 is not None
+    assert form.int8.calibration_images == 40
+    assert "passed" in said[-1]
+    fp32 = export(model, half_weights=False).model
+    assert len(form.model) < 0.35 * len(fp32)
+    assert np.abs(run(form.model, val.images) - run(fp32, val.images)).max() < 0.1
+
+
+def test_weights_have_a_scale_a_channel_and_relu_is_quantised(model: TrainedModel) -> None:
+    fp32 = export(model, half_weights=False).model
+    quantised, record = quantize(fp32, images("train", 1), float_convolutions=2)
+    proto = onnx.load_model_from_string(quantised)
+    shapes = {t.name: list(t.dims) for t in proto.graph.initializer}
+    types = {t.name: t.data_type for t in proto.graph.initializer}
+    dequantised = {
+        node.output[0]: node for node in proto.graph.node if node.op_type == "DequantizeLinear"
+    }
+    convolutions = [node for node in proto.graph.node if node.op_type == "Conv"]
+    in_float = [node for node in convolutions if node.input[1] not in dequantised]
+    assert [node.name for node in in_float] == list(record.float_operators[:2])
+    for node in convolutions[2:]:
+        weights, scale = dequantised[node.input[1]].input[:2]
+        assert types[weights] == onnx.TensorProto.INT8
+        assert shapes[scale] == shapes[weights][:1]
+    # A ReLU behind a convolution in 8 bits is the range of that convolution's output.
+    assert sum(node.op_type == "Relu" for node in proto.graph.node) == 2
+    assert {node.domain for node in proto.graph.node} == {""}
+    assert {opset.domain for opset in proto.opset_import} == {""}
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_only_training_images_calibrate(model: TrainedModel, split: Split) -> None:
+    fp32 = export(model, half_weights=False).model
+    mixed = images("train", 1)
+    rows = (*mixed.rows[:-1], mixed.rows[-1].model_copy(update={"split": split}))
+    with pytest.raises(ExportError, match=f"split {split}; calibrate on the training split"):
+        quantize(fp32, replace(mixed, rows=rows), float_convolutions=0)
+    with pytest.raises(ExportError, match="unknown"):
+        quantize(fp32, replace(mixed, rows=()), float_convolutions=0)
+
+
+def test_golden_images_are_validation_images(model: TrainedModel) -> None:
+    graph = export(model).model
+    samples = golden(graph, images("val", 2))
+    assert [image.split for image in samples.images] == ["val"] * 10
+    with pytest.raises(ExportError, match="split test"):
+        golden(graph, images("test", 2))
+
+
+def test_where_eight_bits_decide_otherwise_32_ship_with_the_reason(
+    model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calibrated on black pictures, all that is brighter is cut off."""
+    dark = replace(images("train", 1), images=np.zeros((40, SIZE, SIZE, 3), np.uint8))
+    monkeypatch.setattr(precision, "FLOAT_CONVOLUTIONS", (0,))
+    val = images("val", 2)
+    form = choose(model, "auto", val, lambda: dark)
+    assert form.precision == "fp32"
+    assert form.int8 is None
+    assert form.gate is not None
+    assert not form.gate.passed
+    assert "refused, too many other decisions and macro F1 too low" in form.gate.reason
+    with pytest.raises(ExportError, match="export with --precision auto or fp32"):
+        choose(model, "int8", val, lambda: dark)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.data())
+def test_the_gate_passes_exactly_what_its_limits_allow(data: st.DataObject) -> None:
+    val = images("val", 3, count=100)
+    sure = np.eye(5, dtype=np.float32)
+    trained = sure[val.labels]
+    changed = data.draw(st.lists(st.integers(0, 99), max_size=5, unique=True))
+    guesses = val.labels.copy()
+    guesses[changed] = (guesses[changed] + 1) % 5
+    gate = judge("int8", trained, sure[guesses], val)
+    assert gate.agreement == pytest.approx(1 - len(changed) / 100)
+    assert gate.macro_f1_trained == 1.0
+    # A wrong decision in a hundred costs a whole point of macro F1.
+    assert gate.passed == (not changed)
+    # The other way round the F1 only gains, and two decisions in a hundred may differ.
+    assert judge("int8", sure[guesses], trained, val).passed == (len(changed) <= 2)
