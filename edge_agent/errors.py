@@ -5,6 +5,7 @@
     ├── BundleError          a model bundle does not fit or is broken
     ├── CameraError          one camera gave no usable frame
     └── RecordError          the record store cannot be opened or written
+        └── RecordConflictError   what was to be written contradicts what is there
 
 The text of each says what failed, on what, and what to do about it. None holds a password.
 """
@@ -35,3 +36,7 @@ class CameraError(AgentError):
 
 class RecordError(AgentError):
     """The record store cannot be opened, migrated or written."""
+
+
+class RecordConflictError(RecordError):
+    """An outcome for an arrival that is unknown or has one: trying again cannot help."""

@@ -88,8 +88,8 @@ class GradingPipeline:
         if refusal is None:
             try:
                 prediction = self._predict(frame_set.frames[GRADED_CAMERA], timings)
-            except BundleError as error:
-                refusal = Problem(Reason.MODEL_FAILED, str(error))
+            except Exception as error:  # noqa: BLE001 - whatever ONNX Runtime raises
+                refusal = Problem(Reason.MODEL_FAILED, " ".join(str(error).split())[:200])
             if prediction is None and refusal is None:
                 refusal = Problem(Reason.NO_MODEL, self.model_fault or TEXTS[Reason.NO_MODEL])
         with _timed(timings, "jpeg"):

@@ -7,17 +7,19 @@ import shutil
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from edge_agent import __version__
 from edge_agent.cameras.frames import GRADED_CAMERA
 from edge_agent.cameras.group import Cameras
 from edge_agent.config import StationConfig
-from edge_agent.errors import RecordError
+from edge_agent.errors import RecordConflictError, RecordError
 from edge_agent.grading import GradingPipeline, refused
 from edge_agent.reasons import TEXTS, Reason
 from edge_agent.records.evidence import EvidenceFolder
+from edge_agent.records.lock import FolderLock
 from edge_agent.records.models import Arrival
 from edge_agent.records.store import NewArrival, Outcome, Store
 from edge_agent.status import CameraState, StationStatus
@@ -27,15 +29,25 @@ from edge_agent.weighbridge.toledo import Weight
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _LOW_DISK_BYTES: Final = 1 << 30
+_FULL_DISK_BYTES: Final = 64 << 20
+"""With less than some trucks' evidence free, a truck arriving now would not be recorded."""
+_RETRY_S: Final = (0.5, 10.0)
+"""The wait before an outcome is committed again, at first and at most as it doubles."""
+_ARMED_S: Final = 300.0
+"""Cameras are disarmed after so long on one truck: a load cell may be stuck."""
 
 
 class Station:
     """One station, from `start` to `stop`. All public members may be used from any thread."""
 
     def __init__(self, config: StationConfig) -> None:
-        """Opens the records. Raises RecordError if that fails: nothing could be kept."""
+        """Opens the records. Raises RecordError if that fails, or another agent has them open."""
         self.config = config
+        self._lock = FolderLock(config.data_dir)
         self.store = Store(config.data_dir / "records.sqlite")
         self.evidence = EvidenceFolder(config.data_dir / "evidence")
         self._started_at = datetime.now(UTC)
@@ -44,6 +56,8 @@ class Station:
         self._queue: deque[Arrival] = deque()
         self._working = False
         self._stopping = False
+        self._record_fault: str | None = None
+        """Why the last attempt to write a record failed; None after a success."""
         self._occupancies: dict[int, str] = {}
         """Arrival by occupancy of the scale, so that one truck is graded once."""
         self._announcing = threading.Lock()
@@ -82,6 +96,7 @@ class Station:
         self.cameras.stop()
         self._pipeline.close()
         self.store.close()
+        self._lock.release()
 
     def _close_interrupted(self) -> None:
         # The frames of their instants are gone from the rings: nothing is left to grade.
@@ -129,7 +144,8 @@ class Station:
                     self._touch()
                     return named, False
             weight = self._indicator.weight if self._indicator else None
-            arrival, created = self.store.accept(
+            arrival, created = self._written(
+                self.store.accept,
                 NewArrival(
                     station=self.config.station.id,
                     source=source,
@@ -139,7 +155,7 @@ class Station:
                     province=province,
                     grower=grower,
                     weight_kg=weight.kg if weight_kg is None and weight else weight_kg,
-                )
+                ),
             )
             if created and occupancy is not None:
                 self._occupancies = {occupancy: arrival.id}
@@ -180,6 +196,8 @@ class Station:
             problems.append(self._pipeline.model_fault)
         if scale is not None and not scale.connected:
             problems.append(f"scale indicator: {scale.detail}")
+        if self._record_fault is not None:
+            problems.append(self._record_fault)
         if free < _LOW_DISK_BYTES:
             problems.append(f"data disk: only {free >> 20} MiB are free; make room")
         graded = next(camera for camera in cameras if camera.camera == GRADED_CAMERA)
@@ -190,7 +208,11 @@ class Station:
             name=self.config.station.name,
             version=__version__,
             started_at=self._started_at,
-            ready=self._pipeline.grader is not None and graded.state is CameraState.STREAMING,
+            ready=self._pipeline.grader is not None
+            and graded.state is CameraState.STREAMING
+            and self._record_fault is None
+            and free >= _FULL_DISK_BYTES
+            and self._worker.is_alive(),
             problems=tuple(problems),
             cameras=cameras,
             scale=scale,
@@ -198,6 +220,18 @@ class Station:
             waiting=waiting,
             disk_free_bytes=free,
         )
+
+    def _written(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `write` returns; notes whether the records can be written."""
+        try:
+            result = write(*args, **kwargs)
+        except RecordConflictError:
+            raise
+        except RecordError as error:
+            self._record_fault = str(error)
+            raise
+        self._record_fault = None
+        return result
 
     def _touch(self) -> None:
         with self._changed:
@@ -210,19 +244,23 @@ class Station:
         log.info("scale: %s at %.0f kg", event.value, weight.kg)
         if event is Event.ARRIVING:
             self.cameras.arm(True)
+            self._later(_ARMED_S, self.cameras.arm, False)
         elif event is Event.GONE:
             self.cameras.arm(False)
         elif event is Event.AT_REST and self._indicator is not None:
             # The weighbridge program usually announces the same truck, with its ticket.
-            timer = threading.Timer(
+            self._later(
                 self.config.weighbridge.ticket_grace_s,
                 self._announce_from_scale,
-                args=(self._indicator.occupancy,),
+                self._indicator.occupancy,
             )
-            timer.daemon = True
-            self._timers = [t for t in self._timers if t.is_alive()] + [timer]
-            timer.start()
         self._touch()
+
+    def _later(self, seconds: float, what: Callable[..., None], *args: object) -> None:
+        timer = threading.Timer(seconds, what, args)
+        timer.daemon = True
+        self._timers = [t for t in self._timers if t.is_alive()] + [timer]
+        timer.start()
 
     def _announce_from_scale(self, occupancy: int | None) -> None:
         if occupancy is None or self._indicator is None or self._stopping:
@@ -251,7 +289,10 @@ class Station:
                 # Whatever it was, the truck must end in a record and the next one be graded.
                 log.exception("arrival %s: grading failed", arrival.id)
                 outcome = refused(Reason.INTERNAL)
-            self._record(arrival, outcome)
+            try:
+                self._record(arrival, outcome)
+            except Exception:
+                log.exception("arrival %s: its outcome could not be recorded", arrival.id)
             with self._changed:
                 self._working = False
                 idle = not self._queue
@@ -264,12 +305,23 @@ class Station:
         outcome.timings_ms["total"] = (
             datetime.now(UTC) - arrival.accepted_at
         ).total_seconds() * 1000
-        try:
-            self.store.record(arrival.id, outcome)
-        except RecordError as error:
-            # It stays open on disk and is closed with a reason at the next start.
-            log.error("%s", error)
-            return
+        wait = _RETRY_S[0]
+        while True:
+            try:
+                self._written(self.store.record, arrival.id, outcome)
+                break
+            except RecordConflictError as error:
+                log.error("%s", error)
+                return
+            except RecordError as error:
+                # Nothing can be accepted meanwhile either, so nothing is lost by waiting. At a
+                # stop it stays open on disk and is closed with a reason at the next start.
+                log.error("%s", error)
+                self._touch()
+                with self._changed:
+                    if self._stopping or self._changed.wait_for(lambda: self._stopping, wait):
+                        return
+                wait = min(2 * wait, _RETRY_S[1])
         log.info(
             "ticket %s: %s %s",
             arrival.ticket or "-",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
 
 from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -13,15 +12,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, 
 from prometheus_client.registry import Collector
 
 from edge_agent.api.ports import STORE_FAULTS, StationPort
-from edge_agent.records.models import Arrival
-from edge_agent.records.store import Query
+from edge_agent.records.models import Grading
 from edge_agent.status import CameraState, CameraStatus, StationStatus
-
-_LOOK_BACK = timedelta(days=1)
-"""Arrivals accepted before a restart and recorded after it are at most this old."""
-
-_OVERLAP = timedelta(minutes=2)
-"""Arrivals are committed slightly out of the order of their instants."""
 
 _PAGE = 200
 
@@ -52,8 +44,8 @@ class OutcomeCounter:
     def __init__(self, station: StationPort, registry: CollectorRegistry) -> None:
         self._station = station
         self._lock = threading.Lock()
-        self._cursor: datetime | None = None
-        self._counted: dict[str, datetime] = {}
+        self._seen: int | None = None
+        """The last grading counted, or the last there was when the agent started."""
         self._trucks = Counter(
             "canegrade_trucks",
             "Trucks with an outcome since the start of the agent.",
@@ -65,7 +57,7 @@ class OutcomeCounter:
         )
         self._latency = Histogram(
             "canegrade_latency_seconds",
-            "From arrival to committed record.",
+            "From acceptance to just before the commit.",
             buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0),
             registry=registry,
         )
@@ -75,31 +67,32 @@ class OutcomeCounter:
             registry=registry,
         )
 
+        with self._lock:
+            self._try(self._begin)
+
     def update(self) -> None:
         """Counts the outcomes recorded since the last call."""
         with self._lock:
-            started = self._station.status().started_at
-            since = self._cursor or started - _LOOK_BACK
-            try:
-                arrivals = list(self._since(since))
-            except STORE_FAULTS:
-                self._failed.inc()
-                return
-            for arrival in arrivals:
-                self._count(arrival, started)
-            self._advance(since, arrivals)
+            self._try(self._count_new)
 
-    def _since(self, since: datetime) -> Iterator[Arrival]:
-        offset = 0
-        while page := self._station.store.find(Query(since=since), limit=_PAGE, offset=offset):
-            yield from page
-            offset += len(page)
+    def _try(self, read: Callable[[], None]) -> None:
+        try:
+            read()
+        except STORE_FAULTS:
+            self._failed.inc()
 
-    def _count(self, arrival: Arrival, started: datetime) -> None:
-        grading = arrival.grading
-        if grading is None or grading.recorded_at < started or arrival.id in self._counted:
-            return
-        self._counted[arrival.id] = arrival.instant
+    def _begin(self) -> None:
+        self._seen = self._station.store.last_grading_id()
+
+    def _count_new(self) -> None:
+        if self._seen is None:
+            self._begin()
+        while page := self._station.store.gradings_after(self._seen or 0, _PAGE):
+            for grading in page:
+                self._count(grading)
+                self._seen = grading.id
+
+    def _count(self, grading: Grading) -> None:
         outcome = "needs_person" if grading.needs_person else grading.outcome
         self._trucks.labels(outcome, grading.grade or "").inc()
         if grading.outcome == "refused":
@@ -107,12 +100,6 @@ class OutcomeCounter:
         total = grading.timings_ms.get("total")
         if isinstance(total, int | float):
             self._latency.observe(total / 1000)
-
-    def _advance(self, since: datetime, arrivals: list[Arrival]) -> None:
-        still_open = [a.instant for a in arrivals if a.grading is None]
-        newest = max((a.instant for a in arrivals), default=since)
-        self._cursor = max(since, min([newest - _OVERLAP, *still_open]))
-        self._counted = {i: t for i, t in self._counted.items() if t >= self._cursor}
 
 
 class StationCollector(Collector):

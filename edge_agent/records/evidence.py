@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class EvidenceFolder:
         final = folder / f"{camera}.jpg"
         partial = final.with_suffix(".part")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self._make(folder)
             with partial.open("wb") as file:
                 file.write(data)
                 file.flush()
@@ -55,6 +56,8 @@ class EvidenceFolder:
             partial.replace(final)
             self._sync(folder)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise RecordError(
                 f"evidence {final}: {error.strerror or error}; free space on the data disk"
             ) from error
@@ -67,6 +70,13 @@ class EvidenceFolder:
         root = self.root.resolve()
         file = (root / path).resolve()
         return file if file.is_relative_to(root) and file.is_file() else None
+
+    def _make(self, folder: Path) -> None:
+        """Makes a folder whose name, and its parents' names, survive a power cut."""
+        if not folder.is_dir():
+            self._make(folder.parent)
+            folder.mkdir(exist_ok=True)
+            self._sync(folder.parent)
 
     @staticmethod
     def _sync(folder: Path) -> None:

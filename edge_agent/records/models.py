@@ -53,6 +53,8 @@ class Arrival(Base):
     __tablename__ = "arrivals"
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    sequence: Mapped[int] = mapped_column(index=True, unique=True)
+    """1, 2, 3 ... in the order of acceptance, also when the clock jumps."""
     station: Mapped[str] = mapped_column(String(32))
     source: Mapped[str] = mapped_column(String(16))
     """ticket, scale or button."""

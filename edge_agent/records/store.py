@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import ColumnElement, create_engine, event, func, or_, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import sessionmaker
 
-from edge_agent.errors import RecordError
+from edge_agent.errors import RecordConflictError, RecordError
 from edge_agent.records import migrate
 from edge_agent.records.models import Arrival, Frame, Grading
 
@@ -120,20 +120,29 @@ class Store:
 
         Raises RecordError if it could not be committed.
         """
-        arrival = Arrival(id=str(uuid.uuid4()), accepted_at=datetime.now(UTC), **asdict(new))
+        following = select(func.coalesce(func.max(Arrival.sequence), 0) + 1).scalar_subquery()
+        arrival = Arrival(
+            id=str(uuid.uuid4()),
+            # Counted by the INSERT itself, of which SQLite runs one at a time.
+            sequence=following,
+            accepted_at=datetime.now(UTC),
+            grading=None,
+            **asdict(new),
+        )
         try:
             with self._session.begin() as session:
                 session.add(arrival)
+                session.flush()
+                session.refresh(arrival, ["sequence"])
         except IntegrityError:
             known = self._by_ticket(new.ticket)
             if known is None:
                 raise
             return known, False
-        except DBAPIError as error:
-            raise RecordError(f"records {self.file}: arrival not stored: {error.orig}") from error
-        stored = self.get(arrival.id)
-        assert stored is not None  # noqa: S101 - it was committed a line ago
-        return stored, True
+        except SQLAlchemyError as error:
+            raise self._fault("arrival not stored", error) from error
+        # Not read again: what is committed is accepted, also if the disk fails a moment later.
+        return arrival, True
 
     def name(
         self,
@@ -161,10 +170,11 @@ class Store:
             return None
         return self.get(arrival_id)
 
-    def record(self, arrival_id: str, outcome: Outcome) -> Arrival:
+    def record(self, arrival_id: str, outcome: Outcome) -> None:
         """Commits the outcome of an arrival, with its frames, in one transaction.
 
-        Raises RecordError if the arrival has an outcome already, is unknown, or on a disk fault.
+        Raises RecordConflictError if the arrival has an outcome already or is unknown, RecordError
+        on a fault that may pass.
         """
         values = asdict(outcome)
         frames = [Frame(**frame) for frame in values.pop("frames")]
@@ -175,12 +185,9 @@ class Store:
             with self._session.begin() as session:
                 session.add(grading)
         except IntegrityError as error:
-            raise RecordError(f"arrival {arrival_id}: unknown or already graded") from error
-        except DBAPIError as error:
-            raise RecordError(f"records {self.file}: outcome not stored: {error.orig}") from error
-        arrival = self.get(arrival_id)
-        assert arrival is not None  # noqa: S101 - the foreign key holds
-        return arrival
+            raise RecordConflictError(f"arrival {arrival_id}: unknown or already graded") from error
+        except SQLAlchemyError as error:
+            raise self._fault("outcome not stored", error) from error
 
     def get(self, arrival_id: str) -> Arrival | None:
         """The arrival with its grading and frames."""
@@ -190,17 +197,17 @@ class Store:
     def open_arrivals(self) -> list[Arrival]:
         """Accepted arrivals without an outcome, oldest first."""
         with self._session() as session:
-            statement = select(Arrival).where(~Arrival.grading.has()).order_by(Arrival.accepted_at)
+            statement = select(Arrival).where(~Arrival.grading.has()).order_by(Arrival.sequence)
             return list(session.scalars(statement).unique())
 
     def find(self, query: Query, *, limit: int = 50, offset: int = 0) -> list[Arrival]:
-        """Arrivals that match, newest instant first."""
+        """Arrivals that match, the last accepted first."""
         with self._session() as session:
             statement = (
                 select(Arrival)
                 .outerjoin(Arrival.grading)
                 .where(*_conditions(query))
-                .order_by(Arrival.instant.desc(), Arrival.id)
+                .order_by(Arrival.sequence.desc())
                 .limit(limit)
                 .offset(offset)
             )
@@ -213,6 +220,24 @@ class Store:
                 select(func.count(Arrival.id)).outerjoin(Arrival.grading).where(*_conditions(query))
             )
             return session.scalar(statement) or 0
+
+    def gradings_after(self, grading_id: int, limit: int) -> list[Grading]:
+        """The next gradings in the order of their commits, after that one; 0: from the first on."""
+        with self._session() as session:
+            statement = select(Grading).where(Grading.id > grading_id).order_by(Grading.id)
+            return list(session.scalars(statement.limit(limit)))
+
+    def last_grading_id(self) -> int:
+        """The last grading's id; 0 if there is none."""
+        with self._session() as session:
+            return session.scalar(select(func.max(Grading.id))) or 0
+
+    def _fault(self, what: str, error: SQLAlchemyError) -> RecordError:
+        cause = getattr(error, "orig", None) or error
+        return RecordError(
+            f"records {self.file}: {what}: {' '.join(str(cause).split())[:200]}; "
+            "check the data disk"
+        )
 
     def _by_ticket(self, ticket: str | None) -> Arrival | None:
         with self._session() as session:

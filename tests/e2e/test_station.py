@@ -193,6 +193,35 @@ def test_after_a_kill_every_accepted_truck_has_an_outcome(
         assert record["grading"]["reason"] in (None, "interrupted")
 
 
+def test_truck_in_hand_is_finished_at_the_end(agent: Agent) -> None:
+    arrival_id = agent.client.post("/api/v1/arrivals", json={"ticket": "LAST"}).json()["id"]
+    agent.stop(signal.SIGTERM)
+    assert agent.process is not None
+    assert agent.process.returncode == 0
+    with Store(agent.folder / "records.sqlite") as store:
+        last = store.get(arrival_id)
+        assert last is not None
+        assert last.grading is not None
+        assert last.grading.outcome == "graded", last.grading.detail
+
+
+def test_second_agent_leaves_the_first_alone(agent: Agent, station: VirtualStation) -> None:
+    command = [sys.executable, "-m", "edge_agent", "run", "--config", str(agent.config)]
+    second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert second.returncode == 2
+    assert f":{agent.port}" in second.stderr
+    data = yaml.safe_load(agent.config.read_text(encoding="utf-8"))
+    data["http"]["port"] = agent.port + 1
+    other = agent.folder / "other.yaml"
+    other.write_text(yaml.safe_dump(data), encoding="utf-8")
+    third = subprocess.run(
+        [*command[:-1], str(other)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert third.returncode == 2
+    assert "another edge-agent is at work" in third.stderr
+    assert agent.announce("STILL")["grading"]["outcome"] == "graded"
+
+
 def test_a_broken_bundle_keeps_the_station_up_and_says_so(
     tmp_path: Path, station: VirtualStation
 ) -> None:

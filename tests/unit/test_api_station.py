@@ -107,7 +107,8 @@ def test_metrics_stay_up_without_records(setup: Setup, monkeypatch: pytest.Monke
     def refuse(*_: object, **__: object) -> None:
         raise RecordError("records: disk is gone")
 
-    monkeypatch.setattr(station.store, "find", refuse)
+    for read in ("gradings_after", "find"):
+        monkeypatch.setattr(station.store, read, refuse)
     assert samples(client)[key("scrapes_without_records_total")] == 1
     assert client.get("/api/v1/arrivals").status_code == 503
 

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy.exc import StatementError
+from alembic import command
+from sqlalchemy import create_engine
 
-from edge_agent.errors import RecordError
+from edge_agent.errors import RecordConflictError, RecordError
+from edge_agent.records import migrate
 from edge_agent.records.evidence import EvidenceFolder
+from edge_agent.records.lock import FolderLock
 from edge_agent.records.store import FrameRecord, NewArrival, Outcome, Query, Store
 
 NOW = datetime(2026, 1, 15, 3, 0, tzinfo=UTC)
@@ -31,7 +34,7 @@ def arrival(ticket: str | None = None, *, minutes: int = 0, plate: str | None = 
 def test_the_file_is_durable_and_migrated(store: Store) -> None:
     with sqlite3.connect(store.file) as raw:
         assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert raw.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert raw.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
     raw.close()
     with store._engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
@@ -59,11 +62,13 @@ def test_open_until_recorded_and_never_twice(store: Store) -> None:
     accepted, _ = store.accept(arrival())
     assert [a.id for a in store.open_arrivals()] == [accepted.id]
     outcome = Outcome("graded", grade="burn_clean", frames=(FrameRecord("C301", clock="rtcp"),))
-    done = store.record(accepted.id, outcome)
+    store.record(accepted.id, outcome)
+    done = store.get(accepted.id)
+    assert done is not None
     assert done.grading is not None
     assert done.grading.frames[0].camera == "C301"
     assert store.open_arrivals() == []
-    with pytest.raises(RecordError, match="already graded"):
+    with pytest.raises(RecordConflictError, match="already graded"):
         store.record(accepted.id, outcome)
 
 
@@ -89,7 +94,7 @@ def test_finds_by_grade_outcome_text_and_time(store: Store) -> None:
 
 
 def test_naive_times_are_refused(store: Store) -> None:
-    with pytest.raises(StatementError, match="naive datetime"):
+    with pytest.raises(RecordError, match="naive datetime"):
         store.accept(NewArrival("KK1", "ticket", datetime(2026, 1, 1)))  # noqa: DTZ001
 
 
@@ -110,3 +115,48 @@ def test_evidence_is_whole_and_stays_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x", encoding="utf-8")
     assert folder.resolve("../secret") is None
     assert folder.resolve("2026/none.jpg") is None
+
+
+def test_order_is_that_of_acceptance_whatever_the_clock_did(store: Store) -> None:
+    for n, minutes in enumerate([0, 1440, 1]):
+        accepted, _ = store.accept(arrival(f"C-{n}", minutes=minutes))
+        assert accepted.sequence == n + 1
+        assert accepted.grading is None
+    assert [a.ticket for a in store.find(Query())] == ["C-2", "C-1", "C-0"]
+    assert [a.ticket for a in store.open_arrivals()] == ["C-0", "C-1", "C-2"]
+
+
+def test_older_database_keeps_its_order(tmp_path: Path) -> None:
+    file = tmp_path / "records.sqlite"
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        command.upgrade(migrate.alembic_config(connection), "0001")
+        for name in "BAC":
+            connection.exec_driver_sql(
+                "INSERT INTO arrivals (id, station, source, ticket, instant, accepted_at) "
+                "VALUES (?, 'KK1', 'ticket', ?, '2026-01-01', '2026-01-01')",
+                (name, name),
+            )
+    engine.dispose()
+    with Store(file) as store:
+        store.accept(arrival("D"))
+        assert [a.ticket for a in store.find(Query())] == ["D", "C", "A", "B"]
+
+
+def test_gradings_come_in_the_order_of_their_commits(store: Store) -> None:
+    assert store.last_grading_id() == 0
+    first, _ = store.accept(arrival("A"))
+    second, _ = store.accept(arrival("B"))
+    store.record(second.id, Outcome("refused", reason="black"))
+    seen = store.last_grading_id()
+    store.record(first.id, Outcome("graded", grade="burn_clean"))
+    assert [g.arrival_id for g in store.gradings_after(0, 10)] == [second.id, first.id]
+    assert [g.arrival_id for g in store.gradings_after(seen, 10)] == [first.id]
+
+
+def test_one_agent_for_a_folder(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    with pytest.raises(RecordError, match="another edge-agent"):
+        FolderLock(tmp_path)
+    lock.release()
+    FolderLock(tmp_path).release()
