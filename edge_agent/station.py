@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, ParamSpec, TypeVar
 
 from edge_agent import __version__
@@ -37,6 +37,8 @@ _FULL_DISK_BYTES: Final = 64 << 20
 """With less than some trucks' evidence free, a truck arriving now would not be recorded."""
 _RETRY_S: Final = (0.5, 10.0)
 """The wait before an outcome is committed again, at first and at most as it doubles."""
+_ON_SCALE: Final = timedelta(minutes=2)
+"""A truck weighed longer ago has left the scale."""
 _ARMED_S: Final = 300.0
 """Cameras are disarmed after so long on one truck: a load cell may be stuck."""
 
@@ -120,17 +122,22 @@ class Station:
         province: str | None = None,
         grower: str | None = None,
         weight_kg: float | None = None,
+        weighed_at: datetime | None = None,
     ) -> tuple[Arrival, bool]:
         """Commits an arrival and queues its grading; blocks until it is committed.
 
+        weighed_at: the instant whose frames are to be graded, if it is not now; never later.
         Returns it and True. A ticket known already, the ticket of a truck that the scale has
         announced before, or the scale's word for a truck that has a ticket, gives the arrival
         that is there and False.
         Raises RecordError if it could not be committed.
         """
-        instant = datetime.now(UTC)
+        now = datetime.now(UTC)
+        instant = now if weighed_at is None else min(weighed_at, now)
         with self._announcing:
-            occupancy = self._indicator.occupancy if self._indicator else None
+            # Who was weighed long ago is not who stands there now.
+            is_now = now - instant < _ON_SCALE
+            occupancy = self._indicator.occupancy if self._indicator and is_now else None
             earlier = self._occupancies.get(occupancy) if occupancy is not None else None
             if earlier is not None and source == "scale":
                 known = self.store.get(earlier)

@@ -59,6 +59,8 @@ def run_demo(options: DemoOptions) -> dict[str, Any]:
 
     Raises RuntimeError if the agent does not come up.
     """
+    # As Ctrl-C: whoever ends the demo ends its agent and its workers with it.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     results: list[dict[str, Any]] = []
     announced = 0
     with _Studio(options) as studio:

@@ -58,7 +58,7 @@ def create_router(station: StationPort) -> APIRouter:
         answers 200 with the arrival as it is. The same ticket with another plate or province is
         refused with 409.
         """
-        arrival, new = station.announce(source="ticket", **body.model_dump())
+        arrival, new = station.announce(source="ticket", **body.model_dump(exclude_none=True))
         if not new:
             _refuse_contradiction(body, arrival)
             response.status_code = 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -48,9 +49,11 @@ class StationPort(Protocol):
         province: str | None = None,
         grower: str | None = None,
         weight_kg: float | None = None,
+        weighed_at: datetime | None = None,
     ) -> tuple[Arrival, bool]:
         """Commits an arrival and queues its grading; blocks until committed.
 
+        weighed_at: when the truck stood on the scale, if not now.
         Returns the arrival and True, or the known one and False for a ticket known already.
         Raises RecordError if it could not be committed.
         """

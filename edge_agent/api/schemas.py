@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+)
 
 from edge_agent.grades import Grade
 from edge_agent.reasons import TEXTS, Reason
@@ -73,6 +81,11 @@ class Announcement(BaseModel):
     grower: Text64 | None = Field(default=None, description="The mill's number of the grower.")
     weight_kg: float | None = Field(
         default=None, ge=0, le=200_000, allow_inf_nan=False, description="Gross weight."
+    )
+    weighed_at: AwareDatetime | None = Field(
+        default=None,
+        description="When it stood on the scale, with a time zone, if that is not now. A truck "
+        "told of too late is refused as stale, not graded on its successor's pictures.",
     )
 
 

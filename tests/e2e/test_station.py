@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,24 @@ def test_scale_announces_once_and_takes_the_ticket_that_comes_later(
     scale = lambda: agent.status()["scale"]  # noqa: E731
     wait_until(lambda: scale()["phase"] == "empty")
     assert agent.announce("NEXT-1")["id"] != named["id"]
+
+
+def test_truck_told_of_too_late_is_not_graded_on_its_successor(
+    agent: Agent, station: VirtualStation
+) -> None:
+    station.put_on_scale(31_000, rest_after_s=0.5)
+    wait_until(lambda: agent.status()["scale"]["phase"] == "on_scale")
+    present = agent.announce("PRESENT")
+    long_ago = (datetime.now(UTC) - timedelta(minutes=10)).isoformat()
+    body = {"ticket": "REPLAYED", "weighed_at": long_ago}
+    late = agent.client.post("/api/v1/arrivals", json=body).json()
+    assert late["id"] != present["id"]
+    grading = agent.client.get(f"/api/v1/arrivals/{late['id']}?wait=20").json()["grading"]
+    assert (grading["outcome"], grading["reason"]) == ("refused", "stale")
+    naive = agent.client.post(
+        "/api/v1/arrivals", json={"ticket": "N", "weighed_at": "2026-01-01T00:00:00"}
+    )
+    assert naive.status_code == 422
 
 
 def test_after_a_kill_every_accepted_truck_has_an_outcome(
