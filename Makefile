@@ -24,8 +24,9 @@ lint: $(VENV)/test.stamp  ## Style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-model: $(VENV)/test.stamp  ## Make the demo model again: make model WEIGHTS=FILE (see docs/model.md)
-	PATH="$(CURDIR)/$(BIN):$$PATH" sh deploy/models/make-model.sh "$(WEIGHTS)"
+WEIGHTS ?= hub
+model: $(VENV)/test.stamp  ## Make the demo model again: make model [WEIGHTS=FILE PIXELS=KIND]
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh deploy/models/make-model.sh "$(WEIGHTS)" $(PIXELS)
 
 lock: $(VENV)/test.stamp  ## Pin all packages again; needs pip-tools in the environment
 	sh requirements/lock.sh

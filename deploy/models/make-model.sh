@@ -1,10 +1,16 @@
 #!/bin/sh
 # Makes the demo's model again: render, train from an ImageNet checkpoint, export, check.
-# The checkpoint is a MobileNetV2 with torchvision's or timm's names; docs/model.md says which.
+#   make-model.sh [hub|FILE] [imagenet|symmetric|unit]
+# FILE is a MobileNetV2 with timm's or torchvision's names, trained on such pixels; hub downloads
+# timm's. docs/model.md says what the committed model was made from.
 set -eu
-weights=${1:?"usage: make model WEIGHTS=mobilenet_v2-b0353104.pth (see docs/model.md)"}
+weights=${1:-hub}
 work=build/model
-out=${2:-deploy/models/sim-mobilenetv2.bundle}
+out=deploy/models/sim-mobilenetv2.bundle
+pixels=""
+if [ "$weights" != hub ]; then
+    pixels="--weights-pixels ${2:-imagenet}"
+fi
 
 merge=""
 seed=0
@@ -16,7 +22,10 @@ for difficulty in 0.0 0.2 0.3 0.45 0.6; do
 done
 # shellcheck disable=SC2086 # a list of options
 cane-train merge $merge --out "$work/all"
-cane-train fit --data "$work/all" --out "$work/run" --size 128 --seed 1 --epochs 6 --patience 6 \
-    --learning-rate 0.0005 --label-smoothing 0.05 --weights "$weights" --weights-pixels imagenet
-cane-export bundle --checkpoint "$work/run" --data "$work/all" --out "$out"
+# shellcheck disable=SC2086 # an option and its value, or nothing
+cane-train fit --data "$work/all" --out "$work/run" --size 128 --seed 1 --epochs 8 --patience 8 \
+    --learning-rate 0.0005 --label-smoothing 0.05 --augment camera --weights "$weights" $pixels
+# Half the size, as the bundle is committed; computed in 32 bits.
+cane-export bundle --checkpoint "$work/run" --data "$work/all" --out "$out" \
+    --precision fp16-weights
 cane-export check "$out"
