@@ -13,8 +13,6 @@ from training.classifiers.registry import CLASSIFIERS
 from training.config import Augment, FitConfig, Precision, Schedule
 from training.console import OneLineErrors, RichReport, seconds
 from training.data.cli import app as data_app
-from training.data.dataset import Dataset
-from training.data.merge import merge
 from training.evaluation_cli import compare_command, evaluate_command, report_command
 from training.experiments.cli import study_command
 from training.train import fit, train_summary
@@ -145,28 +143,6 @@ for name, command in (
     ("study", study_command),
 ):
     app.command(name)(command)
-
-
-@app.command("split")
-def split_command(
-    data: DataOption,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
-    agreement: Annotated[float, typer.Option(min=0.01, max=1.0)] = 0.6,
-) -> None:
-    """Write leak-free splits into the manifest, or check those it has."""
-    dataset = Dataset.open(data, agreement=agreement).split(seed)
-    for name in ("train", "val", "test"):
-        typer.echo(f"{name}: {dataset.count(name)} labelled images")
-
-
-@app.command("merge")
-def merge_command(
-    data: Annotated[list[Path], typer.Option(help="A labelled folder; give it several times.")],
-    out: Annotated[Path, typer.Option(help="Folder for the common manifest.")],
-) -> None:
-    """Put several labelled folders under one manifest; the images stay where they are."""
-    merged = merge(data, out)
-    typer.echo(f"{merged.path}: {len(merged.rows)} images of {len(data)} folders")
 
 
 def _choice(option: str, value: str, choices: tuple[str, ...]) -> str:

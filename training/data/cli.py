@@ -16,6 +16,7 @@ from training.data.dataset import Dataset
 from training.data.description import Area, Description, Grouping, LabelMethod
 from training.data.importing import folder, records, reviews, table, target
 from training.data.importing.classes import ClassMap
+from training.data.merge import merge
 from training.errors import DataError
 
 # Errors are told by the group this one is part of.
@@ -201,3 +202,15 @@ def _area(text: str | None) -> Area | None:
             f"--graded-area {text!r}: write LEFT,TOP,RIGHT,BOTTOM as fractions of the frame from "
             "0 to 1, such as 0,0.04,1,0.96"
         ) from error
+
+
+@app.command("merge")
+def merge_command(
+    data: Annotated[
+        list[Path], typer.Option("--data", help="A labelled folder; give it several times.")
+    ],
+    out: OutOption,
+) -> None:
+    """Put several labelled folders under one manifest; the images stay where they are."""
+    merged = merge(data, out)
+    typer.echo(f"{merged.path}: {len(merged.rows)} images of {len(data)} folders")
