@@ -37,6 +37,8 @@ class DecodeAhead:
         self._stopping = False
         self._ready: deque[tuple[Entry[Any], Decoded]] = deque(maxlen=_FRAMES)
         self._wanted: float | None = None
+        self._broken: int | None = None
+        """The packet that could not be decoded; None again from the next keyframe on."""
         self._thread = threading.Thread(target=self._run, name=f"{camera}-decode", daemon=True)
 
     def start(self) -> None:
@@ -73,15 +75,21 @@ class DecodeAhead:
         """Forgets all pictures, as after a reconnect."""
         with self._changed:
             self._ready.clear()
+            self._broken = None
 
     def find(self, target: Entry[Any], deadline: float) -> Decoded | None:
-        """The target decoded, waiting until monotonic `deadline` if it is still to come."""
+        """The target decoded, waiting until monotonic `deadline` if it is still to come.
+
+        None if it does not come, as after a broken packet.
+        """
         with self._changed:
             while self._armed and time.monotonic() < deadline:
                 for entry, decoded in self._ready:
                     if entry.number == target.number:
                         return decoded
                 if self._ready and self._ready[-1][0].number > target.number:
+                    return None
+                if self._broken is not None and target.number >= self._broken:
                     return None
                 if not self._changed.wait(0.25) and not self._ready:
                     return None
@@ -106,16 +114,24 @@ class DecodeAhead:
                 sequencer, behind = Sequencer(form), run
             for entry in behind:
                 last = entry.number
+                if self._broken is not None and not entry.is_key:
+                    # It refers to what is broken: decoding it would only cost time.
+                    continue
                 try:
                     pictures = sequencer.decode(entry)
                 except FFmpegError:
-                    sequencer = None
-                    break
-                self._offer(pictures)
+                    sequencer, broken = Sequencer(form), entry.number
+                    pictures = []
+                else:
+                    broken = None
+                self._offer(pictures, broken)
 
-    def _offer(self, pictures: list[tuple[Entry[Any], Decoded]]) -> None:
+    def _offer(self, pictures: list[tuple[Entry[Any], Decoded]], broken: int | None) -> None:
         with self._changed:
+            self._broken = broken
             for picture in pictures:
+                if picture[1].frame.is_corrupt:
+                    continue
                 full = len(self._ready) == _FRAMES
                 # While an instant is waited for, what lies nearest to it must not be pushed out.
                 if not full or self._wanted is None or self._ready[0][0].stamp.at < self._wanted:

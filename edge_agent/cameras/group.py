@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,8 @@ from edge_agent.config import CAMERA_IDS, CamerasSection
 from edge_agent.errors import CameraError
 from edge_agent.reasons import Reason
 from edge_agent.status import CameraStatus
+
+log = logging.getLogger(__name__)
 
 
 class Cameras:
@@ -73,4 +76,7 @@ class Cameras:
                 frames[camera] = future.result()
             except CameraError as error:
                 problems[camera] = Problem(Reason(error.reason), str(error))
+            except Exception as error:  # the other cameras' frames must not be lost by it
+                log.exception("%s: its frame failed", camera)
+                problems[camera] = Problem(Reason.INTERNAL, type(error).__name__)
         return FrameSet(instant, MappingProxyType(frames), MappingProxyType(problems))

@@ -208,6 +208,7 @@ class CameraReader:
 
     def _read_once(self, backoff: Backoff) -> Problem:
         """Connects and reads until it ends; returns why it did."""
+        began = time.monotonic()
         try:
             url = self._config.url_with_credentials(self.camera)
             with open_stream(url, self._config) as container:
@@ -225,7 +226,8 @@ class CameraReader:
             return Problem(Reason.UNREACHABLE, f"{self._url} ended the stream")
         except Exception as error:  # noqa: BLE001 - the reader must outlive any fault
             # FFmpeg's texts hold the URL with its password: only the kind of error is told.
-            return explain(error, self._url, was_streaming=self._last_packet is not None)
+            streamed = self._last_packet is not None and self._last_packet >= began
+            return explain(error, self._url, was_streaming=streamed)
 
     def _consume(self, container: Any, stream: Any, backoff: Backoff) -> None:
         clock = CaptureClock(self._config.camera(self.camera).latency_ms / 1000)
@@ -241,9 +243,8 @@ class CameraReader:
             stamp = clock.stamp(pts_s, produced_at(packet), arrived)
             if packet.is_keyframe:
                 current = parameter_sets(bytes(packet), str(self._format and self._format.codec))
-                if current != sets:
+                if current != sets and self._learn_size(packet):
                     sets = current
-                    self._learn_size(packet)
             with self._changed:
                 recovered = self._fault is not None or self._last_packet is None
                 self._fault = None
@@ -258,15 +259,15 @@ class CameraReader:
             pixels = self._config.width * self._config.height
             self._set_frozen(freeze.see(now, packet.size, pixels, is_key=packet.is_keyframe))
 
-    def _learn_size(self, packet: Any) -> None:
-        """Decodes a keyframe to see how large pictures are now."""
+    def _learn_size(self, packet: Any) -> bool:
+        """Decodes a keyframe to see how large pictures are now; False if it cannot be decoded."""
         assert self._format is not None  # noqa: S101 - set on connecting
         try:
             sequencer = Sequencer(self._format)
             entry = Entry(packet, CaptureClock().stamp(None, None, 0.0), True, packet.size, 0)
             pictures = sequencer.decode(entry) or sequencer.flush()
         except FFmpegError:
-            return
+            return False
         if pictures:
             frame = pictures[0][1].frame
             with self._changed:
@@ -278,6 +279,7 @@ class CameraReader:
             if changed:
                 log.warning("%s: picture size is now %d x %d", self.camera, *self._size)
                 self._on_change()
+        return bool(pictures)
 
     def _newest_repeats(self) -> bool:
         with self._changed:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from spoiled import spoil
 from virtual import HEIGHT, SPECS, WIDTH, cameras_section, virtual_station, wait_until
 
 from edge_agent.cameras.frames import FrameSet, TimedFrame
@@ -132,6 +133,46 @@ def test_a_broken_camera_is_noticed_and_comes_back(
     assert set(frames.frames) == {"C101", "C201", "C401"}
     station.break_camera("C301", Fault.NONE)
     wait_until(lambda: reader.status().state is CameraState.STREAMING, 40.0)
+
+
+@pytest.mark.parametrize("armed", [False, True])
+@pytest.mark.parametrize("camera", ["C301", "C201"])
+def test_half_a_keyframe_is_refused(
+    station: VirtualStation, cameras: Cameras, camera: str, armed: bool
+) -> None:
+    cameras.arm(armed)
+    clip = station.feeds[camera].clip
+    keys = {n for n, unit in enumerate(clip.units) if unit.is_key}
+    station.show({camera: replace(clip, units=spoil(clip.units, clip.codec, keys, 0.5))})
+    # The ring goes back to the keyframe before the last: until two have come, it holds whole ones.
+    time.sleep(2 * len(clip.units) / clip.fps / len(keys) + 1.0)
+    frames = cameras.frames_at(datetime.now(UTC))
+    assert set(frames.problems) == {camera}
+    assert frames.problems[camera].reason is Reason.UNDECODABLE
+    assert frames.waited_ms < 1500
+    station.show({camera: clip})
+    wait_until(lambda: not cameras.frames_at(datetime.now(UTC)).problems)
+
+
+def test_one_cameras_unexpected_fault_leaves_the_others(
+    cameras: Cameras, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cameras.readers["C401"], "frame_at", fail)
+    frames = cameras.frames_at(datetime.now(UTC))
+    assert set(frames.frames) == {"C101", "C201", "C301"}
+    assert frames.problems["C401"].reason is Reason.INTERNAL
+
+
+def test_a_camera_that_was_unplugged_is_unreachable_not_silent(
+    station: VirtualStation, cameras: Cameras
+) -> None:
+    reader = cameras.readers["C301"]
+    station.break_camera("C301", Fault.DISCONNECT)
+    # The connection that broke was silent; the next ones find nobody.
+    wait_until(lambda: (p := reader.problem()) is not None and "check address" in p.detail)
 
 
 def test_a_refused_password_is_not_retried_and_never_shown(
