@@ -7,16 +7,27 @@ import threading
 import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 _THUMBNAIL = (568, 426)
+
+# swscale's fast conversion rounds down: pictures come out up to a level darker.
+_NEAREST_LEVEL = (
+    Interpolation.POINT
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+)
 
 _thread = threading.local()
 
 
 def bgr(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
-    """The whole frame, uint8 BGR (height, width, 3)."""
-    return np.asarray(_reformatter().reformat(frame, format="bgr24", threads=1).to_ndarray())
+    """The whole frame, uint8 BGR (height, width, 3), each colour to the nearest grey level."""
+    converted = _reformatter().reformat(
+        frame, format="bgr24", interpolation=_NEAREST_LEVEL, threads=1
+    )
+    return np.asarray(converted.to_ndarray())
 
 
 def thumbnail(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:

@@ -34,6 +34,19 @@ def test_shapes_and_values() -> None:
     assert full.dtype == np.uint8
 
 
+@pytest.mark.parametrize("yuv", [(120, 128, 128), (80, 110, 140), (200, 120, 135), (30, 125, 131)])
+def test_colours_are_those_of_the_standard(yuv: tuple[int, int, int]) -> None:
+    y, u, v = yuv
+    decoded = av.VideoFrame(640, 480, "yuv420p")
+    for plane, value in zip(decoded.planes, yuv, strict=True):
+        plane.update(bytes([value]) * plane.buffer_size)
+    # ITU-R BT.601, limited range.
+    luma = (y - 16) * 255 / 219
+    cb, cr = (u - 128) * 255 / 224, (v - 128) * 255 / 224
+    exact = (luma + 1.772 * cb, luma - 0.344136 * cb - 0.714136 * cr, luma + 1.402 * cr)
+    assert np.abs(bgr(decoded).astype(float) - exact).max() <= 0.75
+
+
 def test_threads_share_a_frame() -> None:
     decoded = frame()
     expected = {bgr: bgr(decoded), thumbnail: thumbnail(decoded)}
