@@ -11,18 +11,23 @@ from typing import Final
 
 from edge_agent.config import IndicatorSection
 from edge_agent.status import ScaleStatus
-from edge_agent.weighbridge.occupancy import Event, Occupancy
+from edge_agent.weighbridge.occupancy import HOLD_S, Event, Occupancy
 from edge_agent.weighbridge.toledo import ToledoParser, Weight
 
 log = logging.getLogger(__name__)
 
-_SILENCE_S: Final = 3.0
-"""An indicator in continuous mode sends several weights a second: silence means it is gone."""
-_RETRY_S: Final = 2.0
+_CONNECT_S: Final = 3.0
+_RETRY_S: Final = 1.0
+"""So soon that a connection that only blinked is back before the occupancy ends."""
+_POLL_S: Final = 0.5
 
 
 class Indicator:
-    """Reads weights and calls back on events, from its own thread."""
+    """Reads weights and calls back on events, from its own thread.
+
+    An indicator in continuous mode sends several weights a second: after HOLD_S without one it
+    counts as lost, the truck on it as GONE, and it is connected to anew.
+    """
 
     def __init__(self, config: IndicatorSection, on_event: Callable[[Event, Weight], None]) -> None:
         self._config = config
@@ -30,6 +35,7 @@ class Indicator:
         self._stop = threading.Event()
         self._occupancy = Occupancy(arm_kg=config.arm_weight_kg, min_kg=config.min_weight_kg)
         self._weight: Weight | None = None
+        self._weighed_at = float("-inf")
         self._connected = False
         self._detail: str | None = "not connected yet"
         self._thread = threading.Thread(target=self._run, name="indicator", daemon=True)
@@ -47,17 +53,15 @@ class Indicator:
     @property
     def occupancy(self) -> int | None:
         """The number of the present occupancy; None while the scale is empty or unknown."""
-        if not self._connected or self._occupancy.phase == "empty":
-            return None
-        return self._occupancy.number
+        return self._occupancy.present(time.monotonic())
 
     @property
     def weight(self) -> Weight | None:
-        """The last weight, while connected."""
-        return self._weight if self._connected else None
+        """The last weight; None once it is older than HOLD_S."""
+        return self._weight if time.monotonic() - self._weighed_at <= HOLD_S else None
 
     def status(self) -> ScaleStatus:
-        """How the indicator is now."""
+        """How the indicator is now. `detail` says why it is not connected."""
         weight = self.weight
         return ScaleStatus(
             connected=self._connected,
@@ -71,35 +75,55 @@ class Indicator:
         address = (self._config.host, self._config.port)
         while not self._stop.is_set():
             try:
-                with socket.create_connection(address, timeout=_SILENCE_S) as connection:
+                with socket.create_connection(address, timeout=_CONNECT_S) as connection:
                     log.info("scale indicator %s:%d connected", *address)
-                    self._read(connection)
-                fault = "closed the connection"
+                    fault = self._read(connection)
             except TimeoutError:
-                fault = f"sent no weight for {_SILENCE_S:.0f} s"
+                fault = "does not answer"
             except OSError as error:
                 fault = error.strerror or type(error).__name__
             if self._stop.is_set():
                 return
+            self._occupancy.interrupt()
             self._connected = False
             detail = f"{address[0]}:{address[1]} {fault}; check cable and weighbridge.indicator"
             if detail != self._detail:
                 log.warning("scale indicator %s", detail)
             self._detail = detail
-            self._stop.wait(_RETRY_S)
+            self._pause()
 
-    def _read(self, connection: socket.socket) -> None:
+    def _pause(self) -> None:
+        until = time.monotonic() + _RETRY_S
+        while not self._stop.is_set() and (left := until - time.monotonic()) > 0:
+            self._miss()
+            self._stop.wait(min(left, _POLL_S))
+
+    def _miss(self) -> None:
+        if self._weight is not None:
+            for event in self._occupancy.miss(time.monotonic()):
+                self._on_event(event, self._weight)
+
+    def _read(self, connection: socket.socket) -> str:
+        """Reads until the connection ends; returns why it did. Raises OSError if it breaks."""
+        connection.settimeout(_POLL_S)
         parser = ToledoParser(with_checksum=self._config.checksum)
         last = time.monotonic()
         while not self._stop.is_set():
-            data = connection.recv(4096)
-            if not data:
-                return
-            for weight in parser.feed(data):
+            try:
+                data = connection.recv(4096)
+            except TimeoutError:
+                weights: list[Weight] = []
+            else:
+                if not data:
+                    return "closed the connection"
+                weights = list(parser.feed(data))
+            for weight in weights:
                 last = time.monotonic()
-                self._weight, self._connected, self._detail = weight, True, None
-                event = self._occupancy.see(weight)
-                if event is not None:
+                self._weight, self._weighed_at = weight, last
+                self._connected, self._detail = True, None
+                for event in self._occupancy.see(weight, last):
                     self._on_event(event, weight)
-            if time.monotonic() - last > _SILENCE_S:
-                raise TimeoutError
+            self._miss()
+            if time.monotonic() - last > HOLD_S:
+                return parser.trouble() or f"sent no weight for {HOLD_S:.0f} s"
+        return "stopped"

@@ -74,6 +74,16 @@ class ToledoParser:
         self._with_checksum = with_checksum
         self._buffer = bytearray()
         self.broken = 0
+        """Unreadable frames since the last readable one."""
+        self._mismatches = 0
+
+    def trouble(self) -> str | None:
+        """What is wrong with what came since the last readable frame, and what to do; or None."""
+        if self._mismatches:
+            return f"sent {self._mismatches} unreadable frames; try checksum: false"
+        if self.broken:
+            return f"sent {self.broken} unreadable frames; set it to Toledo continuous output"
+        return None
 
     def feed(self, data: bytes) -> Iterator[Weight]:
         """Takes the next bytes, any number of them; yields the weights they complete."""
@@ -94,13 +104,16 @@ class ToledoParser:
                 del self._buffer[:1]
             else:
                 del self._buffer[:need]
+                self.broken = self._mismatches = 0
                 yield weight
 
     def _take(self, data: bytes) -> Weight | None:
         frame = data[:_LENGTH]
-        if self._with_checksum and data[_LENGTH] & 0x7F != checksum(frame):
-            return None
         try:
-            return parse_frame(frame)
+            weight = parse_frame(frame)
         except ValueError:
             return None
+        if self._with_checksum and data[_LENGTH] & 0x7F != checksum(frame):
+            self._mismatches += 1
+            return None
+        return weight

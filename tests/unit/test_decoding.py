@@ -1,4 +1,4 @@
-"""Broken video is refused, not concealed; whole video of either coder decodes to the last picture."""
+"""Broken video is refused, not concealed; whole video decodes to its last picture."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.weighbridge.occupancy import Event, Occupancy, Phase
 from edge_agent.weighbridge.toledo import ToledoParser, Weight, checksum, parse_frame
 from simulator.scale import encode
 
@@ -53,41 +52,18 @@ def test_pounds_decimals_and_sign() -> None:
     assert checksum(frame) == -sum(frame) & 0x7F
 
 
-def weights(*values: tuple[float, bool]) -> list[Weight]:
-    return [Weight(kg, 0.0, stable, True, False) for kg, stable in values]
+def test_a_wrong_checksum_setting_is_told() -> None:
+    frame = encode(31_240, in_motion=False)
+    parser = ToledoParser(with_checksum=True)
+    assert list(parser.feed(frame[:-1] * 10)) == []
+    assert parser.trouble() == "sent 9 unreadable frames; try checksum: false"
+    assert list(parser.feed(frame)), "one readable frame ends the trouble"
+    assert parser.trouble() is None
+    # The other way round nothing is lost: the checksum is skipped as noise between frames.
+    assert len(list(ToledoParser(with_checksum=False).feed(frame * 10))) == 10
 
 
-def test_one_truck_gives_each_event_once() -> None:
-    occupancy = Occupancy(arm_kg=300, min_kg=3000)
-    seen = [
-        occupancy.see(w)
-        for w in weights(
-            (0, True), (500, False), (9000, False), (30_000, True), (30_010, True),
-            (30_020, False), (30_000, True), (1000, False), (0, True), (0, True),
-        )
-    ]  # fmt: skip
-    assert [e for e in seen if e] == [Event.ARRIVING, Event.AT_REST, Event.GONE]
-
-
-@given(st.lists(st.tuples(st.floats(-100, 60_000), st.booleans(), st.booleans()), max_size=200))
-def test_events_always_come_in_order(values: list[tuple[float, bool, bool]]) -> None:
-    occupancy = Occupancy(arm_kg=300, min_kg=3000)
-    expected = {
-        None: {Event.ARRIVING},
-        Event.ARRIVING: {Event.AT_REST, Event.GONE},
-        Event.AT_REST: {Event.GONE},
-        Event.GONE: {Event.ARRIVING},
-    }
-    last: Event | None = None
-    for kg, stable, in_range in values:
-        weight = Weight(kg, 0.0, stable, in_range, False)
-        event = occupancy.see(weight)
-        if event is None:
-            continue
-        assert event in expected[last]
-        if event is Event.AT_REST:
-            assert stable
-            assert in_range
-            assert kg >= 3000
-        assert (occupancy.phase is Phase.EMPTY) == (event is Event.GONE)
-        last = event
+def test_another_protocol_is_told() -> None:
+    parser = ToledoParser(with_checksum=False)
+    assert list(parser.feed(b"\x02  31240 kg GROSS \r\n" * 3)) == []
+    assert "Toledo continuous output" in str(parser.trouble())
