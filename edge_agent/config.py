@@ -128,6 +128,8 @@ class CamerasSection(_Section):
     max_skew_ms: Milliseconds = 250.0
     max_error_ms: Milliseconds = 500.0
     """A frame farther than this from the instant asked for is stale."""
+    max_clock_error_ms: Milliseconds = 1000.0
+    """A camera whose delay is farther than this from the cameras' median has a wrong clock."""
     wait_s: Seconds = 2.0
     """How long to wait for the frames of an instant."""
     open_timeout_s: Seconds = 5.0
@@ -139,6 +141,11 @@ class CamerasSection(_Section):
         section = getattr(self, camera_id)
         assert isinstance(section, CameraSection)  # noqa: S101 - narrows the type
         return section
+
+    def account(self, camera_id: str) -> tuple[str, str | None]:
+        """Host and user name: cameras with the same ones are locked out together."""
+        host = str(urlsplit(self.camera(camera_id).url).hostname)
+        return host, self.credentials.username if self.credentials else None
 
     def url_with_credentials(self, camera_id: str) -> SecretStr:
         """The URL to open; secret, because it may hold the password."""

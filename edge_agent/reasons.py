@@ -27,6 +27,7 @@ class Reason(StrEnum):
     BLURRED = "blurred"
     COVERED = "covered"
     SKEW = "skew"
+    CLOCK = "clock"
     NO_MODEL = "no_model"
     MODEL_FAILED = "model_failed"
     DISK_FULL = "disk_full"
@@ -50,6 +51,7 @@ TEXTS: Final[dict[Reason, str]] = {
     Reason.BLURRED: "picture is blurred",
     Reason.COVERED: "camera is covered",
     Reason.SKEW: "pictures were taken too far apart in time",
+    Reason.CLOCK: "camera's clock is wrong",
     Reason.NO_MODEL: "no model is loaded",
     Reason.MODEL_FAILED: "model failed on this picture",
     Reason.DISK_FULL: "evidence could not be written to disk",

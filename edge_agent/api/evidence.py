@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
 import cv2
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
+from fastapi import Path as PathParam
 
 from edge_agent.api.arrivals import ArrivalId, require_arrival
 from edge_agent.api.errors import ApiError, documented
 from edge_agent.api.ports import StationPort
+from edge_agent.config import CAMERA_IDS
 from edge_agent.records.models import Arrival, Frame
 
 WIDTHS: Final = (160, 320, 480, 640, 960, 1280, 1920)
@@ -24,13 +25,10 @@ _THUMBNAIL_QUALITY: Final = 85
 _CACHED_THUMBNAILS: Final = 128
 
 
-class Camera(StrEnum):
-    """The four cameras."""
-
-    C101 = "C101"
-    C201 = "C201"
-    C301 = "C301"
-    C401 = "C401"
+CameraId = Annotated[
+    str, PathParam(pattern=f"^({'|'.join(CAMERA_IDS)})$", json_schema_extra={"enum": [*CAMERA_IDS]})
+]
+"""One of the station's cameras."""
 
 
 def create_router(station: StationPort) -> APIRouter:
@@ -54,7 +52,7 @@ def create_router(station: StationPort) -> APIRouter:
     )
     def get_evidence(
         arrival_id: ArrivalId,
-        camera: Camera,
+        camera: CameraId,
         request: Request,
         width: Annotated[
             int | None,

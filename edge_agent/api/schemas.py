@@ -146,7 +146,9 @@ class GradingOut(BaseModel):
         description="left, top, right, bottom as fractions of C301's frame."
     )
     skew_ms: float | None = Field(description="Latest minus earliest capture time of the frames.")
-    latency_ms: float | None = Field(description="Arrival to committed record.")
+    latency_ms: float | None = Field(
+        description="From acceptance to just before the commit of the outcome."
+    )
     timings_ms: dict[str, Any]
     recorded_at: UtcTime
     frames: list[FrameOut]

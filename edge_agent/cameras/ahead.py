@@ -118,15 +118,12 @@ class DecodeAhead:
                     # It refers to what is broken: decoding it would only cost time.
                     continue
                 try:
-                    pictures = sequencer.decode(entry)
+                    self._offer(sequencer.decode(entry), broken=None)
                 except FFmpegError:
-                    sequencer, broken = Sequencer(form), entry.number
-                    pictures = []
-                else:
-                    broken = None
-                self._offer(pictures, broken)
+                    sequencer = Sequencer(form)
+                    self._offer([], broken=entry.number)
 
-    def _offer(self, pictures: list[tuple[Entry[Any], Decoded]], broken: int | None) -> None:
+    def _offer(self, pictures: list[tuple[Entry[Any], Decoded]], *, broken: int | None) -> None:
         with self._changed:
             self._broken = broken
             for picture in pictures:

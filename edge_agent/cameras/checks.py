@@ -71,7 +71,8 @@ def check_set(
     for camera, frame in frame_set.frames.items():
         problem = check_frame(frame, cameras, limits)
         if problem is not None:
-            problems[camera] = problem
+            # A wrong clock explains what else is wrong with the frame's time.
+            problems.setdefault(camera, problem)
     graded = problems.get(GRADED_CAMERA)
     if graded is not None:
         return graded, problems

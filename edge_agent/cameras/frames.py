@@ -42,7 +42,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class FrameSet:
-    """The frames nearest to `instant`, by camera; `problems` for cameras that gave none."""
+    """The frames nearest to `instant`, by camera.
+
+    problems: of cameras that gave none, and of those whose frame is that of another instant because
+    their clock is wrong.
+    """
 
     instant: datetime
     frames: Mapping[str, TimedFrame]
@@ -55,6 +59,10 @@ class FrameSet:
 
     @property
     def skew_ms(self) -> float | None:
-        """Latest less earliest capture time; None with fewer than two frames."""
-        times = [frame.captured_at.timestamp() for frame in self.frames.values()]
+        """Latest less earliest capture time; None with fewer than two frames.
+
+        Frames of cameras with a wrong clock are left out: when they were taken is not known.
+        """
+        wrong = {c for c, problem in self.problems.items() if problem.reason is Reason.CLOCK}
+        times = [f.captured_at.timestamp() for c, f in self.frames.items() if c not in wrong]
         return (max(times) - min(times)) * 1000 if len(times) > 1 else None

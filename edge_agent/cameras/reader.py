@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,11 +14,12 @@ from av.error import FFmpegError
 
 from edge_agent.cameras.ahead import DecodeAhead
 from edge_agent.cameras.backoff import Backoff
-from edge_agent.cameras.clock import CaptureClock
+from edge_agent.cameras.clock import CaptureClock, Clock
 from edge_agent.cameras.connection import explain, open_stream, produced_at
 from edge_agent.cameras.decoding import Decoded, Sequencer, StreamFormat, decode_last
 from edge_agent.cameras.frames import Problem, TimedFrame
 from edge_agent.cameras.frozen import FreezeWatch
+from edge_agent.cameras.login import Login
 from edge_agent.cameras.parameter_sets import parameter_sets
 from edge_agent.cameras.ring import Entry, PacketRing
 from edge_agent.config import CamerasSection
@@ -28,16 +30,27 @@ from edge_agent.status import CameraState, CameraStatus
 log = logging.getLogger(__name__)
 
 CODECS: Final = ("h264", "hevc")
+_DELAYS: Final = 100
+"""Of so many packets in a row one comes without being held up on its way."""
+_ASK_AGAIN_S: Final = 1.0
 
 
 class CameraReader:
     """Keeps the last packets of a camera and answers with the frame of an instant. Thread-safe."""
 
     def __init__(
-        self, camera: str, config: CamerasSection, on_change: Callable[[], None] = lambda: None
+        self,
+        camera: str,
+        config: CamerasSection,
+        on_change: Callable[[], None] = lambda: None,
+        login: Login | None = None,
     ) -> None:
-        """on_change is called, from the reader's thread, when the camera's state changes."""
+        """on_change is called, from the reader's thread, when the camera's state changes.
+
+        login: shared with the other cameras of the same account.
+        """
         self.camera = camera
+        self._login = login or Login()
         self._config = config
         self._url = config.camera(camera).url
         self._on_change = on_change
@@ -50,6 +63,7 @@ class CameraReader:
         self._frozen = False
         self._last_packet: float | None = None
         self._delay_s = 0.0
+        self._delays: deque[float] = deque(maxlen=_DELAYS)
         self._connects = 0
         self._ahead = DecodeAhead(camera, self._changed, self._ring, lambda: self._format)
         self._thread = threading.Thread(target=self._read, name=f"{camera}-read", daemon=True)
@@ -97,6 +111,12 @@ class CameraReader:
 
     def _age(self) -> float | None:
         return None if self._last_packet is None else time.monotonic() - self._last_packet
+
+    def least_delay_s(self) -> float | None:
+        """Arrival here less capture by the camera's own clock, of the late packet that came
+        fastest, in seconds; None while there is no such clock."""
+        with self._changed:
+            return min(self._delays, default=None)
 
     def status(self) -> CameraStatus:
         """How the camera is now."""
@@ -191,12 +211,13 @@ class CameraReader:
 
     def _read(self) -> None:
         backoff = Backoff()
-        while not self._stop.is_set():
+        while self._await_turn():
             problem = self._read_once(backoff)
+            shared = self._login.ended(self.camera, problem.reason)
             if self._stop.is_set():
                 return
             self._set_fault(problem)
-            wait = backoff.failed(problem.reason)
+            wait = self._login.ask(self.camera) if shared else backoff.failed(problem.reason)
             log.warning(
                 "%s: %s (%s); next attempt in %.0f s",
                 self.camera,
@@ -206,12 +227,27 @@ class CameraReader:
             )
             self._stop.wait(wait)
 
+    def _await_turn(self) -> bool:
+        """Waits until the account may be tried; False if the reader is to stop."""
+        while not self._stop.is_set():
+            wait = self._login.ask(self.camera)
+            if wait <= 0:
+                return True
+            refused = self._login.refused()
+            told = self._fault is not None and self._fault.reason is Reason.UNAUTHORIZED
+            if refused is not None and not told:
+                detail = f"not tried, {refused} was refused; check cameras.credentials"
+                self._set_fault(Problem(Reason.UNAUTHORIZED, detail))
+            self._stop.wait(min(wait, _ASK_AGAIN_S))
+        return False
+
     def _read_once(self, backoff: Backoff) -> Problem:
         """Connects and reads until it ends; returns why it did."""
         began = time.monotonic()
         try:
             url = self._config.url_with_credentials(self.camera)
             with open_stream(url, self._config) as container:
+                self._login.opened(self.camera)
                 if not container.streams.video:
                     return Problem(Reason.WRONG_CODEC, "no video in the stream")
                 stream = container.streams.video[0]
@@ -250,6 +286,10 @@ class CameraReader:
                 self._fault = None
                 self._last_packet = now
                 self._delay_s = arrived - stamp.at
+                if stamp.clock is Clock.RTCP:
+                    self._delays.append(self._delay_s)
+                else:
+                    self._delays.clear()
                 self._ring.append(packet, stamp, is_key=packet.is_keyframe, size=packet.size)
                 self._changed.notify_all()
             if recovered:
@@ -304,6 +344,7 @@ class CameraReader:
         with self._changed:
             self._fault = problem
             self._frozen = False
+            self._delays.clear()
             self._ring.clear()
             self._ahead.clear()
             self._changed.notify_all()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,8 +19,10 @@ from nicegui.translations import translations
 
 from edge_agent.api.ports import StationPort
 from edge_agent.console import health, live, missing, truck, trucks
+from edge_agent.console.page import TICK_S
+from edge_agent.console.present import ScaleWatch
 from edge_agent.console.texts import LANGUAGES, Texts
-from edge_agent.errors import ConfigError
+from edge_agent.errors import AgentError, ConfigError
 
 ASSETS: Final = Path(__file__).parent / "assets"
 SECRET_FILE: Final = "console.secret"  # noqa: S105 - a file name
@@ -44,7 +48,7 @@ def mount(app: FastAPI, station: StationPort) -> None:
         '<meta name="referrer" content="same-origin">',
         shared=True,
     )
-    _add_pages(station)
+    _add_pages(station, _watch(station))
 
     async def no_such_page(request: Request) -> None:
         await missing.page(station, request)
@@ -106,10 +110,10 @@ def session_secret(file: Path) -> str:
     return secret
 
 
-def _add_pages(station: StationPort) -> None:
+def _add_pages(station: StationPort, watch: ScaleWatch) -> None:
     @ui.page("/", response_timeout=_PAGE_TIMEOUT_S)
     async def live_page(request: Request) -> None:
-        await live.page(station, request)
+        await live.page(station, watch, request)
 
     @ui.page("/trucks", response_timeout=_PAGE_TIMEOUT_S)
     async def trucks_page(request: Request) -> None:
@@ -122,6 +126,19 @@ def _add_pages(station: StationPort) -> None:
     @ui.page("/health", response_timeout=_PAGE_TIMEOUT_S)
     async def health_page(request: Request) -> None:
         await health.page(station, request)
+
+
+def _watch(station: StationPort) -> ScaleWatch:
+    """Follows the scale also while no page is open."""
+    watch = ScaleWatch(station.status().started_at)
+
+    def look() -> None:
+        # A page that is open says when the state cannot be read.
+        with contextlib.suppress(AgentError, OSError):
+            watch.see(station.status().scale, datetime.now(UTC))
+
+    pages.timer(TICK_S, look)
+    return watch
 
 
 def _connection_texts() -> dict[str, str]:

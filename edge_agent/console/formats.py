@@ -16,6 +16,10 @@ _NBSP: Final = "\N{NO-BREAK SPACE}"
 """Keeps a number and its unit on one line."""
 
 
+BUDDHIST_YEARS: Final = 543
+"""The Buddhist year less the Gregorian one."""
+
+
 class Formats:
     """Formatting for one language and one time zone."""
 
@@ -23,6 +27,8 @@ class Formats:
         # The Thai mills write dates as Britons do; plain "en" would put the month first.
         self._locale = {"en": "en_GB"}.get(language, language)
         self.zone = ZoneInfo(zone)
+        # Thai mills write the Buddhist year, which Babel does not know.
+        self._era = BUDDHIST_YEARS if language == "th" else 0
 
     def clock(self, instant: datetime) -> str:
         """Local time of day with seconds."""
@@ -38,13 +44,21 @@ class Formats:
         """Local date and time."""
         if instant is None:
             return NONE
-        return format_datetime(
-            instant.astimezone(self.zone), "d MMM y HH:mm:ss", locale=self._locale
-        )
+        local = instant.astimezone(self.zone)
+        return format_datetime(local, f"d MMM {self._year(local)} HH:mm:ss", locale=self._locale)
 
     def day(self, instant: datetime) -> str:
         """Local date with the day of the week."""
-        return format_date(instant.astimezone(self.zone), "EEE d MMM y", locale=self._locale)
+        local = instant.astimezone(self.zone)
+        return format_date(local, f"EEE d MMM {self._year(local)}", locale=self._locale)
+
+    def date_field(self, day: date) -> str:
+        """A day as it is typed: day/month/year."""
+        return f"{day.day:02d}/{day.month:02d}/{day.year + self._era}"
+
+    def example_day(self) -> str:
+        """How a day is to be typed, shown as an example of the current year."""
+        return self.date_field(datetime.now(self.zone).date().replace(month=1, day=31))
 
     def short(self, instant: datetime, now: datetime) -> str:
         """Time of day today, else with the date before it."""
@@ -88,6 +102,10 @@ class Formats:
     def gigabytes(self, count: int) -> str:
         """Bytes as GB."""
         return self.number(count / 1e9, 1, "GB")
+
+    def _year(self, day: date) -> str:
+        """The year as a literal of a Babel pattern."""
+        return f"'{day.year + self._era}'"
 
     def day_bounds(
         self, first: date | None, last: date | None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from fastapi import Request
-from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from edge_agent.api.ports import StationPort
 from edge_agent.config import CAMERA_IDS
+from edge_agent.console import parts
 from edge_agent.console import vocabulary as words
 from edge_agent.console.elements import Region, icon, tag
 from edge_agent.console.page import Context, Frame, context_of
@@ -42,13 +43,11 @@ async def page(station: StationPort, request: Request) -> None:
     context = context_of(station, request)
     t = context.t
     with Frame(context, "/health", t("Station health")) as frame, tag("div", classes="stack"):
-        top = Region[tuple[bool, tuple[Problem, ...], tuple[str, ...]]](
-            lambda v: _top(context, *v), "stack"
-        )
+        top = Region[tuple[bool, tuple[Problem, ...]]](lambda v: _top(context, *v), "stack")
         cameras = _CameraTable(context, CAMERA_IDS)
         with tag("div", classes="thirds"):
             panels = [
-                (title, rows, Region[Rows](_definitions, "panel", "section"))
+                (rows, Region[Rows](partial(parts.definitions, title), "panel", "section"))
                 for title, rows in (
                     (t("Scale"), _scale_rows),
                     (t("Model"), _model_rows),
@@ -56,20 +55,16 @@ async def page(station: StationPort, request: Request) -> None:
                 )
             ]
 
-        def pulse() -> None:
-            status = station.status()
-            top.show((status.ready, problems(status, t, context.f), status.problems))
+        def show(status: StationStatus) -> None:
+            top.show((status.ready, problems(status, t, context.f)))
             cameras.show(status.cameras)
-            for title, rows, panel in panels:
-                panel.show((("", title), *rows(context, status)))
+            for rows, panel in panels:
+                panel.show(rows(context, status))
 
-        frame.pulse(pulse)()
-    ui.timer(1.0, frame.pulse(pulse))
+        frame.watch(show)
 
 
-def _top(
-    context: Context, ready: bool, found: tuple[Problem, ...], report: tuple[str, ...]
-) -> None:
+def _top(context: Context, ready: bool, found: tuple[Problem, ...]) -> None:
     t = context.t
     with tag("div", classes=f"readiness {'ready' if ready else 'unready'}", role="status"):
         icon("check_circle" if ready else "error")
@@ -77,7 +72,7 @@ def _top(
             tag("span", t("Ready: a truck arriving now is graded."))
         else:
             tag("span", t("Not ready: a truck arriving now would not be graded."))
-    if not found and not report:
+    if not found:
         return
     with tag("section", classes="panel problems"):
         with tag("h2"):
@@ -89,14 +84,7 @@ def _top(
                     with tag("div"):
                         tag("strong", problem.text)
                         tag("div", problem.advice)
-                        if problem.detail:
-                            tag("div", problem.detail, "muted small")
-        if report:
-            # Something this page has no words for must not stay hidden.
-            with tag("details", open=not found):
-                tag("summary", t("As the station reports it, for IT"))
-                for line in report:
-                    tag("div", line, "muted small")
+                        parts.technical(context, problem.detail)
 
 
 class _CameraTable:
@@ -145,8 +133,7 @@ class _CameraTable:
             tag("strong", t(words.CAMERA_STATES[camera.state]))
         if camera.problem is not None:
             tag("div", words.reason_text(t, camera.problem), "problem-text")
-        if camera.detail:
-            tag("div", camera.detail, "muted small")
+            parts.technical(self._context, camera.detail)
         if camera.state is CameraState.STREAMING and camera.armed:
             tag("div", t("decoding for a truck"), "muted small")
 
@@ -183,8 +170,7 @@ def _scale_rows(context: Context, status: StationStatus) -> Rows:
     if scale is None:
         return ((t("State"), t("No scale indicator is set up.")),)
     if not scale.connected:
-        state, detail = t("The scale indicator does not answer."), scale.detail or "–"
-        return ((t("State"), state), (t("Details"), detail))
+        return ((t("State"), t("The scale indicator does not answer.")),)
     return (
         (t("State"), t("Working")),
         (t("Weight"), f.number(scale.weight_kg, unit=t("kg"))),
@@ -196,7 +182,7 @@ def _scale_rows(context: Context, status: StationStatus) -> Rows:
 def _model_rows(context: Context, status: StationStatus) -> Rows:
     t, f, model = context.t, context.f, status.model
     if not model.loaded:
-        return ((t("State"), t("No model is loaded")), (t("Details"), model.detail or "–"))
+        return ((t("State"), t("No model is loaded")),)
     return (
         (t("Name"), model.name or "–"),
         (t("Version"), model.version or "–"),
@@ -216,13 +202,3 @@ def _station_rows(context: Context, status: StationStatus) -> Rows:
         (t("Trucks waiting for a grade"), f.number(status.waiting)),
         (t("Free space for records"), f.gigabytes(status.disk_free_bytes)),
     )
-
-
-def _definitions(rows: Rows) -> None:
-    (_, title), *rest = rows
-    with tag("h2"):
-        tag("span", title)
-    with tag("dl", classes="defs"):
-        for name, value in rest:
-            tag("dt", name)
-            tag("dd", value, "number")

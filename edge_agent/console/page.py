@@ -1,4 +1,4 @@
-"""What every page has: its language, the header, the error bar, and a heartbeat."""
+"""What every page has: its language, the header, the bars for faults, and a heartbeat."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from nicegui import ui
 from edge_agent.api.ports import STORE_FAULTS, StationPort
 from edge_agent.console.elements import Region, icon, tag
 from edge_agent.console.formats import Formats
+from edge_agent.console.problems import problems
 from edge_agent.console.texts import LANGUAGES, N_, Texts
 from edge_agent.errors import AgentError
+from edge_agent.status import StationStatus
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,15 @@ async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs)
     return await asyncio.to_thread(functools.partial(function, *args, **kwargs))
 
 
+@dataclass(frozen=True)
+class Troubles:
+    """What the bar for problems says; it is empty when the station is ready and first is None."""
+
+    ready: bool
+    first: str | None
+    more: int
+
+
 class Frame:
     """The frame of a page: use as a context manager and put the content inside."""
 
@@ -69,6 +80,7 @@ class Frame:
         self._path = path
         self._title = title
         self._seen = -1
+        self._watchers: list[Callable[[StationStatus], None]] = []
         self._retry_at: float | None = None
 
     def __enter__(self) -> Frame:
@@ -81,6 +93,7 @@ class Frame:
         self._header()
         self._fault = Region(self._fault_bar, "fault-slot")
         self._mute = Region(self._fault_bar, "fault-slot")
+        self._troubles = Region[Troubles](self._trouble_bar, "fault-slot")
         # A plain div: NiceGUI puts the whole page inside a <main>.
         self._main = tag("div", classes="page")
         self._main.__enter__()
@@ -88,8 +101,10 @@ class Frame:
 
     def __exit__(self, *_: object) -> None:
         self._main.__exit__()
+        self._pulse()
         # A timer makes NiceGUI send the page at the next await, so there is none before this.
         ui.timer(1.0, lambda: self._clock.set_text(self._context.f.clock(datetime.now(UTC))))
+        ui.timer(TICK_S, self._pulse)
 
     def every_tick(self, refresh: Callable[[], Awaitable[None]]) -> None:
         """Calls refresh when the station's revision has grown, and after a fault until it works.
@@ -111,19 +126,27 @@ class Frame:
 
         ui.timer(TICK_S, tick)
 
-    def pulse(self, show: Callable[[], None]) -> Callable[[], None]:
-        """Wraps what shows the station's status, so that a fault in asking for it is shown too."""
+    def watch(self, show: Callable[[StationStatus], None]) -> None:
+        """Calls show with the station's status, now and at every tick."""
+        self._watchers.append(show)
+        self._pulse()
 
-        def guarded() -> None:
-            try:
-                show()
-            except (AgentError, OSError) as error:
-                log.error("console: status cannot be read: %s", error)
-                self._mute.show(self._context.t("The station's state cannot be read right now."))
-            else:
-                self._mute.show("")
-
-        return guarded
+    def _pulse(self) -> None:
+        """Shows the station's status, or that it cannot be had."""
+        context = self._context
+        try:
+            status = context.station.status()
+        except (AgentError, OSError) as error:
+            log.error("console: status cannot be read: %s", error)
+            self._mute.show(context.t("The station's state cannot be read right now."))
+            return
+        self._mute.show("")
+        found = problems(status, context.t, context.f)
+        self._troubles.show(
+            Troubles(status.ready, found[0].text if found else None, max(0, len(found) - 1))
+        )
+        for show in self._watchers:
+            show(status)
 
     async def first(self, refresh: Callable[[], Awaitable[None]]) -> None:
         """Fills the page before it is sent."""
@@ -169,3 +192,18 @@ class Frame:
             with tag("div", classes="fault", role="alert"):
                 icon("error")
                 tag("span", text)
+
+    def _trouble_bar(self, troubles: Troubles) -> None:
+        t = self._context.t
+        if troubles.ready and troubles.first is None:
+            return
+        look = "less" if troubles.ready else "not-ready"
+        with tag("a", classes=f"troubles {look}", href="/health", role="status"):
+            icon("warning")
+            if not troubles.ready:
+                tag("span", t("A truck arriving now would not be graded."))
+            if troubles.first is not None:
+                tag("strong", troubles.first)
+            if troubles.more:
+                tag("span", t("and {count} more", count=troubles.more), "troubles-more")
+            tag("span", t("What to do"), "troubles-link")

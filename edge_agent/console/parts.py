@@ -1,21 +1,18 @@
-"""Pieces that several pages show: badges, frames, and the dialog that enlarges a frame."""
+"""Pieces that several pages show: badges, bars, definitions, technical details, the table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from nicegui import ui
-
-from edge_agent.api.schemas import ArrivalOut, FrameOut, State
-from edge_agent.config import CAMERA_IDS
+from edge_agent.api.schemas import ArrivalOut, GradingOut, State
 from edge_agent.console import vocabulary as words
 from edge_agent.console.elements import icon, tag
 from edge_agent.console.page import Context
 from edge_agent.grades import Grade
 
-GRADED_CAMERA: Final = "C301"
+_MINUTE_S: Final = 60.0
 
 
 def badge(context: Context, arrival: ArrivalOut) -> None:
@@ -43,114 +40,33 @@ def bar(share: float, classes: str = "") -> None:
         tag("span", classes="bar-fill", style=f"width:{max(0.0, min(1.0, share)) * 100:.1f}%")
 
 
-@dataclass(frozen=True)
-class FrameSlot:
-    """What to show in a camera's place: its frame, or that there is none yet."""
-
-    camera: str
-    frame: FrameOut | None
-    area: tuple[float, ...] | None = None
-    """left, top, right, bottom of the graded part, as fractions."""
-
-
-def slots(arrival: ArrivalOut | None) -> tuple[FrameSlot, ...]:
-    """The four cameras' places for a truck, in the order of the cameras."""
-    grading = arrival.grading if arrival is not None else None
-    frames = {frame.camera: frame for frame in grading.frames} if grading is not None else {}
-    area = tuple(grading.graded_area) if grading is not None and grading.graded_area else None
-    return tuple(
-        FrameSlot(camera, frames.get(camera), area if camera == GRADED_CAMERA else None)
-        for camera in CAMERA_IDS
-    )
+def definitions(title: str, rows: Iterable[tuple[str, str]], classes: str = "") -> None:
+    """A heading and names with their values."""
+    with tag("h2"):
+        tag("span", title)
+    with tag("dl", classes=f"defs {classes}"):
+        for name, value in rows:
+            tag("dt", name)
+            tag("dd", value, "number")
 
 
-class Enlarger:
-    """A dialog that shows one frame as large as the screen."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        with ui.dialog().props("maximized") as self._dialog, tag("div", classes="enlarged"):
-            with tag("div", classes="enlarged-head"):
-                self._title = ui.label()
-                with tag("button", classes="plain", type="button") as close:
-                    icon("close")
-                    tag("span", context.t("Close"))
-                close.on("click", self._dialog.close)
-            self._body = tag("div", classes="enlarged-body")
-
-    def open(self, slot: FrameSlot) -> None:
-        """Shows that frame."""
-        if slot.frame is None or slot.frame.evidence is None:
-            return
-        self._title.text = frame_title(self._context, slot.camera)
-        self._body.clear()
-        with self._body, tag("div", classes="picture"):
-            tag("img", src=slot.frame.evidence, alt=self._title.text)
-            _outline(slot)
-        self._dialog.open()
+def technical(context: Context, detail: str | None) -> None:
+    """What the agent noted for IT; it is English in every language, and says so."""
+    if detail:
+        with tag("div", classes="technical"):
+            tag("span", context.t("Technical detail, for IT:"))
+            tag("span", detail, lang="en")
 
 
-def frame_title(context: Context, camera: str) -> str:
-    """A camera's id with what it looks at."""
-    return f"{camera} · {context.t(words.CAMERA_NAMES[camera])}"
+def refusal_detail(grading: GradingOut) -> str | None:
+    """The technical detail of a refusal, if it says more than its reason."""
+    return None if grading.detail == grading.reason_text else grading.detail
 
 
-def frame_card(context: Context, slot: FrameSlot, enlarger: Enlarger, width: int) -> None:
-    """One camera's frame with its capture time and problem; a click enlarges it.
-
-    width: of the thumbnail to fetch.
-    """
-    t, frame = context.t, slot.frame
-    graded = " graded" if slot.camera == GRADED_CAMERA else ""
-    with tag("figure", classes=f"frame{graded}", id=f"frame-{slot.camera}"):
-        if frame is not None and frame.evidence is not None:
-            with tag(
-                "button",
-                classes="picture",
-                type="button",
-                aria_label=t("Enlarge {camera}", camera=slot.camera),
-            ) as button:
-                source = f"{frame.evidence}?width={width}"
-                tag("img", src=source, alt=frame_title(context, slot.camera))
-                _outline(slot)
-            button.on("click", lambda: enlarger.open(slot))
-        else:
-            with tag("div", classes="picture missing"):
-                icon("hourglass_top" if frame is None else "no_photography")
-                problem = None if frame is None else frame.problem
-                tag("span", words.reason_text(t, problem) or t("No picture yet"))
-        with tag("figcaption"):
-            _caption(context, slot)
-
-
-def _outline(slot: FrameSlot) -> None:
-    if slot.area is not None:
-        left, top, right, bottom = (100 * edge for edge in slot.area)
-        style = f"left:{left:.2f}%;top:{top:.2f}%;width:{right - left:.2f}%;"
-        tag("span", classes="outline", style=f"{style}height:{bottom - top:.2f}%")
-
-
-def _caption(context: Context, slot: FrameSlot) -> None:
-    t, f, frame = context.t, context.f, slot.frame
-    with tag("div", classes="frame-name"):
-        tag("strong", slot.camera)
-        tag("span", t(words.CAMERA_NAMES[slot.camera]))
-        if slot.camera == GRADED_CAMERA:
-            tag("span", t("graded picture"), "mark")
-    if frame is None or frame.captured_at is None:
-        return
-    with tag("div", classes="frame-time"):
-        tag("span", f.clock_ms(frame.captured_at), "number frame-at")
-        tag("span", f.signed(frame.error_ms, t("ms")), "number")
-        if frame.clock is not None:
-            clock = t(words.CLOCKS.get(frame.clock, frame.clock))
-            with tag("span", classes="frame-clock", title=clock):
-                icon(words.CLOCK_ICONS.get(frame.clock, "schedule"))
-                tag("span", clock)
-    if frame.problem is not None:
-        with tag("div", classes="frame-problem"):
-            icon("warning")
-            tag("span", words.reason_text(t, frame.problem))
+def since(context: Context, instant: datetime, now: datetime) -> str:
+    """How long ago, in words, to the minute."""
+    seconds = (now - instant).total_seconds()
+    return context.t("just now") if seconds < _MINUTE_S else context.f.ago(seconds)
 
 
 def grade_icons(grade: Grade, classes: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fastapi import Request
 from nicegui import ui
 
@@ -10,6 +12,7 @@ from edge_agent.api.schemas import ArrivalOut, FrameOut, GradingOut, State, arri
 from edge_agent.console import parts
 from edge_agent.console import vocabulary as words
 from edge_agent.console.elements import Region, icon, tag
+from edge_agent.console.frames import Enlarger, frame_cards, slots
 from edge_agent.console.page import Context, Frame, context_of, in_thread
 from edge_agent.grades import GRADES
 
@@ -29,7 +32,7 @@ async def page(station: StationPort, arrival_id: str, request: Request) -> None:
         with tag("a", classes="back", href="/trucks"):
             icon("arrow_back")
             tag("span", context.t("All trucks"))
-        enlarger = parts.Enlarger(context)
+        enlarger = Enlarger(context)
         truck = Region[ArrivalOut | None](lambda a: _truck(context, a, enlarger), "stack")
 
         async def refresh() -> None:
@@ -42,7 +45,7 @@ async def page(station: StationPort, arrival_id: str, request: Request) -> None:
     frame.every_tick(refresh)
 
 
-def _truck(context: Context, arrival: ArrivalOut | None, enlarger: parts.Enlarger) -> None:
+def _truck(context: Context, arrival: ArrivalOut | None, enlarger: Enlarger) -> None:
     t = context.t
     if arrival is None:
         with tag("div", classes="panel nothing"):
@@ -57,9 +60,7 @@ def _truck(context: Context, arrival: ArrivalOut | None, enlarger: parts.Enlarge
             _verdict(context, arrival.state, grading)
     with tag("div", classes="truck"):
         with tag("section", classes="truck-frames"), tag("div", classes="frames"):
-            for slot in parts.slots(arrival):
-                width = 1280 if slot.camera == parts.GRADED_CAMERA else 480
-                parts.frame_card(context, slot, enlarger, width)
+            frame_cards(context, slots(arrival), enlarger)
         with tag("section", classes="stack truck-side"):
             _probabilities(context, grading)
             _announced(context, arrival)
@@ -73,9 +74,8 @@ def _verdict(context: Context, state: State, grading: GradingOut) -> None:
     t, f = context.t, context.f
     if state is State.REFUSED:
         tag("p", words.reason_text(t, grading.reason), "verdict-text strong")
-        if grading.detail:
-            tag("p", grading.detail, "verdict-text muted")
         tag("p", words.advice(t, grading.reason), "verdict-text")
+        parts.technical(context, parts.refusal_detail(grading))
     elif state is State.NEEDS_PERSON:
         note = t(
             "The model is not sure: {grade}, {confidence}.",
@@ -109,7 +109,7 @@ def _probabilities(context: Context, grading: GradingOut | None) -> None:
 
 def _announced(context: Context, arrival: ArrivalOut) -> None:
     t, f = context.t, context.f
-    _definitions(
+    _panel(
         t("Truck"),
         (
             (t("Plate"), parts.plate_text(arrival) or "–"),
@@ -132,11 +132,11 @@ def _machine(context: Context, grading: GradingOut) -> None:
             (t("Model's digest"), model.digest or "–"),
         ]
     rows.append((t("Time between the pictures"), f.number(grading.skew_ms, unit=t("ms"))))
-    _definitions(t("Grading"), tuple(rows))
+    _panel(t("Grading"), rows)
     steps = [step for step in words.TIMINGS if step in grading.timings_ms]
     if steps:
         timings = ((t(words.TIMINGS[s]), _ms(context, grading.timings_ms[s])) for s in steps)
-        _definitions(t("Timings"), tuple(timings), "figures-list")
+        _panel(t("Timings"), timings, "figures-list")
 
 
 def _ms(context: Context, value: object) -> str:
@@ -144,14 +144,9 @@ def _ms(context: Context, value: object) -> str:
     return context.f.number(number, 1, context.t("ms"))
 
 
-def _definitions(title: str, rows: tuple[tuple[str, str], ...], classes: str = "") -> None:
+def _panel(title: str, rows: Iterable[tuple[str, str]], classes: str = "") -> None:
     with tag("section", classes="panel"):
-        with tag("h2"):
-            tag("span", title)
-        with tag("dl", classes=f"defs {classes}"):
-            for name, value in rows:
-                tag("dt", name)
-                tag("dd", value, "number")
+        parts.definitions(title, rows, classes)
 
 
 def _frame_table(context: Context, frames: list[FrameOut]) -> None:

@@ -58,19 +58,37 @@ def _form(context: Context, filters: Filters) -> None:
         with tag("label", classes="field grow"):
             tag("span", t("Ticket or plate"))
             tag("input", name="text", type="search", value=filters.text or "", maxlength="64")
+        typed = dict(filters.mistakes)
         for name, text, day in (
             ("first", t("From"), filters.first),
             ("last", t("To"), filters.last),
         ):
-            with tag("label", classes="field"):
-                tag("span", text)
-                tag("input", name=name, type="date", value=day.isoformat() if day else "")
+            with tag("label", classes="field day"):
+                tag("span", t("{field} (day/month/year)", field=text))
+                # Not type="date": a browser shows that in its own language's order and year.
+                tag(
+                    "input",
+                    name=name,
+                    value=typed.get(name) or (context.f.date_field(day) if day else ""),
+                    placeholder=context.f.example_day(),
+                    inputmode="numeric",
+                    autocomplete="off",
+                    maxlength="10",
+                    aria_invalid="true" if name in typed else None,
+                )
         with tag("div", classes="field-actions"):
             with tag("button", classes="action small", type="submit"):
                 icon("search")
                 tag("span", t("Show"))
             if filters.narrows:
                 tag("a", t("Clear"), "plain", href="/trucks")
+
+        for wrong in typed.values():
+            with tag("div", classes="trouble field-mistake", role="alert"):
+                icon("error")
+                example = context.f.example_day()
+                note = t("{text} is no day. Write it as {example}.", text=wrong, example=example)
+                tag("span", note)
 
 
 def _select(

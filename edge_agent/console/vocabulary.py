@@ -120,6 +120,7 @@ ADVICE: Final = {
     Reason.BLURRED: N_("Clean the lens and check its focus, then grade the truck again."),
     Reason.COVERED: N_("Uncover the lens, then grade the truck again."),
     Reason.SKEW: N_("Check the network and the cameras' clocks, then grade the truck again."),
+    Reason.CLOCK: N_("Set NTP on the camera and on this PC with IT, then grade the truck again."),
     Reason.NO_MODEL: N_("Have IT install a model bundle."),
     Reason.MODEL_FAILED: N_("A person must grade this truck; report it to the engineers."),
     Reason.DISK_FULL: N_("Free space on the data disk."),

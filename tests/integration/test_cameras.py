@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import statistics
 import time
 from collections.abc import Iterator
@@ -15,8 +16,10 @@ import pytest
 from spoiled import spoil
 from virtual import HEIGHT, SPECS, WIDTH, cameras_section, virtual_station, wait_until
 
+from edge_agent.cameras.checks import check_set
 from edge_agent.cameras.frames import FrameSet, TimedFrame
 from edge_agent.cameras.group import Cameras
+from edge_agent.config import ChecksSection
 from edge_agent.reasons import Reason
 from edge_agent.status import CameraState
 from simulator import frameclock
@@ -188,10 +191,43 @@ def test_a_refused_password_is_not_retried_and_never_shown(
         refusals = station.rtsp.refusals
         frames = group.frames_at(datetime.now(UTC))
         assert {p.reason for p in frames.problems.values()} == {Reason.UNAUTHORIZED}
-        assert station.rtsp.refusals == refusals == 4
+        assert station.rtsp.refusals == refusals == 1
         assert "s3cr3t" not in caplog.text + repr(group.status()) + repr(frames.problems)
     finally:
         group.stop()
+
+
+@pytest.mark.parametrize(
+    ("camera", "offset_ms"), [("C301", -1500.0), ("C301", 6000.0), ("C401", 3000.0)]
+)
+def test_a_wrong_clock_is_told_and_stops_the_graded_camera_only(
+    password_file: str, camera: str, offset_ms: float
+) -> None:
+    specs = tuple(
+        replace(spec, clock_offset_ms=offset_ms if spec.camera == camera else 0.0) for spec in SPECS
+    )
+    with virtual_station(specs) as station:
+        section = cameras_section(station, password_file)
+        group = Cameras(section)
+        group.start()
+        try:
+            wait_until(lambda: all(s.clock == "rtcp" for s in group.status()))
+            wait_until(lambda: any(s.problem is Reason.CLOCK for s in group.status()))
+            told = {s.camera: s for s in group.status() if s.problem is not None}
+            assert set(told) == {camera}
+            off = re.search(r"off by about (\S+) s \((\w+)\)", str(told[camera].detail))
+            assert off is not None
+            assert float(off[1]) == pytest.approx(abs(offset_ms) / 1000, abs=0.4)
+            assert off[2] == ("ahead" if offset_ms > 0 else "behind")
+            graded = camera == "C301"
+            assert (told[camera].state is CameraState.TROUBLED) == graded
+            refusal, problems = check_set(
+                group.frames_at(datetime.now(UTC)), section, ChecksSection(blur_min=0.0)
+            )
+            assert problems[camera].reason is Reason.CLOCK
+            assert (refusal.reason if refusal else None) == (Reason.CLOCK if graded else None)
+        finally:
+            group.stop()
 
 
 def test_without_sender_reports_the_host_clock_is_declared(password_file: str) -> None:

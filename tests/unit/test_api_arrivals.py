@@ -29,10 +29,10 @@ TRUCK = {"ticket": "T-1", "plate": "82-1234", "province": "ขอนแก่น
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ConsoleStation, str]]:
-    station = ConsoleStation(config(tmp_path_factory.mktemp("station")), grades_at_once=False)
+    station = ConsoleStation(config(tmp_path_factory.mktemp("station")))
     with Serving(create_app(station)) as server:
         yield station, server.url
-    station.store.close()
+    station.stop()
 
 
 @pytest.fixture
@@ -189,12 +189,10 @@ def test_unknown_addresses_have_the_one_error_shape(client: httpx.Client) -> Non
 
 
 def test_list_filters_and_pages(tmp_path: Path) -> None:
-    station = ConsoleStation(config(tmp_path), grades_at_once=False)
+    station = ConsoleStation(config(tmp_path))
     start = datetime(2026, 1, 15, 3, tzinfo=UTC)
     for number in range(7):
-        arrival, _ = station.announce(
-            source="ticket", ticket=f"T-{number}", instant=start + timedelta(hours=number)
-        )
+        arrival = station.came(start + timedelta(hours=number), ticket=f"T-{number}")
         if number == 0:
             station.refuse(arrival, Reason.BLACK, size=SMALL)
         elif number < 6:
@@ -222,7 +220,7 @@ def test_list_filters_and_pages(tmp_path: Path) -> None:
         assert (page["total"], page["limit"], page["offset"]) == (7, 2, 0)
         for query in ({"since": "2026-01-15T03:00:00"}, {"grade": "x"}, {"limit": 0}):
             assert error_of(client.get("/arrivals", params=query))[:2] == (422, "invalid")
-    station.store.close()
+    station.stop()
 
 
 @given(st.text(max_size=80))

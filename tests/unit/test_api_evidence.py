@@ -22,12 +22,12 @@ Setup = tuple[ConsoleStation, Arrival, httpx.Client]
 
 @pytest.fixture
 def setup(tmp_path: Path) -> Iterator[Setup]:
-    station = ConsoleStation(config(tmp_path), grades_at_once=False)
+    station = ConsoleStation(config(tmp_path))
     arrival, _ = station.announce(source="ticket", ticket="T-1")
     arrival = station.grade(arrival, Grade.FRESH_CLEAN, missing=("C401",), size=(800, 600))
     with Serving(create_app(station)) as server, httpx.Client(base_url=server.url) as client:
         yield station, arrival, client
-    station.store.close()
+    station.stop()
 
 
 def address(arrival: Arrival, camera: str) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from console_station import PASSWORD, ConsoleStation, config, troubled_status
+from console_states import troubled_status
+from console_station import PASSWORD, ConsoleStation, config
 from prometheus_client.parser import text_string_to_metric_families
 from serving import Serving
 from starlette.datastructures import Headers
@@ -25,10 +26,10 @@ Setup = tuple[ConsoleStation, httpx.Client]
 @pytest.fixture
 def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setup]:
     monkeypatch.setenv("CONSOLE_TEST_PASSWORD", PASSWORD)
-    station = ConsoleStation(config(tmp_path), grades_at_once=False)
+    station = ConsoleStation(config(tmp_path))
     with Serving(create_app(station)) as server, httpx.Client(base_url=server.url) as client:
         yield station, client
-    station.store.close()
+    station.stop()
 
 
 def samples(client: httpx.Client) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -52,7 +53,7 @@ def test_health_tells_ready_from_live(setup: Setup) -> None:
     station.state = troubled_status()
     ready = client.get("/health/ready")
     assert ready.status_code == 503
-    assert len(ready.json()["problems"]) == 3
+    assert tuple(ready.json()["problems"]) == troubled_status().problems
     assert client.get("/health/live").status_code == 200
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edge_agent.api.schemas import State
@@ -53,6 +53,25 @@ def test_empty_fields_of_the_form_mean_any() -> None:
     assert Filters.parse(query) == Filters()
     assert not Filters().narrows
     assert Filters(first=date(2026, 1, 15)).url(2) == "/trucks?first=2026-01-15&page=2"
+
+
+@pytest.mark.parametrize("text", ["15/1/2569", "15/01/2026", "15.1.2569", "2026-01-15"])
+def test_days_may_be_typed_in_either_year(text: str) -> None:
+    assert Filters.parse({"first": text}).first == date(2026, 1, 15)
+
+
+@pytest.mark.parametrize("text", ["1/15/2026", "31/2/2569", "15/1/69", "29/2/2569", "yesterday"])
+def test_mistyped_days_are_kept_for_the_reader(text: str) -> None:
+    filters = Filters.parse({"last": f" {text} "})
+    assert filters.last is None
+    assert filters.mistakes == (("last", text),)
+
+
+@given(st.dates(date(1000, 1, 1), date(2399, 12, 31)), st.sampled_from(["th", "en"]))
+def test_days_survive_the_form(day: date, language: str) -> None:
+    typed = Formats(language, "Asia/Bangkok").date_field(day)
+    assume(language == "en" or day.year + 543 >= 2400)
+    assert Filters.parse({"first": typed}).first == day
 
 
 def test_secret_is_made_once_for_the_agent_only(tmp_path: Path) -> None:

@@ -10,12 +10,10 @@ import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
-from console_station import healthy_status, troubled_status
 
 import edge_agent.console
 from edge_agent.console import vocabulary as words
 from edge_agent.console.formats import Formats
-from edge_agent.console.problems import problems
 from edge_agent.console.texts import LANGUAGES, LOCALE_DIR, Texts
 from edge_agent.grades import GRADES
 from edge_agent.reasons import TEXTS, Reason
@@ -94,7 +92,7 @@ INSTANT = datetime(2026, 1, 15, 20, 30, 41, 250_000, tzinfo=UTC)
     ("language", "moment", "day"),
     [
         ("en", "16 Jan 2026 03:30:41", "Fri 16 Jan 2026"),
-        ("th", "16 ม.ค. 2026 03:30:41", "ศ. 16 ม.ค. 2026"),
+        ("th", "16 ม.ค. 2569 03:30:41", "ศ. 16 ม.ค. 2569"),
     ],
 )
 def test_times_are_the_stations(language: str, moment: str, day: str) -> None:
@@ -102,7 +100,9 @@ def test_times_are_the_stations(language: str, moment: str, day: str) -> None:
     assert (f.moment(INSTANT), f.day(INSTANT)) == (moment, day)
     assert f.clock_ms(INSTANT) == "03:30:41.250"
     assert f.short(INSTANT, INSTANT) == "03:30:41"
-    assert f.short(INSTANT, datetime(2026, 1, 17, tzinfo=UTC)) == moment.replace(" 2026", "")[:-3]
+    assert f.short(INSTANT, datetime(2026, 1, 17, tzinfo=UTC)) == " ".join(
+        (*day.split()[1:3], "03:30")
+    )
 
 
 def test_numbers_have_units_and_gaps_a_dash() -> None:
@@ -124,12 +124,14 @@ def test_days_are_local_and_both_ends_included() -> None:
     assert f.day_bounds(None, date.max) == (None, None)
 
 
-def test_problems_are_sentences_with_what_to_do() -> None:
-    for language in LANGUAGES:
-        t, f = Texts(language), Formats(language, "Asia/Bangkok")
-        assert problems(healthy_status(), t, f) == ()
-        found = problems(troubled_status(), t, f)
-        assert len(found) == 6
-        assert all(problem.text and problem.advice for problem in found)
-    # The last language is English. The graded camera stands before the others.
-    assert found[1].text == "C301: Camera sends the same picture again and again"
+def test_thai_years_are_buddhist_also_on_leap_days() -> None:
+    leap = datetime(2028, 2, 29, 3, tzinfo=UTC)
+    assert Formats("th", "Asia/Bangkok").day(leap) == "อ. 29 ก.พ. 2571"
+    assert Formats("en", "Asia/Bangkok").day(leap) == "Tue 29 Feb 2028"
+
+
+def test_one_thai_word_for_one_thing() -> None:
+    text = " ".join(str(message.string) for message in catalogue("th"))
+    assert "เครื่องชั่ง" in text
+    assert "ตาชั่ง" not in text
+    assert "ให้เปิดกล้องใหม่" not in text
