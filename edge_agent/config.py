@@ -11,7 +11,6 @@ from typing import Annotated, Final, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -22,6 +21,8 @@ from pydantic import (
     model_validator,
 )
 
+from edge_agent import yaml_file
+from edge_agent.camera_url import without_password
 from edge_agent.errors import ConfigError
 
 CAMERA_IDS: Final = ("C101", "C201", "C301", "C401")
@@ -32,7 +33,7 @@ Milliseconds = Annotated[float, Field(ge=0)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class StationSection(_Section):
@@ -107,12 +108,7 @@ class CameraSection(_Section):
     @field_validator("url")
     @classmethod
     def _rtsp_without_password(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme != "rtsp" or not parts.hostname:
-            raise ValueError("must look like rtsp://HOST:554/Streaming/Channels/301")
-        if parts.username or parts.password:
-            raise ValueError("must not hold a user name or password; use cameras.credentials")
-        return value
+        return without_password(value)
 
 
 class CamerasSection(_Section):
@@ -224,15 +220,15 @@ class StationConfig(_Section):
                 f"{path}: {fault}; copy deploy/station.example.yaml there and adapt it"
             ) from error
         try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+            data = yaml_file.load(text)
+        except yaml_file.YamlFileError as error:
+            raise ConfigError(f"{path}: {error}") from None
         if not isinstance(data, dict):
             raise ConfigError(f"{path}: must be a mapping; start from deploy/station.example.yaml")
         try:
             config = cls.model_validate(data)
         except ValidationError as error:
-            raise ConfigError(_first_fault(path, error)) from error
+            raise ConfigError(_first_fault(path, error)) from None
         return config._resolved(path.resolve().parent)
 
     def _resolved(self, base: Path) -> StationConfig:

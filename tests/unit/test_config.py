@@ -1,11 +1,15 @@
 """station.yaml: every fault is one line that says where and what to do."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from edge_agent import yaml_file
 from edge_agent.config import StationConfig
 from edge_agent.errors import ConfigError
 
@@ -49,6 +53,12 @@ def test_the_example_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"http": {"port": 70000}}, "http.port"),
         ({"cameras": {"C101": {"url": "http://x/"}}}, "rtsp://HOST"),
         ({"cameras": {"C101": {"url": "rtsp://a:topsecret@x/1"}}}, "must not hold a user name"),
+        ({"cameras": {"C101": {"url": "rtsp://a:top/topsecret@x/1"}}}, "rtsp://HOST"),
+        ({"cameras": {"C101": {"url": "rtsp://x:99999/301"}}}, "port of 1 to 65535"),
+        ({"cameras": {"C101": {"url": "rtsp://x:0/301"}}}, "port of 1 to 65535"),
+        ({"cameras": {"C101": {"url": "rtsp://[::1/301"}}}, "rtsp://HOST"),
+        ({"checks": {"black_mean": float("nan")}}, "checks.black_mean"),
+        ({"cameras": {"wait_s": float("inf")}}, "cameras"),
     ],
 )
 def test_faults_name_the_key(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -58,6 +68,66 @@ def test_faults_name_the_key(tmp_path: Path, change: dict[str, Any], said: str) 
     assert said in text
     assert "\n" not in text
     assert "topsecret" not in text
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "301?user=admin&password=topsecret",
+        "301?channel=1&PWD=topsecret",
+        "301?a=1&pass%77ord=topsecret",
+        "user=admin_password=topsecret_channel=1",
+        "user=admin&psw=topsecret&stream=0.sdp",
+        "admin:topsecret@301",
+        "live;token=topsecret",
+        "301#secret=topsecret",
+    ],
+)
+def test_passwords_in_path_or_query_are_refused(tmp_path: Path, rest: str) -> None:
+    data = minimal()
+    data["cameras"]["C301"] = {"url": f"rtsp://10.0.0.9/{rest}"}
+    with pytest.raises(ConfigError, match=r"cameras\.C301\.url: must not hold") as caught:
+        read(tmp_path, data)
+    assert "topsecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "rest", ["cam/realmonitor?channel=1&subtype=0", "h264Preview_01_main", "bypass/1?keyframe=1"]
+)
+def test_other_makes_addresses_are_taken(tmp_path: Path, rest: str) -> None:
+    data = minimal()
+    data["cameras"]["C301"] = {"url": f"rtsp://10.0.0.9/{rest}"}
+    assert read(tmp_path, data).cameras.C301.url.endswith(rest)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("station:\n  id: topsecret: x\n", "line 2, column 16"),
+        ("station: {id: %topsecret}\n", "line 1, column 15"),
+        ("station: *topsecret\n", "line 1, column 10"),
+        ("station: !topsecret x\n", "line 1, column 10"),
+        ('station: "\\qtopsecret"\n', "line 1"),
+        ("? [topsecret]\n: b\n", "line 1, column 3"),
+        ("a: 1\nbc: topsecret\x01\n", "line 2, column 14"),
+        ("model: 1\nstation:\n  topsecret: 1\n  topsecret: 2\n", "line 4, column 3: the same key"),
+        ("model: 1\nhttp: 2\nmodel: topsecret\n", "line 3, column 1: the same key as in line 1"),
+    ],
+)
+def test_faulty_yaml_is_told_by_its_place_only(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    assert f"station.yaml: {said}" in str(caught.value)
+    assert "topsecret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@given(st.text(max_size=200))
+@settings(deadline=None)
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(yaml_file.YamlFileError):
+        yaml_file.load(text)
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1\n- 2", ""])
