@@ -100,8 +100,7 @@ TIMINGS: Final = {
     "resize": N_("Resizing"),
     "infer": N_("Model"),
     "jpeg": N_("Writing pictures"),
-    "commit": N_("Committing the record"),
-    "total": N_("Arrival to record"),
+    "total": N_("Acceptance to outcome"),
 }
 
 ADVICE: Final = {

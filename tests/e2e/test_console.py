@@ -308,7 +308,7 @@ def test_english_on_thai_pages_is_marked(
     path: str,
 ) -> None:
     """No run of English words outside of what is marked as English."""
-    refused, _ = station.announce(source="ticket", ticket="E2E-thai")
+    refused, _ = station.announce(source="button")
     station.refuse(refused, Reason.BLURRED, "sharpness 3.1, at least 12 is needed", size=SMALL)
     station.state = troubled_status()
     page.goto(path if path.startswith("/") else f"/trucks/{served[1][path]}")
