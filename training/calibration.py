@@ -34,13 +34,15 @@ def confidence_threshold(
     probabilities: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64],
     *,
-    accuracy: float = 0.95,
+    accuracy: float = 0.98,
     most_to_a_person: float = 0.15,
+    least: float = 0.5,
 ) -> float:
     """The lowest confidence at which the model may grade alone.
 
     Above it at least `accuracy` of the decisions are right, unless that would send more than
     `most_to_a_person` of the loads to a person: then it is the confidence that sends just those.
+    Never under `least`: a grade that is more likely wrong than right is a person's in any case.
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
@@ -51,5 +53,5 @@ def confidence_threshold(
     good = np.flatnonzero(kept[: most + 1] >= accuracy)
     index = int(good[0]) if len(good) else most
     if index == 0:
-        return 0.0
-    return float(np.floor(confidence[order[index]] * 1e4) / 1e4)
+        return least
+    return max(least, float(np.floor(confidence[order[index]] * 1e4) / 1e4))

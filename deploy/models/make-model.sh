@@ -21,7 +21,7 @@ for difficulty in 0.0 0.2 0.3 0.45 0.6; do
     merge="$merge --data $work/d$difficulty"
 done
 # shellcheck disable=SC2086 # a list of options
-cane-train data merge $merge --out "$work/all"
+[ -f "$work/all/manifest.csv" ] || cane-train data merge $merge --out "$work/all"
 # shellcheck disable=SC2086 # an option and its value, or nothing
 cane-train fit --data "$work/all" --out "$work/run" --size 128 --seed 1 --epochs 8 --patience 8 \
     --learning-rate 0.0005 --label-smoothing 0.05 --augment camera --weights "$weights" $pixels

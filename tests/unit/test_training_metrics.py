@@ -121,6 +121,7 @@ def test_threshold_keeps_accuracy_or_the_limit() -> None:
     loose = confidence_threshold(rows, labels, accuracy=0.7, most_to_a_person=0.9)
     kept = confidence >= loose
     assert right[kept].mean() >= 0.7
-    strict = confidence_threshold(rows, labels, accuracy=0.999, most_to_a_person=0.15)
+    strict = confidence_threshold(rows, labels, accuracy=0.999, most_to_a_person=0.15, least=0.0)
     assert (confidence < strict).mean() == pytest.approx(0.15, abs=0.01)
-    assert confidence_threshold(sure_of([0, 1]), np.array([0, 1])) == 0.0
+    assert confidence_threshold(rows, labels, accuracy=0.999, most_to_a_person=0.15) == 0.5
+    assert confidence_threshold(sure_of([0, 1]), np.array([0, 1])) == 0.5
