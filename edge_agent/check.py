@@ -4,73 +4,149 @@ from __future__ import annotations
 
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
-from edge_agent.cameras.reader import CameraReader
-from edge_agent.config import CAMERA_IDS, CamerasSection, StationConfig
+import httpx
+
+from edge_agent import data_folder
+from edge_agent.cameras.clock import Clock
+from edge_agent.cameras.group import Cameras
+from edge_agent.config import CamerasSection, HttpSection, IndicatorSection, StationConfig
 from edge_agent.errors import AgentError
 from edge_agent.inference.bundle import Bundle
 from edge_agent.inference.grader import Grader
-from edge_agent.reasons import TEXTS
-from edge_agent.records.store import Store
-from edge_agent.status import CameraState
+from edge_agent.reasons import TEXTS, Reason
+from edge_agent.status import CameraState, CameraStatus
+from edge_agent.weighbridge.indicator import Indicator
 
-_CAMERA_S: Final = 10.0
+_CAMERAS_S: Final = 25.0
+"""Cameras of one dead recorder are tried one after the other."""
+_CLOCKS_S: Final = 6.0
+"""Cameras send their clock every five seconds."""
+_SCALE_S: Final = 8.0
+_POLL_S: Final = 0.05
 
 
-def faults(config: StationConfig) -> list[str]:
-    """Tries records, model, scale and all cameras; empty if all is well."""
-    found: list[str] = []
-    try:
-        Store(config.data_dir / "records.sqlite").close()
-    except AgentError as error:
-        found.append(str(error))
-    try:
-        Grader(Bundle.read(config.model.bundle), threads=config.model.threads)
-    except AgentError as error:
-        found.append(str(error))
-    found += _scale_faults(config)
-    try:
-        if config.cameras.credentials is not None:
-            config.cameras.credentials.password()
-    except AgentError as error:
-        return [*found, str(error)]
-    with ThreadPoolExecutor(len(CAMERA_IDS)) as pool:
-        lines = pool.map(lambda camera: _camera_fault(camera, config.cameras), CAMERA_IDS)
-        found += [line for line in lines if line is not None]
+@dataclass
+class Findings:
+    """faults keep the station from running well; warnings do not."""
+
+    faults: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def check(config: StationConfig) -> Findings:
+    """Tries records, model, web address, scale and all cameras; changes nothing on disk."""
+    found = Findings()
+    for line in (data_folder.fault(config.data_dir), _model_fault(config)):
+        found.faults += [line] if line else []
+    owner = data_folder.warning(config.data_dir)
+    found.warnings += [owner] if owner else []
+    running = _check_http(config, found)
+    if config.weighbridge.indicator is not None:
+        if running:
+            found.warnings.append("scale indicator: not tried, the running station has it")
+        else:
+            _check_scale(config.weighbridge.indicator, found)
+    _check_cameras(config.cameras, found)
     return found
 
 
-def _scale_faults(config: StationConfig) -> list[str]:
-    indicator = config.weighbridge.indicator
-    if indicator is None:
-        return []
+def _model_fault(config: StationConfig) -> str | None:
     try:
-        socket.create_connection((indicator.host, indicator.port), timeout=5.0).close()
+        Grader(Bundle.read(config.model.bundle), threads=config.model.threads)
+    except AgentError as error:
+        return str(error)
+    return None
+
+
+def _check_http(config: StationConfig, found: Findings) -> bool:
+    """Whether this very station is running there."""
+    http = config.http
+    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
+    try:
+        socket.create_server((http.host, http.port), family=family).close()
     except OSError as error:
-        address = f"{indicator.host}:{indicator.port}"
-        fault = error.strerror or error
-        return [f"scale indicator {address}: {fault}; check weighbridge.indicator and its cable"]
-    return []
+        if _answering_station(http) == config.station.id:
+            return True
+        found.faults.append(
+            f"http {http.host}:{http.port}: {error.strerror or error}; choose another http.port in "
+            "station.yaml, or stop what listens there"
+        )
+    return False
 
 
-def _camera_fault(camera: str, config: CamerasSection) -> str | None:
-    reader = CameraReader(camera, config)
-    reader.start()
+def _answering_station(http: HttpSection) -> str | None:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(http.host, http.host)  # noqa: S104 - compared
+    host = f"[{host}]" if ":" in host else host
     try:
-        deadline = time.monotonic() + _CAMERA_S
-        status = reader.status()
-        while time.monotonic() < deadline:
-            status = reader.status()
-            ready = status.state is CameraState.STREAMING and status.width is not None
-            if ready or status.problem is not None:
-                break
-            time.sleep(0.05)
-        if status.problem is not None:
-            return f"{camera}: {TEXTS[status.problem]}: {status.detail}"
-        if status.state is not CameraState.STREAMING:
-            return f"{camera}: {status.url}: no picture within {_CAMERA_S:.0f} s; check the camera"
+        answer = httpx.get(f"http://{host}:{http.port}/api/v1/station", timeout=5.0).json()
+    except (httpx.HTTPError, ValueError):
         return None
+    return answer.get("station") if isinstance(answer, dict) else None
+
+
+def _check_scale(section: IndicatorSection, found: Findings) -> None:
+    indicator = Indicator(section, lambda *_: None)
+    before = indicator.status().detail
+    indicator.start()
+    try:
+        _wait_for(lambda: indicator.status().detail != before, _SCALE_S)
+        status = indicator.status()
+        if not status.connected:
+            found.faults.append(f"scale indicator: {status.detail}")
     finally:
-        reader.stop(timeout_s=0.1)
+        indicator.stop()
+
+
+def _check_cameras(config: CamerasSection, found: Findings) -> None:
+    try:
+        if config.credentials is not None:
+            config.credentials.password()
+    except AgentError as error:
+        found.faults.append(str(error))
+        return
+    cameras = Cameras(config)
+    cameras.start()
+    try:
+        _wait_for(lambda: all(map(_has_answered, cameras.status())), _CAMERAS_S)
+        _wait_for(lambda: all(map(_has_right_clock, cameras.status())), _CLOCKS_S)
+        for status in cameras.status():
+            _judge_camera(status, found)
+    finally:
+        cameras.stop(timeout_s=0.1)
+
+
+def _has_answered(status: CameraStatus) -> bool:
+    return status.problem is not None or status.width is not None
+
+
+def _has_right_clock(status: CameraStatus) -> bool:
+    if status.problem is not None:
+        # Pictures that waited at the camera until somebody came look late for a moment.
+        return status.problem is not Reason.CLOCK
+    return status.clock == Clock.RTCP
+
+
+def _judge_camera(status: CameraStatus, found: Findings) -> None:
+    camera = status.camera
+    if status.problem is not None:
+        lines = found.warnings if status.state is CameraState.STREAMING else found.faults
+        lines.append(f"{camera}: {TEXTS[status.problem]}: {status.detail}")
+    elif status.state is not CameraState.STREAMING or status.width is None:
+        found.faults.append(
+            f"{camera}: {status.url}: no picture within {_CAMERAS_S:.0f} s; check the camera"
+        )
+    elif status.clock != Clock.RTCP:
+        found.warnings.append(
+            f"{camera}: sends no clock; its pictures count as taken when they arrive, less "
+            f"cameras.{camera}.latency_ms"
+        )
+
+
+def _wait_for(condition: Callable[[], bool], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(_POLL_S)

@@ -32,9 +32,9 @@ def run(config: ConfigOption = Path("station.yaml")) -> None:
 def check(config: ConfigOption = Path("station.yaml")) -> None:
     """Try everything the station needs: settings, records, model, cameras and scale.
 
-    Exit code 0 if all is well, 2 with one line for each fault.
+    Exit code 0 if all is well, 2 with one line for each fault. Warnings do not count.
     """
-    from edge_agent.check import faults
+    from edge_agent import check as checks
 
     # Every fault is told once, in the answer.
     logging.disable(logging.CRITICAL)
@@ -42,10 +42,12 @@ def check(config: ConfigOption = Path("station.yaml")) -> None:
         station = StationConfig.read(config)
     except AgentError as error:
         _fail(error)
-    found = faults(station)
-    for line in found:
+    found = checks.check(station)
+    for line in found.faults:
         typer.echo(line, err=True)
-    if found:
+    for line in found.warnings:
+        typer.echo(f"warning: {line}", err=True)
+    if found.faults:
         raise typer.Exit(2)
     typer.echo(f"{config}: all well; model, records, {len(CAMERA_IDS)} cameras answer")
 

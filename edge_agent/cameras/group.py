@@ -44,10 +44,10 @@ class Cameras:
         for reader in self.readers.values():
             reader.start()
 
-    def stop(self) -> None:
-        """Stops all readers."""
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Stops all readers; waits for each at most that long."""
         for reader in self.readers.values():
-            reader.stop()
+            reader.stop(timeout_s)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def arm(self, armed: bool) -> None:

@@ -20,6 +20,7 @@ _CONNECT_S: Final = 3.0
 _RETRY_S: Final = 1.0
 """So soon that a connection that only blinked is back before the occupancy ends."""
 _POLL_S: Final = 0.5
+_CURE: Final = "; check cable and weighbridge.indicator"
 
 
 class Indicator:
@@ -79,14 +80,14 @@ class Indicator:
                     log.info("scale indicator %s:%d connected", *address)
                     fault = self._read(connection)
             except TimeoutError:
-                fault = "does not answer"
+                fault = f"does not answer{_CURE}"
             except OSError as error:
-                fault = error.strerror or type(error).__name__
+                fault = f"{error.strerror or type(error).__name__}{_CURE}"
             if self._stop.is_set():
                 return
             self._occupancy.interrupt()
             self._connected = False
-            detail = f"{address[0]}:{address[1]} {fault}; check cable and weighbridge.indicator"
+            detail = f"{address[0]}:{address[1]} {fault}"
             if detail != self._detail:
                 log.warning("scale indicator %s", detail)
             self._detail = detail
@@ -115,7 +116,7 @@ class Indicator:
                 weights: list[Weight] = []
             else:
                 if not data:
-                    return "closed the connection"
+                    return f"closed the connection{_CURE}"
                 weights = list(parser.feed(data))
             for weight in weights:
                 last = time.monotonic()
@@ -125,5 +126,5 @@ class Indicator:
                     self._on_event(event, weight)
             self._miss()
             if time.monotonic() - last > HOLD_S:
-                return parser.trouble() or f"sent no weight for {HOLD_S:.0f} s"
+                return parser.trouble() or f"sent no weight for {HOLD_S:.0f} s{_CURE}"
         return "stopped"
