@@ -14,7 +14,7 @@ from edge_agent.config import CAMERA_IDS
 from edge_agent.console import parts
 from edge_agent.console import vocabulary as words
 from edge_agent.console.elements import Region, icon, tag
-from edge_agent.console.page import Context, Frame, context_of
+from edge_agent.console.page import HEALTH, Context, Frame, context_of
 from edge_agent.console.problems import Problem, problems
 from edge_agent.console.texts import N_
 from edge_agent.status import CameraState, CameraStatus, StationStatus
@@ -42,7 +42,7 @@ async def page(station: StationPort, request: Request) -> None:
     """Draws the page and keeps it fresh."""
     context = context_of(station, request)
     t = context.t
-    with Frame(context, "/health", t("Station health")) as frame, tag("div", classes="stack"):
+    with Frame(context, HEALTH, t("Station health")) as frame, tag("div", classes="stack"):
         top = Region[tuple[bool, tuple[Problem, ...]]](lambda v: _top(context, *v), "stack")
         cameras = _CameraTable(context, CAMERA_IDS)
         with tag("div", classes="thirds"):

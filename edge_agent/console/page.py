@@ -28,10 +28,12 @@ log = logging.getLogger(__name__)
 TICK_S: Final = 0.5
 """How often an open page looks whether the station has changed."""
 
+HEALTH: Final = "/health"
+
 NAVIGATION: Final = (
     ("/", "local_shipping", N_("Live")),
     ("/trucks", "format_list_bulleted", N_("Trucks")),
-    ("/health", "monitor_heart", N_("Station health")),
+    (HEALTH, "monitor_heart", N_("Station health")),
 )
 
 RETRY_S: Final = 3.0
@@ -195,10 +197,11 @@ class Frame:
 
     def _trouble_bar(self, troubles: Troubles) -> None:
         t = self._context.t
-        if troubles.ready and troubles.first is None:
+        # The health page begins with the same and names every problem.
+        if self._path == HEALTH or (troubles.ready and troubles.first is None):
             return
         look = "less" if troubles.ready else "not-ready"
-        with tag("a", classes=f"troubles {look}", href="/health", role="status"):
+        with tag("a", classes=f"troubles {look}", href=HEALTH, role="status"):
             icon("warning")
             if not troubles.ready:
                 tag("span", t("A truck arriving now would not be graded."))

@@ -54,7 +54,7 @@ def technical(context: Context, detail: str | None) -> None:
     """What the agent noted for IT; it is English in every language, and says so."""
     if detail:
         with tag("div", classes="technical"):
-            tag("span", context.t("Technical detail, for IT:"))
+            tag("span", context.t("Technical detail:"))
             tag("span", detail, lang="en")
 
 
