@@ -1,24 +1,17 @@
-"""A station for tests of the API and the console: real records and pictures, no cameras.
-
-Run it (`python tests/console_station.py --port 8090`) to look at the console in every state.
-"""
+"""A station for tests of the API and the console: real records and pictures, no cameras."""
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import logging
 from datetime import datetime, timedelta
 from pathlib import Path
-from tempfile import mkdtemp
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from console_states import DIGEST, healthy_status, scale_status, troubled_status
+from console_states import DIGEST, healthy_status
 
 from edge_agent.config import CAMERA_IDS, StationConfig
-from edge_agent.errors import RecordError
 from edge_agent.grades import GRADES, Grade
 from edge_agent.reasons import Reason
 from edge_agent.records.models import Arrival
@@ -27,7 +20,6 @@ from edge_agent.station import Station
 from edge_agent.status import StationStatus
 
 PASSWORD = "hunter2-never-on-a-page"
-STATES = ("filled", "new", "open", "empty", "rising", "troubled")
 
 _COLOURS = {
     Grade.FRESH_CLEAN: (70, 150, 110),
@@ -218,37 +210,3 @@ _TIMINGS = {
     "jpeg": 64.0,
     "total": 341.4,
 }
-
-
-def main() -> None:
-    """Serves the console on a filled station until interrupted."""
-    import uvicorn
-    from console_trucks import fill
-
-    from edge_agent.api import create_app
-    from edge_agent.console import mount
-
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--port", type=int, default=8090)
-    parser.add_argument("--state", default="filled", choices=STATES)
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO)
-    station = ConsoleStation(config(Path(mkdtemp(prefix="console-"))))
-    if args.state != "new":
-        fill(station)
-    if args.state == "open":
-        station.announce(
-            source="ticket", ticket="T-2026-000700", plate="70-1111", province="ขอนแก่น"
-        )
-    if args.state in ("empty", "rising"):
-        station.state = scale_status(args.state)
-    if args.state == "troubled":
-        station.state = troubled_status()
-        station.fault = RecordError("records: disk is full; free space on the data disk")
-    app = create_app(station)
-    mount(app, station)
-    uvicorn.run(app, host="127.0.0.1", port=args.port, log_level="warning")
-
-
-if __name__ == "__main__":
-    main()

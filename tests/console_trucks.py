@@ -1,14 +1,28 @@
-"""Trucks for a look at the console: every grade and outcome, long names, missing pictures."""
+"""Trucks for a look at the console: every grade and outcome, long names, missing pictures.
+
+Run it (`python tests/console_trucks.py --port 8090`) to look at the console in every state.
+"""
 
 from __future__ import annotations
 
+import argparse
+import logging
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import mkdtemp
 
-from console_station import ConsoleStation
+import uvicorn
+from console_states import scale_status, troubled_status
+from console_station import ConsoleStation, config
 
+from edge_agent.api import create_app
+from edge_agent.console import mount
+from edge_agent.errors import RecordError
 from edge_agent.grades import GRADES, Grade
 from edge_agent.reasons import Reason
 from edge_agent.records.models import Arrival
+
+STATES = ("filled", "new", "open", "empty", "rising", "troubled")
 
 
 def fill(station: ConsoleStation, size: tuple[int, int] = (2272, 1704)) -> dict[str, str]:
@@ -59,3 +73,31 @@ def fill(station: ConsoleStation, size: tuple[int, int] = (2272, 1704)) -> dict[
     unsure = come("needs-person", 4, ticket="T-2026-000601", plate="81-7780", weight_kg=30110.0)
     station.grade(unsure, Grade.BURN_TRASH, 0.47, needs_person=True, size=size)
     return ids
+
+
+def main() -> None:
+    """Serves the console on a filled station until interrupted."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--port", type=int, default=8090)
+    parser.add_argument("--state", default="filled", choices=STATES)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)
+    station = ConsoleStation(config(Path(mkdtemp(prefix="console-"))))
+    if args.state != "new":
+        fill(station)
+    if args.state == "open":
+        station.announce(
+            source="ticket", ticket="T-2026-000700", plate="70-1111", province="ขอนแก่น"
+        )
+    if args.state in ("empty", "rising"):
+        station.state = scale_status(args.state)
+    if args.state == "troubled":
+        station.state = troubled_status()
+        station.fault = RecordError("records: disk is full; free space on the data disk")
+    app = create_app(station)
+    mount(app, station)
+    uvicorn.run(app, host="127.0.0.1", port=args.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
