@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
+import numpy as np
+import numpy.typing as npt
+
 from edge_agent.cameras.checks import check_set
 from edge_agent.cameras.frames import GRADED_CAMERA, FrameSet, Problem, TimedFrame
 from edge_agent.cameras.group import Cameras
@@ -36,7 +39,7 @@ class GradingPipeline:
         self.grader: Grader | None = None
         self.model_fault: str | None = None
         self._preprocess: Preprocessor | None = None
-        self._jpeg_pool = ThreadPoolExecutor(2, thread_name_prefix="evidence")
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="pictures")
 
     def load_model(self) -> None:
         """Loads the configured bundle; without it trucks are refused, with the fault as detail."""
@@ -53,7 +56,7 @@ class GradingPipeline:
 
     def close(self) -> None:
         """Waits for evidence that is being written."""
-        self._jpeg_pool.shutdown(wait=True)
+        self._pool.shutdown(wait=True)
 
     def model_status(self) -> ModelStatus:
         """The model that grades, or why there is none."""
@@ -74,10 +77,17 @@ class GradingPipeline:
         timings: dict[str, float] = {}
         began = time.monotonic()
         writing: dict[str, Future[Evidence]] = {}
+        predicting: list[Future[Prediction | None]] = []
 
         def keep(frame: TimedFrame) -> None:
-            # Evidence is written while slower cameras are still waited for.
-            writing[frame.camera] = self._jpeg_pool.submit(self._write_evidence, arrival, frame)
+            # All this is done while slower cameras are still waited for. The pool takes jobs in
+            # their order: pixels are being made when another job waits for them.
+            pixels = self._pool.submit(bgr, frame.frame)
+            if frame.camera == GRADED_CAMERA:
+                predicting.append(self._pool.submit(self._predict, pixels, timings))
+            writing[frame.camera] = self._pool.submit(
+                self._write_evidence, arrival, frame.camera, pixels
+            )
 
         frame_set = self._cameras.frames_at(arrival.instant, keep)
         timings["wait"] = frame_set.waited_ms
@@ -87,7 +97,8 @@ class GradingPipeline:
         prediction: Prediction | None = None
         if refusal is None:
             try:
-                prediction = self._predict(frame_set.frames[GRADED_CAMERA], timings)
+                with _timed(timings, "grade"):
+                    prediction = predicting[0].result()
             except Exception as error:  # noqa: BLE001 - whatever ONNX Runtime raises
                 refusal = Problem(Reason.MODEL_FAILED, " ".join(str(error).split())[:200])
             if prediction is None and refusal is None:
@@ -98,16 +109,21 @@ class GradingPipeline:
             refusal, prediction = lost, None
         return self._outcome(frame_set, frames, refusal, prediction, timings)
 
-    def _predict(self, frame: TimedFrame, timings: dict[str, float]) -> Prediction | None:
+    def _predict(
+        self, pixels: Future[npt.NDArray[np.uint8]], timings: dict[str, float]
+    ) -> Prediction | None:
         if self.grader is None or self._preprocess is None:
             return None
+        frame = pixels.result()
         with _timed(timings, "resize"):
-            image = self._preprocess(frame.frame)
+            image = self._preprocess(frame)
         with _timed(timings, "infer"):
             return self.grader.grade(image)
 
-    def _write_evidence(self, arrival: Arrival, frame: TimedFrame) -> Evidence:
-        return self._evidence.write(arrival.id, arrival.instant, frame.camera, bgr(frame.frame))
+    def _write_evidence(
+        self, arrival: Arrival, camera: str, pixels: Future[npt.NDArray[np.uint8]]
+    ) -> Evidence:
+        return self._evidence.write(arrival.id, arrival.instant, camera, pixels.result())
 
     def _outcome(
         self,

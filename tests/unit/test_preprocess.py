@@ -44,7 +44,7 @@ def test_the_agent_and_training_give_a_frame_the_same_probabilities(
     for load in loads:
         frame = decoded(load, pixel_format)
         assert (frame.width, frame.height) == (2272, 1704)
-        at_the_station = preprocess(frame)
+        at_the_station = preprocess(bgr(frame))
         # What the evidence of this frame would be without the loss of its JPEG.
         file = tmp_path / "frame.png"
         assert cv2.imwrite(str(file), bgr(frame))
@@ -61,7 +61,7 @@ def test_the_agent_and_training_give_a_frame_the_same_probabilities(
 def test_the_picture_is_the_frames(loads: list[npt.NDArray[np.uint8]], size: int) -> None:
     """Against the pixels the frame was made of, which have full chroma."""
     spec = InputSpec(width=size, height=size)
-    got = Preprocessor(spec)(decoded(loads[0], "yuv420p"))
+    got = Preprocessor(spec)(bgr(decoded(loads[0], "yuv420p")))
     left, top, right, bottom = spec.graded_area.pixels(2272, 1704)
     cut = loads[0][top:bottom, left:right, ::-1]
     want = cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA)
@@ -75,7 +75,7 @@ def test_what_lies_outside_the_graded_area_is_never_seen() -> None:
     overlaid[:64] = 255
     overlaid[1640:] = 0
     resize = Preprocessor(InputSpec(width=128, height=128))
-    first, second = (resize(decoded(pixels, "yuv420p")) for pixels in (plain, overlaid))
+    first, second = (resize(bgr(decoded(pixels, "yuv420p"))) for pixels in (plain, overlaid))
     assert np.abs(first.astype(int) - second).max() <= 1
 
 
@@ -83,4 +83,4 @@ def test_follows_a_change_of_size() -> None:
     resize = Preprocessor(InputSpec(width=64, height=64))
     for width, height in ((640, 480), (1280, 960), (640, 480)):
         plain = np.full((height, width, 3), 120, np.uint8)
-        assert np.abs(resize(decoded(plain, "yuv420p")).astype(int) - 120).max() <= 4
+        assert np.abs(resize(bgr(decoded(plain, "yuv420p"))).astype(int) - 120).max() <= 4
