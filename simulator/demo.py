@@ -59,8 +59,10 @@ def run_demo(options: DemoOptions) -> dict[str, Any]:
 
     Raises RuntimeError if the agent does not come up.
     """
-    # As Ctrl-C: whoever ends the demo ends its agent and its workers with it.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # Whoever ends the demo ends its agent and its workers with it. A shell's background jobs
+    # are started with SIGINT ignored.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.default_int_handler)
     results: list[dict[str, Any]] = []
     announced = 0
     with _Studio(options) as studio:
