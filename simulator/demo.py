@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import multiprocessing
 import os
 import signal
 import socket
@@ -105,7 +106,9 @@ class _Studio:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for worker in multiprocessing.active_children():
+            worker.terminate()  # what it renders, nobody waits for any more
 
     def trucks(self) -> Iterator[tuple[Truck, dict[str, Scene]]]:
         """Trucks with their scenes, in order; those to come are rendered meanwhile."""
@@ -182,6 +185,7 @@ def _agent(options: DemoOptions, station: VirtualStation) -> Iterator[str]:
     data_dir.mkdir(parents=True, exist_ok=True)
     config, logfile = data_dir / "station.yaml", data_dir / "agent.log"
     port = options.port or _free_port()
+    _require_free(port)
     write_config(
         config,
         station,
@@ -208,6 +212,17 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _require_free(port: int) -> None:
+    """Else another station would be taken for the demo's own agent."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise RuntimeError(
+            f"port {port}: {error.strerror or error}; choose another --port, or stop what "
+            "listens there"
+        ) from error
 
 
 def _wait_ready(base_url: str, process: subprocess.Popen[bytes], logfile: Path) -> None:
@@ -252,10 +267,10 @@ def _weigh(
     record = client.get(f"/api/v1/arrivals/{arrival_id}", params={"wait": 30}).json()
     result = _result(truck, ticket, record)
     log.info(
-        "%s: truth %s, graded %s",
+        "%s: truth %s, %s",
         ticket,
         truck.grade.value,
-        result["grade"] or result["reason"] or "nothing yet",
+        _in_words(record),
     )
     if options.trucks is None or number < options.trucks:
         time.sleep(options.stay_s)
@@ -263,6 +278,16 @@ def _weigh(
     station.show(_empty(scenes))
     time.sleep(1.5)
     return result
+
+
+def _in_words(record: dict[str, Any]) -> str:
+    grading = record.get("grading")
+    if grading is None:
+        return "no outcome yet"
+    if grading["outcome"] == "refused":
+        return f"refused: {grading['reason_text']}"
+    unsure = ", but a person is to look" if grading["needs_person"] else ""
+    return f"graded {grading['grade']}{unsure}"
 
 
 def _result(truck: Truck, ticket: str, record: dict[str, Any]) -> dict[str, Any]:
