@@ -217,6 +217,8 @@ class Station:
             started_at=self._started_at,
             ready=self._pipeline.grader is not None
             and graded.state is CameraState.STREAMING
+            # A camera that has just connected may not know its time yet: the skew is a guess.
+            and not any(camera.state is CameraState.CONNECTING for camera in cameras)
             and self._record_fault is None
             and free >= _FULL_DISK_BYTES
             and self._worker.is_alive(),

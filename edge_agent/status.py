@@ -13,6 +13,7 @@ class CameraState(StrEnum):
     """Where a camera's reader is."""
 
     CONNECTING = "connecting"
+    """No picture yet, or none whose capture time is known."""
     STREAMING = "streaming"
     TROUBLED = "troubled"
     """Streaming or not, its pictures cannot be used; `problem` says why."""

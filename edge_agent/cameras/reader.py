@@ -33,6 +33,9 @@ CODECS: Final = ("h264", "hevc")
 _DELAYS: Final = 100
 """Of so many packets in a row one comes without being held up on its way."""
 _ASK_AGAIN_S: Final = 1.0
+_SETTLE_S: Final = 6.0
+"""Sender reports come within so long or not at all; until then capture times are guesses that can
+be hundreds of milliseconds off."""
 
 
 class CameraReader:
@@ -65,6 +68,7 @@ class CameraReader:
         self._delay_s = 0.0
         self._delays: deque[float] = deque(maxlen=_DELAYS)
         self._connects = 0
+        self._connected_at = 0.0
         self._ahead = DecodeAhead(camera, self._changed, self._ring, lambda: self._format)
         self._thread = threading.Thread(target=self._read, name=f"{camera}-read", daemon=True)
 
@@ -129,7 +133,11 @@ class CameraReader:
             if problem is not None:
                 state = CameraState.TROUBLED
             else:
-                state = CameraState.STREAMING if newest else CameraState.CONNECTING
+                settled = newest is not None and (
+                    newest.stamp.clock is Clock.RTCP
+                    or time.monotonic() - self._connected_at > _SETTLE_S
+                )
+                state = CameraState.STREAMING if settled else CameraState.CONNECTING
             return CameraStatus(
                 camera=self.camera,
                 state=state,
@@ -256,6 +264,7 @@ class CameraReader:
                     return Problem(Reason.WRONG_CODEC, f"{codec}; set the camera to H.264 or H.265")
                 with self._changed:
                     self._connects += 1
+                    self._connected_at = time.monotonic()
                     self._ring.clear()
                     self._format = StreamFormat(codec, stream.codec_context.extradata)
                 self._consume(container, stream, backoff)
