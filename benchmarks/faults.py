@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from virtual import cameras_section, machine, standard_station
+from virtual import machine, standard_station, station_config
 
 from edge_agent.cameras.frames import GRADED_CAMERA
-from edge_agent.config import StationConfig
 from edge_agent.station import Station
 from edge_agent.status import CameraState
 
-BUNDLE = Path(__file__).parents[1] / "deploy" / "models" / "sim-mobilenetv2.bundle"
 FAULTS = ("freeze", "stall", "resize", "disconnect", "refuse_password", "black")
 NOT_SEEN_IDLE = ("black",)
 """Found by the content checks, when a truck's frames are decoded: an idle agent decodes nothing."""
@@ -37,15 +35,7 @@ def main() -> None:
 
 
 def measure(virtual: dict[str, Any], folder: Path, rounds: int) -> dict[str, Any]:
-    config = StationConfig.model_validate(
-        {
-            "station": {"id": "bench", "name": "Benchmark"},
-            "data_dir": folder,
-            "cameras": cameras_section(virtual, folder),
-            "model": {"bundle": BUNDLE},
-        }
-    )
-    station = Station(config)
+    station = Station(station_config(virtual, folder))
     station.start()
     with httpx.Client(base_url=virtual["control"], timeout=60.0) as control:
         result: dict[str, Any] = {}

@@ -13,12 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from virtual import cameras_section, machine, percentile, uniform_station
+from virtual import machine, percentile, station_config, uniform_station
 
-from edge_agent.config import StationConfig
 from edge_agent.station import Station
-
-BUNDLE = Path(__file__).parents[1] / "deploy" / "models" / "sim-mobilenetv2.bundle"
 
 
 def main() -> None:
@@ -35,16 +32,7 @@ def main() -> None:
 
 
 def measure(virtual: dict[str, Any], folder: Path, trucks: int, *, armed: bool) -> dict[str, Any]:
-    section = cameras_section(virtual, folder)
-    config = StationConfig.model_validate(
-        {
-            "station": {"id": "bench", "name": "Benchmark"},
-            "data_dir": folder,
-            "cameras": section,
-            "model": {"bundle": BUNDLE},
-        }
-    )
-    station = Station(config)
+    station = Station(station_config(virtual, folder))
     station.start()
     while not all(s.clock == "rtcp" for s in station.status().cameras):
         time.sleep(0.05)

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from edge_agent.config import CamerasSection
+from edge_agent.config import CamerasSection, StationConfig
 from simulator.scenes import CLOCK_LOOP_S
 
+BUNDLE = Path(__file__).parents[1] / "deploy" / "models" / "sim-mobilenetv2.bundle"
 LOOP_MS = CLOCK_LOOP_S * 1000
 
 
@@ -52,6 +53,18 @@ def cameras_section(station: dict[str, Any], folder: Path) -> CamerasSection:
     data: dict[str, Any] = {c: {"url": v["url"]} for c, v in station["cameras"].items()}
     data["credentials"] = {"username": station["username"], "password_file": str(password)}
     return CamerasSection.model_validate(data)
+
+
+def station_config(station: dict[str, Any], folder: Path) -> StationConfig:
+    """A whole agent's settings at those cameras, with the demo's model; it keeps its data there."""
+    return StationConfig.model_validate(
+        {
+            "station": {"id": "bench", "name": "Benchmark"},
+            "data_dir": folder,
+            "cameras": cameras_section(station, folder),
+            "model": {"bundle": BUNDLE},
+        }
+    )
 
 
 def login_urls(station: dict[str, Any]) -> dict[str, str]:

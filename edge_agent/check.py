@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from edge_agent.config import CamerasSection, HttpSection, IndicatorSection, Sta
 from edge_agent.errors import AgentError
 from edge_agent.inference.bundle import Bundle
 from edge_agent.inference.grader import Grader
+from edge_agent.listener import listen
 from edge_agent.reasons import TEXTS, Reason
 from edge_agent.status import CameraState, CameraStatus
 from edge_agent.weighbridge.indicator import Indicator
@@ -64,17 +64,12 @@ def _model_fault(config: StationConfig) -> str | None:
 
 def _check_http(config: StationConfig, found: Findings) -> bool:
     """Whether this very station is running there."""
-    http = config.http
-    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
     try:
-        socket.create_server((http.host, http.port), family=family).close()
-    except OSError as error:
-        if _answering_station(http) == config.station.id:
+        listen(config.http).close()
+    except AgentError as error:
+        if _answering_station(config.http) == config.station.id:
             return True
-        found.faults.append(
-            f"http {http.host}:{http.port}: {error.strerror or error}; choose another http.port in "
-            "station.yaml, or stop what listens there"
-        )
+        found.faults.append(str(error))
     return False
 
 

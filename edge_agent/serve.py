@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 
 import uvicorn
 
 from edge_agent.api.app import create_app
-from edge_agent.config import HttpSection, StationConfig
+from edge_agent.config import StationConfig
 from edge_agent.console import mount
-from edge_agent.errors import ConfigError
+from edge_agent.listener import listen
 from edge_agent.station import Station
 
 
@@ -22,7 +21,8 @@ def serve(config: StationConfig) -> None:
     """
     # uvicorn ends its work on a signal and raises it once more: the station is stopped after it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with _listen(config.http) as listener:
+    # The address is taken before cameras and records are touched: a second agent spoils nothing.
+    with listen(config.http) as listener:
         station = Station(config)
         try:
             app = create_app(station)
@@ -36,15 +36,3 @@ def serve(config: StationConfig) -> None:
             pass  # Ctrl-C is the usual end
         finally:
             station.stop()
-
-
-def _listen(http: HttpSection) -> socket.socket:
-    """Taken before cameras and records are touched, so that a second agent spoils nothing."""
-    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
-    try:
-        return socket.create_server((http.host, http.port), family=family)
-    except OSError as error:
-        raise ConfigError(
-            f"http {http.host}:{http.port}: {error.strerror or error}; choose another http.port in "
-            "station.yaml, or stop what listens there"
-        ) from error

@@ -253,29 +253,31 @@ class Station:
         log.info("scale: %s at %.0f kg", event.value, weight.kg)
         if event is Event.ARRIVING:
             self.cameras.arm(True)
-            self._later(_ARMED_S, self.cameras.arm, False)
+            self._if_still_there(_ARMED_S, lambda: self.cameras.arm(False))
         elif event is Event.GONE:
             self.cameras.arm(False)
-        elif event is Event.AT_REST and self._indicator is not None:
+        elif event is Event.AT_REST:
             # The weighbridge program usually announces the same truck, with its ticket.
-            self._later(
-                self.config.weighbridge.ticket_grace_s,
-                self._announce_from_scale,
-                self._indicator.occupancy,
-            )
+            grace_s = self.config.weighbridge.ticket_grace_s
+            self._if_still_there(grace_s, self._announce_from_scale)
         self._touch()
 
-    def _later(self, seconds: float, what: Callable[..., None], *args: object) -> None:
-        timer = threading.Timer(seconds, what, args)
+    def _if_still_there(self, seconds: float, what: Callable[[], None]) -> None:
+        """Calls `what` after so long, unless the truck that is on the scale now has left by then."""
+        indicator = self._indicator
+        occupancy = indicator.occupancy if indicator else None
+
+        def call() -> None:
+            still = indicator is not None and indicator.occupancy == occupancy
+            if still and occupancy is not None and not self._stopping:
+                what()
+
+        timer = threading.Timer(seconds, call)
         timer.daemon = True
         self._timers = [t for t in self._timers if t.is_alive()] + [timer]
         timer.start()
 
-    def _announce_from_scale(self, occupancy: int | None) -> None:
-        if occupancy is None or self._indicator is None or self._stopping:
-            return
-        if self._indicator.occupancy != occupancy:
-            return
+    def _announce_from_scale(self) -> None:
         try:
             self.announce(source="scale")
         except RecordError as error:

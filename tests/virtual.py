@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_agent.config import CamerasSection
+from edge_agent.config import CAMERA_IDS, CamerasSection, StationConfig
+from edge_agent.station import Station
 from simulator import frameclock
 from simulator.feed import CameraSpec
 from simulator.station import VirtualStation
@@ -66,3 +68,14 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "condition did not come true in time"
         time.sleep(0.02)
+
+
+def station_without_cameras(folder: Path, **sections: Any) -> Station:
+    """A whole station whose cameras are not there: its trucks are refused, but each is recorded."""
+    data: dict[str, Any] = {
+        "station": {"id": "KK1", "name": "Weighbridge 1"},
+        "data_dir": folder,
+        "cameras": {camera: {"url": "rtsp://127.0.0.1:1/x"} for camera in CAMERA_IDS},
+        "model": {"bundle": folder / "none.bundle"},
+    }
+    return Station(StationConfig.model_validate(data | sections))

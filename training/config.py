@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Augment = Literal["none", "study", "camera"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Schedule = Literal["cosine", "constant"]
+Keep = Literal["best", "last"]
 
 
 class FitConfig(BaseModel):
@@ -16,6 +17,7 @@ class FitConfig(BaseModel):
 
     epochs, steps: how long to train; one of them. patience: None is never to stop early.
     batch: images an optimiser step, over all processes together.
+    keep: whose weights are the result: the epoch's of least validation loss, or the last one's.
     augment: see `training.augmentation`. processes: how many compute the run.
     """
 
@@ -30,6 +32,7 @@ class FitConfig(BaseModel):
     schedule: Schedule = "cosine"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     patience: int | None = Field(default=5, ge=1)
+    keep: Keep = "best"
     seed: int = Field(default=1, ge=0)
     augment: Augment = "study"
     precision: Precision = "fp32"

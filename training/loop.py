@@ -32,7 +32,7 @@ End = Literal["epochs", "steps", "patience", "time"]
 
 
 class Loop:
-    """One run's optimisation. `run` returns why it ended, `best_network` its result.
+    """One run's optimisation. `run` returns why it ended, `kept_network` its result.
 
     Each process computes its share of every step; the main one writes the checkpoint.
     """
@@ -117,12 +117,18 @@ class Loop:
         part = (done - warm_up) / max(1, self.total - warm_up)
         return config.learning_rate * 0.5 * (1 + math.cos(math.pi * part))
 
-    def best_network(self) -> nn.Module:
-        """The network with the weights of the best epoch, on the CPU, in full precision."""
+    @property
+    def kept_epoch(self) -> int:
+        """Number of the epoch, from 0, whose weights are the run's result."""
+        progress = self.progress
+        return progress.best_epoch if self.config.keep == "best" else progress.epoch - 1
+
+    def kept_network(self) -> nn.Module:
+        """The network with the weights of `kept_epoch`, on the CPU, in full precision."""
         network = cast(
             "nn.Module", self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=False)
         )
-        if self.progress.best_weights:
+        if self.config.keep == "best" and self.progress.best_weights:
             network.load_state_dict(self.progress.best_weights)
         return network.cpu()
 

@@ -45,7 +45,7 @@ def fit(
 ) -> dict[str, Any] | None:
     """Trains, calibrates and evaluates; returns what it also writes to OUT/metrics.json.
 
-    OUT gets last.pt (to resume from), model.safetensors (the best epoch, calibrated), metrics.json,
+    OUT gets last.pt (to resume from), model.safetensors (calibrated), metrics.json,
     predictions.csv (of the test split) and history.json. A second call with the same arguments
     resumes. Raises TrainingError.
 
@@ -122,7 +122,7 @@ def _finish(
     report: Report,
 ) -> dict[str, Any]:
     """The network is fixed. Calibration sees the validation split, figures the test split."""
-    config, network = loop.config, loop.best_network()
+    config, network = loop.config, loop.kept_network()
     val_logits = logits(network, validation.images)
     t = temperature(val_logits, torch.from_numpy(validation.labels))
     threshold = confidence_threshold((val_logits / t).softmax(1).numpy(), validation.labels)
@@ -144,7 +144,7 @@ def _finish(
         "ended_by": ended,
         "epochs": loop.progress.epoch,
         "steps": len(loop.progress.losses),
-        "best_epoch": loop.progress.best_epoch + 1,
+        "kept_epoch": loop.kept_epoch + 1,
         "temperature": t,
         "confidence_threshold": threshold,
         "validation": figures_of(model, validation),

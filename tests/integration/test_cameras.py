@@ -139,7 +139,7 @@ def test_a_broken_camera_is_noticed_and_comes_back(
 
 
 @pytest.mark.parametrize("armed", [False, True])
-@pytest.mark.parametrize("camera", ["C301", "C201"])
+@pytest.mark.parametrize("camera", ["C301", "C401"])  # H.264: every cut is found there
 def test_half_a_keyframe_is_refused(
     station: VirtualStation, cameras: Cameras, camera: str, armed: bool
 ) -> None:

@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from virtual import virtual_station, wait_until
+from virtual import station_without_cameras, virtual_station, wait_until
 
-from edge_agent.config import CAMERA_IDS, StationConfig
 from edge_agent.records.store import Query
 from edge_agent.station import Station
 from simulator.station import VirtualStation
@@ -21,19 +20,12 @@ Setup = tuple[VirtualStation, Station]
 def setup(tmp_path: Path) -> Iterator[Setup]:
     """A scale and a station without cameras: its trucks are refused, but each has its record."""
     with virtual_station() as virtual:
-        station = Station(
-            StationConfig.model_validate(
-                {
-                    "station": {"id": "KK1", "name": "Weighbridge 1"},
-                    "data_dir": tmp_path,
-                    "cameras": {c: {"url": "rtsp://127.0.0.1:1/x"} for c in CAMERA_IDS},
-                    "weighbridge": {
-                        "indicator": {"host": "127.0.0.1", "port": virtual.scale.port},
-                        "ticket_grace_s": 0.0,
-                    },
-                    "model": {"bundle": tmp_path / "none.bundle"},
-                }
-            )
+        station = station_without_cameras(
+            tmp_path,
+            weighbridge={
+                "indicator": {"host": "127.0.0.1", "port": virtual.scale.port},
+                "ticket_grace_s": 0.0,
+            },
         )
         station.start()
         try:

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from virtual import wait_until
+from virtual import station_without_cameras, wait_until
 
-from edge_agent.config import CAMERA_IDS, StationConfig
 from edge_agent.errors import RecordError
 from edge_agent.records.store import Store
 from edge_agent.station import Station
@@ -19,16 +18,7 @@ from edge_agent.station import Station
 @pytest.fixture
 def station(tmp_path: Path) -> Iterator[Station]:
     """Without cameras: its trucks are refused, but each has its record."""
-    station = Station(
-        StationConfig.model_validate(
-            {
-                "station": {"id": "KK1", "name": "Weighbridge 1"},
-                "data_dir": tmp_path,
-                "cameras": {c: {"url": "rtsp://127.0.0.1:1/x"} for c in CAMERA_IDS},
-                "model": {"bundle": tmp_path / "none.bundle"},
-            }
-        )
-    )
+    station = station_without_cameras(tmp_path)
     station.start()
     try:
         yield station

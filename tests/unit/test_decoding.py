@@ -43,15 +43,26 @@ def test_whole_video_gives_the_last_picture(codec: Codec, threads: int) -> None:
     assert frameclock.read(luma) == round((GOP - 1) / FPS * 1000)
 
 
-# The end of an H.265 picture's last row may be missing unnoticed.
-@pytest.mark.parametrize(("codec", "kept"), [("h264", 0.5), ("h264", 0.99), ("hevc", 0.5)])
+@pytest.mark.parametrize("kept", [0.5, 0.99])
 @pytest.mark.parametrize("position", [0, 5, GOP - 1])
-def test_a_cut_picture_spoils_all_that_refer_to_it(
-    codec: Codec, kept: float, position: int
-) -> None:
+def test_a_cut_picture_spoils_all_that_refer_to_it(kept: float, position: int) -> None:
+    assert is_refused("h264", position, kept)
+
+
+@pytest.mark.parametrize("position", [0, 5, GOP - 1])
+def test_most_cuts_through_an_h265_picture_are_found(position: int) -> None:
+    """Not all: FFmpeg does not ask whether the data ended too early. Which ones is chance."""
+    found = [is_refused("hevc", position, percent / 100) for percent in range(4, 100, 4)]
+    assert sum(found) > len(found) / 2
+
+
+def is_refused(codec: Codec, position: int, kept: float) -> bool:
     run = run_of(spoil(clip_units(codec), codec, {position}, kept))
-    with pytest.raises(FFmpegError):
+    try:
         decode_last(StreamFormat(codec, None), run, 1)
+    except FFmpegError:
+        return True
+    return False
 
 
 @settings(deadline=None, max_examples=40)

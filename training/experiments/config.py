@@ -64,7 +64,7 @@ class StudyConfig(BaseModel):
                     yield Run(model, arm, seed)
 
     def fit(self, run: Run) -> FitConfig:
-        """What `training.train.fit` is asked for: no early stop, the best epoch counts."""
+        """What `training.train.fit` is asked for: no early stop, no choice among epochs."""
         return FitConfig(
             classifier=run.model,
             size=self.size,
@@ -73,6 +73,7 @@ class StudyConfig(BaseModel):
             batch=self.batch,
             learning_rate=self.learning_rate,
             patience=None,
+            keep="last",
             seed=run.seed or 0,
             augment=ARMS[run.arm],
             precision=self.precision,
@@ -102,7 +103,7 @@ class Run:
 PRESETS: Final[Mapping[Preset, StudyConfig]] = MappingProxyType(
     {
         "fast": StudyConfig(size=48, steps=60, batch=32),
-        "cpu": StudyConfig(size=96, steps=3000, batch=64),
+        "cpu": StudyConfig(size=96, steps=800, batch=64),
         "gpu": StudyConfig(size=224, steps=4000, batch=64, seeds=(1, 2, 3)),
     }
 )

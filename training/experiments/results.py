@@ -61,7 +61,7 @@ def _row(run: Run, folder: Path) -> dict[str, Any]:
         row["truth"] = _figures(metrics["test_truth"])
     if (folder / HISTORY_NAME).exists():
         history = json.loads((folder / HISTORY_NAME).read_text("utf-8"))
-        row["best_epoch"] = metrics["best_epoch"]
+        row["kept_epoch"] = metrics["kept_epoch"]
         row["curve"] = _curve(history["epochs"])
     return row
 

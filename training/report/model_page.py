@@ -49,7 +49,7 @@ def _model_facts(metrics: dict[str, Any], model: dict[str, Any]) -> list[tuple[s
     if "steps" in metrics:
         course = (
             f"{metrics['steps']} steps of at most {model['batch']} images; epoch "
-            f"{metrics['best_epoch']} of {metrics['epochs']}, the best; augmentation "
+            f"{metrics['kept_epoch']} of {metrics['epochs']} was kept; augmentation "
             f"{model['augment']}; seed {model['seed']}"
         )
         found.append(("training", course))

@@ -35,8 +35,8 @@ def page(study: dict[str, Any]) -> Page:
     ]
     each = (
         f"{config['steps']} steps of at most {config['batch']} images, {config['size']} x "
-        f"{config['size']} px, {config['precision']}, seeds {seeds}; the epoch of least validation "
-        "loss counts"
+        f"{config['size']} px, {config['precision']}, seeds {seeds}; the last "
+        "epoch's weights count"
     )
     missing = [("still missing", ", ".join(study["missing"]))] if study["missing"] else []
     left_out = [("left out", f"{model_name(m)}: {why}") for m, why in study["left_out"].items()]
