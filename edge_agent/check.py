@@ -5,14 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 import httpx
 
 from edge_agent import data_folder
+from edge_agent.cameras.checks import check_set
 from edge_agent.cameras.clock import Clock
 from edge_agent.cameras.group import Cameras
-from edge_agent.config import CamerasSection, HttpSection, IndicatorSection, StationConfig
+from edge_agent.config import (
+    CamerasSection,
+    ChecksSection,
+    HttpSection,
+    IndicatorSection,
+    StationConfig,
+)
 from edge_agent.errors import AgentError
 from edge_agent.inference.bundle import Bundle
 from edge_agent.inference.grader import Grader
@@ -50,7 +58,7 @@ def check(config: StationConfig) -> Findings:
             found.warnings.append("scale indicator: not tried, the running station has it")
         else:
             _check_scale(config.weighbridge.indicator, found)
-    _check_cameras(config.cameras, found)
+    _check_cameras(config.cameras, config.checks, found)
     return found
 
 
@@ -96,7 +104,7 @@ def _check_scale(section: IndicatorSection, found: Findings) -> None:
         indicator.stop()
 
 
-def _check_cameras(config: CamerasSection, found: Findings) -> None:
+def _check_cameras(config: CamerasSection, limits: ChecksSection, found: Findings) -> None:
     try:
         if config.credentials is not None:
             config.credentials.password()
@@ -108,8 +116,17 @@ def _check_cameras(config: CamerasSection, found: Findings) -> None:
     try:
         _wait_for(lambda: all(map(_has_answered, cameras.status())), _CAMERAS_S)
         _wait_for(lambda: all(map(_has_right_clock, cameras.status())), _CLOCKS_S)
-        for status in cameras.status():
+        statuses = cameras.status()
+        for status in statuses:
             _judge_camera(status, found)
+        told = {status.camera for status in statuses if status.problem is not None}
+        # An empty scale at night may well be dark, so what a picture shows is no fault.
+        _, problems = check_set(cameras.frames_at(datetime.now(UTC)), config, limits)
+        found.warnings += [
+            f"{camera}: {TEXTS[problem.reason]} now: {problem.detail}"
+            for camera, problem in problems.items()
+            if camera not in told
+        ]
     finally:
         cameras.stop(timeout_s=0.1)
 

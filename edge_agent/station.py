@@ -263,7 +263,7 @@ class Station:
         self._touch()
 
     def _if_still_there(self, seconds: float, what: Callable[[], None]) -> None:
-        """Calls `what` after so long, unless the truck that is on the scale now has left by then."""
+        """Calls `what` after so long, unless the truck now on the scale has left by then."""
         indicator = self._indicator
         occupancy = indicator.occupancy if indicator else None
 

@@ -12,10 +12,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import onnx
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from edge_agent.grades import GRADES
-from edge_agent.inference.manifest import GradedArea, InputSpec, Manifest, TrainingRecord
+from edge_agent.inference.manifest import (
+    GradedArea,
+    InputSpec,
+    Manifest,
+    Name,
+    TrainingRecord,
+    Version,
+)
 from exporter import metadata, model_card
 from exporter.check import check
 from exporter.errors import ExportError
@@ -33,11 +40,26 @@ _NO_DIGEST: Final = "0" * 64
 
 @dataclass(frozen=True)
 class Naming:
-    """What a bundle is called. description: one sentence for those who choose it."""
+    """What a bundle is called. description: one sentence for those who choose it.
+
+    Raises ExportError for a name or a version that no manifest may have.
+    """
 
     name: str
     version: str
     description: str
+
+    def __post_init__(self) -> None:
+        for given, form, rule, option in (
+            (self.name, Name, "small letters, digits and . _ -", "--name"),
+            (self.version, Version, "letters, digits and . + _ -", "--model-version"),
+        ):
+            try:
+                TypeAdapter(form).validate_python(given)
+            except ValidationError:
+                raise ExportError(
+                    f"{option} {given!r}: may have {rule}, a letter or digit first; give another"
+                ) from None
 
 
 def make(

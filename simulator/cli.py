@@ -162,6 +162,7 @@ def break_camera(
     """Break a camera of a running virtual station, or mend it."""
     import httpx
 
+    at = at if "://" in at else f"http://{at}"
     try:
         answer = httpx.put(f"{at}/cameras/{camera}/fault", json={"fault": fault}, timeout=30.0)
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -10,7 +10,7 @@ import typer
 from training import parallel
 from training.classifiers.pixels import Pixels
 from training.classifiers.registry import CLASSIFIERS
-from training.config import Augment, FitConfig, Precision, Schedule
+from training.config import Augment, FitConfig, Keep, Precision, Schedule
 from training.console import OneLineErrors, RichReport, seconds
 from training.data.cli import app as data_app
 from training.evaluation_cli import compare_command, evaluate_command, report_command
@@ -58,6 +58,9 @@ def fit_command(
             min=1,
         ),
     ] = None,
+    keep: Annotated[
+        str, typer.Option(help="Whose weights count: best (validation loss), or the last epoch.")
+    ] = "best",
     seed: Annotated[int, typer.Option(help="Of splits, weights, order, augmentation.", min=0)] = 1,
     augment: Annotated[
         str,
@@ -106,6 +109,7 @@ def fit_command(
             "schedule": _choice("--schedule", schedule, get_args(Schedule)),
             "label_smoothing": label_smoothing,
             "patience": patience or (None if steps else 5),
+            "keep": _choice("--keep", keep, get_args(Keep)),
             "seed": seed,
             "augment": _choice("--augment", augment, get_args(Augment)),
             "precision": (

@@ -7,7 +7,14 @@ import struct
 from typing import Any, Final
 
 import av
-from av.error import FFmpegError, HTTPForbiddenError, HTTPNotFoundError, HTTPUnauthorizedError
+from av.error import (
+    ExitError,
+    FFmpegError,
+    HTTPForbiddenError,
+    HTTPNotFoundError,
+    HTTPUnauthorizedError,
+    InvalidDataError,
+)
 from pydantic import SecretStr
 
 from edge_agent.cameras.frames import Problem
@@ -24,6 +31,15 @@ _OPTIONS: Final = {
     "analyzeduration": "200000",
     "probesize": "200000",
 }
+
+
+_MEANING: Final = {
+    ExitError: "it sent no picture in time",
+    InvalidDataError: "what answers there is no camera",
+    ConnectionRefusedError: "nothing answers at that address and port",
+    TimeoutError: "nothing answers at that address",
+}
+"""What the commonest failures of FFmpeg say to somebody who does not know its names."""
 
 
 def open_stream(url: SecretStr, config: CamerasSection) -> Any:
@@ -55,8 +71,8 @@ def explain(error: Exception, url: str, *, was_streaming: bool) -> Problem:
     if isinstance(error, FFmpegError | OSError):
         if was_streaming:
             return Problem(Reason.STALLED, f"{url} stopped sending; check network and camera")
-        return Problem(
-            Reason.UNREACHABLE, f"{url}: {type(error).__name__}; check address, cable and power"
-        )
+        kinds = (text for kind, text in _MEANING.items() if isinstance(error, kind))
+        meaning = next(kinds, type(error).__name__)
+        return Problem(Reason.UNREACHABLE, f"{url}: {meaning}; check address, cable and power")
     log.error("%s: unexpected %s in its reader", url, type(error).__name__)
     return Problem(Reason.INTERNAL, type(error).__name__)

@@ -72,7 +72,7 @@ class Bundle:
         except OSError as error:
             raise BundleError(
                 f"model bundle {path}: {error.strerror or error}; "
-                "set model.bundle in station.yaml to a bundle made by cane-export"
+                "give one made by cane-export (a station's is model.bundle in station.yaml)"
             ) from error
         try:
             members = _unpack(raw)

@@ -14,6 +14,8 @@ FORMAT: Final = 1
 Precision = Literal["fp32", "fp16-weights", "int8"]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,31}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -151,8 +153,8 @@ class Manifest(_Part):
     """
 
     format: Literal[1] = FORMAT
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    version: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,31}$")
+    name: Name
+    version: Version
     created_at: AwareDatetime
     description: str
     labels: tuple[Grade, ...]

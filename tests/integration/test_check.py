@@ -17,6 +17,7 @@ from virtual import SPECS, cameras_section, virtual_station
 
 from edge_agent import check as checks
 from edge_agent.config import CAMERA_IDS, StationConfig
+from simulator.feed import Fault
 from simulator.station import PASSWORD, VirtualStation
 
 
@@ -63,6 +64,34 @@ def test_a_wrong_password_is_tried_once(station: VirtualStation, config: Station
     assert [line[:4] for line in found.faults] == list(CAMERA_IDS)
     assert sum("not tried" in line for line in found.faults) == 3
     assert "wrong-word" not in str(found)
+
+
+@pytest.mark.parametrize("camera", ["C301", "C401"])
+def test_what_a_picture_shows_is_a_warning(
+    station: VirtualStation, config: StationConfig, camera: str
+) -> None:
+    """A yard without lamps is black at night: nothing is broken, but a truck would be refused."""
+    station.break_camera(camera, Fault.BLACK)
+    try:
+        found = checks.check(config)
+    finally:
+        station.break_camera(camera, Fault.NONE)
+    assert found.faults == []
+    (warning,) = found.warnings
+    assert warning.startswith(f"{camera}: picture is black now: mean grey level")
+
+
+def test_a_camera_without_pictures_is_told_in_words(
+    station: VirtualStation, config: StationConfig
+) -> None:
+    station.break_camera("C201", Fault.STALL)
+    try:
+        found = checks.check(config)
+    finally:
+        station.break_camera("C201", Fault.NONE)
+    (fault,) = found.faults
+    assert fault.startswith("C201: camera cannot be reached: rtsp://")
+    assert "it sent no picture in time; check" in fault
 
 
 def test_a_wrong_checksum_setting_is_told(config: StationConfig, tmp_path: Path) -> None:

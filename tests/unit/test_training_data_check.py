@@ -125,6 +125,15 @@ def test_rows_without_a_split_among_others_are_a_fault(tmp_path: Path) -> None:
     assert check(Dataset.open(write(tmp_path, rows))).faults == ("1 of 75 rows have no split",)
 
 
+def test_what_cannot_be_split_is_a_fault_before_it_is_tried(tmp_path: Path) -> None:
+    rows = [{**row, "truck": "T1"} for row in dataset(tmp_path, splits=False)]
+    folder = write(tmp_path, rows)
+    (fault,) = check(Dataset.open(folder)).faults
+    assert fault in run("split", "--data", folder, code=2)
+    run("split", "--data", folder, "--grouping", "station-day")
+    assert check(Dataset.open(folder)).faults == ()
+
+
 def test_what_a_grouping_allows_is_counted_and_not_a_fault(tmp_path: Path) -> None:
     rows = dataset(tmp_path)
     for i, row in enumerate(rows):

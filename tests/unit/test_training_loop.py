@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from training import parallel
 from training.augmentation import Augmentation
 from training.classifiers.mobilenetv2 import MobileNetV2
-from training.config import Augment, FitConfig
+from training.config import Augment, FitConfig, Keep
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
 from training.errors import RunError
@@ -165,13 +165,30 @@ def test_a_number_of_steps_is_kept_whatever_the_arm(
     assert again.steps == 0
 
 
+@pytest.mark.parametrize(("keep", "epoch"), [("best", 0), ("last", 1)])
+def test_the_weights_of_the_best_or_the_last_epoch_count(
+    accelerator: Accelerator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    keep: Keep,
+    epoch: int,
+) -> None:
+    monkeypatch.setattr(Loop, "_validate", lambda self: (1.0 + self.progress.epoch, 0.5))
+    run = loop(accelerator, tmp_path, keep=keep)
+    run.run(Listener())
+    final = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+    weights = run.kept_network().state_dict()
+    assert run.kept_epoch == epoch
+    assert all(torch.equal(weights[name], final[name]) for name in final) == (keep == "last")
+
+
 @pytest.mark.parametrize("accelerator", ["fp32", "bf16"], indirect=True)
 def test_the_result_is_the_best_epochs_network_in_full_precision(
     accelerator: Accelerator, tmp_path: Path
 ) -> None:
     run = loop(accelerator, tmp_path)
     run.run(Listener())
-    network = run.best_network().eval()
+    network = run.kept_network().eval()
     assert network(torch.rand((2, 3, SIZE, SIZE))).dtype == torch.float32
     plain = MobileNetV2(5).eval()
     plain.load_state_dict(run.progress.best_weights)

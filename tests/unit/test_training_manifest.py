@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from edge_agent.grades import Grade
+from edge_agent.grades import GRADES, Grade
 from training.data.labels import label, majority
 from training.data.manifest import Manifest
 from training.data.merge import merge
+from training.data.thin import thin
 from training.errors import DataError
 
 HEADER = "image,truck,captured_at,station,split,grade,vote_1,vote_2,vote_3,plate\n"
@@ -107,6 +109,35 @@ def test_disputed_and_unlabelled_images_are_counted(tmp_path: Path) -> None:
     assert votes.grades == (Grade.FRESH_CLEAN, None, None)
     truth = label(manifest.rows, source="truth")
     assert truth.grades == (Grade.FRESH_CLEAN, Grade.BURN_CLEAN, Grade.BURN_CLEAN)
+
+
+def test_thinning_leaves_out_training_images_only(tmp_path: Path) -> None:
+    kinds = [(split, grade) for split in ("train", "val", "test") for grade in GRADES]
+    lines = [
+        f"{n}.png,T{n},2026-01-05T03:00:00Z,S1,{kinds[n % 15][0]},{kinds[n % 15][1]},,,,\n"
+        for n in range(150)
+    ]
+    folder = write(tmp_path / "all", HEADER + "".join(lines))
+    shares = {Grade.BURN_TRASH: 0.25, Grade.UNDEFINED: 0.5}
+    thinned = thin(folder, tmp_path / "out" / "few", shares, seed=7)
+    counts = Counter(
+        (row.split, grade)
+        for row, grade in zip(thinned.rows, label(thinned.rows).grades, strict=True)
+    )
+    assert {kind: counts[kind] for kind in kinds} == {
+        **dict.fromkeys(kinds, 10),
+        ("train", Grade.BURN_TRASH): 2,
+        ("train", Grade.UNDEFINED): 5,
+    }
+    assert {image.parent.resolve() for image in thinned.images} == {folder.resolve()}
+    # The same images whatever the order of the rows.
+    back = write(tmp_path / "back", HEADER + "".join(lines[::-1]))
+    again = thin(back, tmp_path / "again", shares, seed=7)
+    assert {p.name for p in again.images} == {p.name for p in thinned.images}
+    with pytest.raises(DataError, match="none would be left; keep a larger share"):
+        thin(folder, tmp_path / "none", {Grade.BURN_CLEAN: 0.01}, seed=7)
+    with pytest.raises(DataError, match="exists; choose another"):
+        thin(folder, tmp_path / "again", shares, seed=7)
 
 
 def test_merge_tells_trucks_apart_and_finds_the_images(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ class DataReport:
     largest_group: the share of images, 0..1, in the largest group that must stay together.
     apart: trucks and days in two splits that the grouping allows there.
     leaks: trucks and days in two splits that the grouping forbids there, a line each.
+    unsplittable: why no splits can be made; None where they can, or are there.
     """
 
     manifest: Manifest
@@ -76,6 +77,7 @@ class DataReport:
     largest_group: float
     apart: dict[str, int]
     leaks: tuple[str, ...]
+    unsplittable: str | None
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -90,7 +92,9 @@ class DataReport:
     def _unassigned(self) -> list[str]:
         rows = self.manifest.rows
         missing = sum(row.split is None for row in rows)
-        return [f"{missing} of {len(rows)} rows have no split"] if 0 < missing < len(rows) else []
+        if 0 < missing < len(rows):
+            return [f"{missing} of {len(rows)} rows have no split"]
+        return [self.unsplittable] if self.unsplittable else []
 
     def _empty(self) -> list[str]:
         """Grades without an image, in all or in one of the splits."""
@@ -134,6 +138,7 @@ def check(
         apart["trucks"] = len(splits.in_two([row.truck for row in rows], given))
     if grouping == "truck" and any(days):
         apart["station days"] = len(splits.in_two(days, given))
+    groups = splits.groups(rows, grouping)
     return DataReport(
         manifest=dataset.manifest,
         labels=dataset.labels,
@@ -149,9 +154,10 @@ def check(
             if row.votes and grade is None and dataset.labels.source == "votes"
         ),
         undated=days.count(None),
-        largest_group=splits.largest_share(splits.groups(rows, grouping)),
+        largest_group=splits.largest_share(groups),
         apart=apart,
         leaks=tuple(splits.leaks(rows, given, grouping)),
+        unsplittable=splits.cannot_split(groups, grouping) if not any(given) else None,
     )
 
 

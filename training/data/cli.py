@@ -9,6 +9,7 @@ from typing import Annotated, Literal, cast
 import typer
 from rich.console import Console
 
+from edge_agent.grades import GRADES, Grade
 from training.console import RichReport
 from training.data import fingerprints, report
 from training.data.check import check, duplicate_pairs
@@ -17,6 +18,7 @@ from training.data.description import Area, Description, Grouping, LabelMethod
 from training.data.importing import folder, records, reviews, table, target
 from training.data.importing.classes import ClassMap
 from training.data.merge import merge
+from training.data.thin import thin
 from training.errors import DataError
 
 # Errors are told by the group this one is part of.
@@ -214,3 +216,34 @@ def merge_command(
     """Put several labelled folders under one manifest; the images stay where they are."""
     merged = merge(data, out)
     typer.echo(f"{merged.path}: {len(merged.rows)} images of {len(data)} folders")
+
+
+@app.command("thin")
+def thin_command(
+    data: DataOption,
+    out: OutOption,
+    keep: Annotated[
+        list[str],
+        typer.Option(help="GRADE=SHARE of its training images to keep, above 0. Several times."),
+    ],
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+) -> None:
+    """Leave out training images of some grades, to study scarce ones; other splits stay whole."""
+    thinned = thin(data, out, _shares(keep), seed=seed)
+    count = sum(row.split == "train" for row in thinned.rows)
+    typer.echo(f"{thinned.path}: {len(thinned.rows)} images, {count} of them for training")
+
+
+def _shares(options: list[str]) -> dict[Grade, float]:
+    """From "burn_trash=0.4" to grades and shares. Raises DataError for anything else."""
+    shares = {}
+    for option in options:
+        name, _, share = option.partition("=")
+        try:
+            shares[Grade(name)] = float(share)
+        except ValueError as error:
+            raise DataError(
+                f"--keep {option!r}: write GRADE=SHARE, such as burn_trash=0.4, with a grade among "
+                f"{', '.join(GRADES)}"
+            ) from error
+    return shares

@@ -100,7 +100,9 @@ def assign(
     Raises DataError when there are too few groups to make three splits of, or one is too large.
     """
     group = groups(rows, grouping, alike)
-    _check_groups(group, grouping)
+    fault = cannot_split(group, grouping)
+    if fault is not None:
+        raise DataError(fault)
     # Disputed images go where their group goes; they count as one more class.
     classes = np.array([len(GRADES) if g is None else GRADES.index(g) for g in labels])
     splits: npt.NDArray[np.str_] = np.full(len(rows), "train", dtype="<U5")
@@ -153,7 +155,8 @@ def check(
         )
 
 
-def _check_groups(group: npt.NDArray[np.int64], grouping: Grouping) -> None:
+def cannot_split(group: npt.NDArray[np.int64], grouping: Grouping) -> str | None:
+    """Why three splits cannot be made of these groups, and what to do; None if they can."""
     count, share = len(np.unique(group)), largest_share(group)
     keeps = {
         "truck-and-day": "share no truck and no station's day",
@@ -161,7 +164,7 @@ def _check_groups(group: npt.NDArray[np.int64], grouping: Grouping) -> None:
         "station-day": "share no station's day",
     }[grouping]
     if count >= FOLDS and share <= MAX_GROUP_SHARE:
-        return
+        return None
     way_out = "add trucks of other days"
     if grouping == "truck-and-day":
         way_out += (
@@ -169,10 +172,10 @@ def _check_groups(group: npt.NDArray[np.int64], grouping: Grouping) -> None:
             "cane-train data split --grouping truck or --grouping station-day"
         )
     if count < FOLDS:
-        raise DataError(
+        return (
             f"leak-free splits need {FOLDS} groups of images that {keeps}, found {count}; {way_out}"
         )
-    raise DataError(
+    return (
         f"the largest of the {count} groups that {keeps} holds {share:.0%} of the images, "
         f"{MAX_GROUP_SHARE:.0%} at most leave enough for three splits; {way_out}"
     )

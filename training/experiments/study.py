@@ -73,7 +73,9 @@ def study(
     for name in simple_runs.BASELINES:
         run = Run(name, "baseline", None)
         if name == simple_runs.FROZEN and not baselines.has_frozen_features():
-            left_out[name] = "its packages are not installed; pip install 'canegrade[benchmarks]'"
+            left_out[name] = (
+                "its packages are not installed; in a checkout: pip install '.[benchmarks]'"
+            )
             report.say(f"{run.name} is left out: {left_out[name]}")
             continue
         if not _is_finished(run, out, simple_runs.config_of(run, config), dataset):
