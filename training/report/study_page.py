@@ -84,10 +84,10 @@ def page(study: dict[str, Any]) -> Page:
         ),
     ]
     if course is not None:
-        plot = Plot(
-            "courses", course, "Dots: the epoch that was measured, of least validation loss"
+        plot = Plot("courses", course, "Dots: the epoch whose weights were measured")
+        text = (
+            "Has every arm converged? Then training loss and accuracy no longer change at the end."
         )
-        text = "Has every arm converged? Then validation loss no longer falls at the end."
         sections.append(Section("Courses of training", text, (), [plot]))
     return Page(
         title=f"Study on {data['name']}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -66,43 +66,55 @@ def confusion_matrices(study: dict[str, Any], classes: Mapping[str, str]) -> Fig
 
 
 def courses(study: dict[str, Any]) -> Figure | None:
-    """Losses by epoch, a panel a model. The best epoch is what was measured."""
+    """Losses and validation accuracy by epoch, a column a model. Dots: whose weights count."""
     rows = [row for row in study["rows"] if "curve" in row]
     if not rows:
         return None
     models = list(dict.fromkeys(row["model"] for row in rows))
     arms = list(dict.fromkeys(row["arm"] for row in rows))
-    figure = Figure(figsize=(1.0 + 3.6 * max(2, len(models)), 3.7), layout="constrained")
-    panels = figure.subplots(1, len(models), squeeze=False)[0]
-    for axes, model in zip(panels, models, strict=True):
+    figure = Figure(figsize=(1.0 + 3.6 * max(2, len(models)), 5.6), layout="constrained")
+    panels = figure.subplots(2, len(models), squeeze=False, sharex="col", sharey="row")
+    for (losses, accuracies), model in zip(panels.T, models, strict=True):
         for row in (row for row in rows if row["model"] == model):
             colour, curve = COLOURS[arms.index(row["arm"])], row["curve"]
             epochs = range(1, len(curve["val_loss"]) + 1)
             first = row["seed"] == rows[0]["seed"]
-            axes.plot(
-                epochs,
-                curve["val_loss"],
-                color=colour,
-                lw=1.6,
-                label=f"{row['arm']}, validation" if first else None,
-            )
-            axes.plot(
-                epochs,
-                curve["train_loss"],
-                color=colour,
-                lw=1,
-                ls=":",
-                label=f"{row['arm']}, training" if first else None,
-            )
-            best = row["best_epoch"]
-            axes.plot(best, curve["val_loss"][best - 1], "o", color=colour, ms=5)
-        axes.set(title=model_name(model), xlabel="epoch")
-        axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            for axes, name, style, what in (
+                (losses, "val_loss", "-", "validation"),
+                (losses, "train_loss", ":", "training"),
+                (accuracies, "val_accuracy", "-", None),
+            ):
+                label = f"{row['arm']}, {what}" if first and what else None
+                axes.plot(epochs, curve[name], color=colour, lw=1.4, ls=style, label=label)
+                if style == "-":
+                    kept = row["kept_epoch"]
+                    axes.plot(kept, curve[name][kept - 1], "o", color=colour, ms=5)
+        losses.set(title=model_name(model))
+        accuracies.set(xlabel="epoch")
+        accuracies.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axes in panels.flat:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("loss, nats")
+    # The first epochs' losses, before batch norm knows the data, would flatten all others.
+    panels[0, 0].set_ylim(0, _loss_limit(rows))
+    panels[0, 0].set_ylabel("loss, nats")
+    panels[1, 0].set_ylim(0, 1)
+    panels[1, 0].set_ylabel("validation accuracy")
     figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False
+        *panels[0, 0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
     )
     return figure
+
+
+def _loss_limit(rows: Sequence[dict[str, Any]]) -> float:
+    """Above all losses but those of each run's first fifth."""
+    late: list[float] = [
+        loss
+        for row in rows
+        for name in ("val_loss", "train_loss")
+        for loss in row["curve"][name][len(row["curve"][name]) // 5 :]
+    ]
+    return 1.1 * max(late)
