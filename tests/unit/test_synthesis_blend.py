@@ -1,0 +1,174 @@
+"""Blends keep their promises: of training images only, levels are shares, labels sum to one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent.grades import GRADES, Grade
+from training.data.dataset import ImageSet
+from training.data.manifest import Row, Split
+from training.errors import DataError
+from training.synthesis.blend import (
+    LEVELS,
+    PAIRS,
+    TRASH,
+    Image,
+    alpha,
+    by_segment,
+    grade_at,
+    plan,
+    soft_label,
+    trash_share,
+)
+from training.synthesis.edges import canny, shapes
+
+SIZE = 48
+
+
+def loads(count: int = 40, split: Split = "train") -> ImageSet:
+    """Two regions: R0 is dark, R1 is bright. Within each, lightness grows with the number."""
+    rng = np.random.default_rng(1)
+    images, rows = [], []
+    for i in range(count):
+        grey = 30 + 150 * (i % 2) + i / 4
+        images.append(np.clip(rng.normal(grey, 8, (SIZE, SIZE, 3)), 0, 255).astype(np.uint8))
+        rows.append(Row(image=f"{i}.png", truck=f"T{i}", region=f"R{i % 2}", split=split))
+    labels = np.array([(i // 2) % len(GRADES) for i in range(count)], np.int64)
+    return ImageSet(np.stack(images), labels, tuple(rows), ())
+
+
+def masked(seed: int) -> tuple[Image, Image]:
+    """A load with all three classes, by rows and at random."""
+    rng = np.random.default_rng(seed)
+    mask = np.ones((SIZE, SIZE), np.uint8)
+    mask[rng.random(mask.shape) < 0.4] = TRASH
+    mask[:6] = 0
+    image = rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    return image, mask
+
+
+def test_a_plan_pairs_loads_of_one_region_and_light() -> None:
+    found = loads()
+    blends = plan(found, 33, Grade.BURN_CLEAN, LEVELS, seed=5)
+    assert [b.level for b in blends] == list(LEVELS) * 3
+    for blend in blends:
+        assert found.labels[blend.clean] == GRADES.index(Grade.BURN_CLEAN)
+        assert found.labels[blend.trash] == GRADES.index(Grade.BURN_TRASH)
+        assert blend.same_region
+        assert found.rows[blend.clean].region == found.rows[blend.trash].region
+    assert blends == plan(found, 33, Grade.BURN_CLEAN, LEVELS, seed=5)
+    assert blends != plan(found, 33, Grade.BURN_CLEAN, LEVELS, seed=6)
+
+
+def test_a_region_without_trash_takes_the_nearest_light_elsewhere() -> None:
+    found = loads(120)
+    alone = tuple(
+        row.model_copy(update={"region": "R9"}) if label == 0 and row.region == "R0" else row
+        for row, label in zip(found.rows, found.labels, strict=True)
+    )
+    found = ImageSet(found.images, found.labels, alone, ())
+    blends = plan(found, 60, Grade.FRESH_CLEAN, [50], seed=1)
+    strange = [blend for blend in blends if not blend.same_region]
+    assert strange
+    for blend in strange:
+        assert found.rows[blend.clean].region == "R9"
+        assert found.rows[blend.trash].region == "R0"  # as dark
+
+
+def test_images_not_for_training_are_refused() -> None:
+    with pytest.raises(DataError, match=r"0\.png: is in split test; blends take training images"):
+        plan(loads(split="test"), 3, Grade.FRESH_CLEAN, LEVELS, seed=1)
+
+
+def test_a_grade_with_one_image_is_refused() -> None:
+    found = loads()
+    keep = [i for i in range(40) if found.labels[i] != 1 or i == 2]
+    few = ImageSet(found.images[keep], found.labels[keep], tuple(found.rows[i] for i in keep), ())
+    with pytest.raises(DataError, match="grade fresh_trash has 1 training images"):
+        plan(few, 3, Grade.FRESH_CLEAN, LEVELS, seed=1)
+
+
+@pytest.mark.parametrize("clean", PAIRS)
+@pytest.mark.parametrize("level", LEVELS)
+def test_labels_are_shares_and_flip_at_the_boundary(clean: Grade, level: int) -> None:
+    label = soft_label(clean, level)
+    assert label.sum() == pytest.approx(1.0)
+    assert label[GRADES.index(PAIRS[clean])] == pytest.approx(level / 100)
+    assert grade_at(clean, level) is (clean if level < 50 else PAIRS[clean])
+
+
+def test_alpha_runs_from_one_image_to_the_other() -> None:
+    (first, _), (second, _) = masked(1), masked(2)
+    assert np.array_equal(alpha(first, second, 0), first)
+    assert np.array_equal(alpha(first, second, 100), second)
+    half = alpha(first, second, 50).astype(int)
+    assert np.abs(2 * half - first.astype(int) - second).max() <= 1
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 1000), levels=st.tuples(st.integers(0, 100), st.integers(0, 100)))
+def test_by_segment_a_level_is_a_share_of_trash(seed: int, levels: tuple[int, int]) -> None:
+    clean, clean_mask = masked(seed)
+    clean_mask[clean_mask == TRASH] = 1
+    trash, trash_mask = masked(seed + 1)
+    low, high = sorted(levels)
+    results = {}
+    for level in (low, high):
+        rng = np.random.default_rng(seed)
+        results[level] = by_segment(clean, clean_mask, trash, trash_mask, level, rng)
+    for level, (image, mask) in results.items():
+        got = (mask == TRASH).sum() / (trash_mask == TRASH).sum()
+        assert got == pytest.approx(level / 100, abs=0.01)
+        untouched = mask != TRASH
+        assert np.array_equal(image[untouched], clean[untouched])
+        assert np.array_equal(mask[untouched], clean_mask[untouched])
+    assert ((results[low][1] == TRASH) <= (results[high][1] == TRASH)).all()
+    assert trash_share(results[low][1]) <= trash_share(results[high][1])
+
+
+def test_trash_does_not_hang_in_the_air() -> None:
+    clean, clean_mask = masked(1)
+    clean_mask[:24] = 0
+    trash, trash_mask = masked(2)
+    image, mask = by_segment(clean, clean_mask, trash, trash_mask, 100, np.random.default_rng(1))
+    assert not mask[:24].any()
+    assert np.array_equal(image[:24], clean[:24])
+
+
+def test_masks_of_another_size_are_refused() -> None:
+    image, mask = masked(1)
+    with pytest.raises(DataError, match="sizes"):
+        by_segment(image, mask, image, mask[:-1], 50, np.random.default_rng(1))
+
+
+def test_empty_loads_have_no_trash() -> None:
+    assert trash_share(np.zeros((4, 4), np.uint8)) == 0.0
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.25])
+def test_dark_images_have_as_many_edges_as_bright_ones(gain: float) -> None:
+    rng = np.random.default_rng(3)
+    coarse = rng.integers(0, 256, (12, 12, 3)).astype(np.uint8)
+    image = (np.kron(coarse, np.ones((8, 8, 1))) * gain).astype(np.uint8)
+    share = (canny(image) > 0).mean()
+    assert 0.04 < share < 0.15
+
+
+def test_noise_has_no_edges() -> None:
+    rng = np.random.default_rng(3)
+    flat = (100 + rng.integers(0, 2, (64, 64, 3))).astype(np.uint8)
+    assert not canny(flat).any()
+
+
+def test_shapes_share_the_edges_among_them() -> None:
+    image, mask = masked(4)
+    edges = canny(image)
+    stalk, trash, other = planes = shapes(edges, mask)
+    assert np.array_equal(planes.max(0), edges)
+    assert not ((planes > 0).sum(0) > 1).any()
+    assert (mask[stalk > 0] == 1).all()
+    assert (mask[trash > 0] == TRASH).all()
+    assert (mask[other > 0] == 0).all()
