@@ -5,6 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# Another build of torch than the pinned one: make test TORCH=any
+TORCH ?= pinned
+TORCH_pinned := --require-hashes --no-deps -r requirements/torch.txt
+TORCH_any = $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements/torch.txt)
+TORCH_HELP := torch: the pinned build (CPU, CPython 3.11, Linux x86_64) cannot be had here. \
+	"make test TORCH=any" takes the one that your pip finds; see "Setting up" in README.md
+
 .PHONY: help run test slow lint model lock clean
 
 help:  ## What there is
@@ -39,12 +46,15 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	sh requirements/debian.sh "plates and pages may lack Thai letters" fonts-noto-core
 	$(PIP) install --quiet --require-hashes -r requirements/run.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(VENV)/test.stamp: requirements/dev.txt requirements/debian.txt pyproject.toml | $(VENV)/bin/python
-	sh requirements/debian.sh
-	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+$(VENV)/test.stamp: requirements/dev.txt requirements/torch.txt requirements/debian.txt pyproject.toml \
+		| $(VENV)/bin/python
+	sh requirements/debian.sh "some tests will be skipped" $$(cat requirements/debian.txt)
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements/dev.txt
+	$(PIP) install --quiet $(TORCH_$(TORCH)) || { echo '$(TORCH_HELP)' >&2; exit 1; }
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	touch $@ $(VENV)/run.stamp

@@ -1,7 +1,7 @@
 """Arrival to committed record at GOP 50, with where the time goes. Prints one JSON object.
 
-The whole station runs here, armed by its scale as with a real truck, against four 4 MP cameras
-in a process of their own.
+The whole station runs here against four 4 MP cameras in a process of their own. Its cameras are
+armed 2.5 s or more before each truck, as its scale does when weight appears.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import random
+import sys
 import tempfile
 import threading
 import time
@@ -51,7 +52,10 @@ def main() -> None:
         phases = {c: v["phase_ms"] for c, v in station["cameras"].items()}
         ours = measure_ours(station, Path(folder), phases, grabs)
         naive = measure_naive(station, phases, grabs)
-    print(json.dumps({"grabs": grabs, "ours": ours, "naive": naive, "machine": about}, indent=2))
+    result = {"grabs": min(ours["grabs"], naive["grabs"]), "asked": grabs}
+    print(json.dumps({**result, "ours": ours, "naive": naive, "machine": about}, indent=2))
+    if result["grabs"] < grabs:
+        sys.exit(f"only {result['grabs']} of {grabs} grabs had four readable frame clocks")
 
 
 def measure_ours(
@@ -61,8 +65,10 @@ def measure_ours(
     cameras.start()
     while not all(s.clock == "rtcp" for s in cameras.status()):
         time.sleep(0.05)
-    skews, errors, failures = [], [], 0
-    for _ in range(grabs):
+    skews: list[float] = []
+    errors: list[float] = []
+    failures = 0
+    while len(skews) < grabs and failures < grabs:
         time.sleep(random.uniform(0.1, 0.4))
         frames = cameras.frames_at(datetime.now(UTC))
         values = {
@@ -77,6 +83,7 @@ def measure_ours(
         errors += [abs(f.error_ms) for f in frames.frames.values()]
     cameras.stop()
     return {
+        "grabs": len(skews),
         "skew_ms_p50": percentile(skews, 50),
         "skew_ms_p95": percentile(skews, 95),
         "error_to_instant_ms_p95": percentile(errors, 95),
@@ -92,8 +99,10 @@ def measure_naive(station: dict[str, Any], phases: dict[str, float], grabs: int)
         threads[camera].start()
     while any(t.frame is None for t in threads.values()):
         time.sleep(0.05)
-    skews = []
-    for _ in range(grabs):
+    skews: list[float] = []
+    for _ in range(2 * grabs):
+        if len(skews) == grabs:
+            break
         time.sleep(random.uniform(0.3, 0.6))
         frames = {c: t.frame for c, t in threads.items()}
         values = {
@@ -105,7 +114,11 @@ def measure_naive(station: dict[str, Any], phases: dict[str, float], grabs: int)
             skews.append(spread_ms(times))
     for thread in threads.values():
         thread.stopping = True
-    return {"skew_ms_p50": percentile(skews, 50), "skew_ms_p95": percentile(skews, 95)}
+    return {
+        "grabs": len(skews),
+        "skew_ms_p50": percentile(skews, 50),
+        "skew_ms_p95": percentile(skews, 95),
+    }
 
 
 if __name__ == "__main__":

@@ -121,7 +121,9 @@ def _check_cameras(config: CamerasSection, limits: ChecksSection, found: Finding
             _judge_camera(status, found)
         told = {status.camera for status in statuses if status.problem is not None}
         # An empty scale at night may well be dark, so what a picture shows is no fault.
-        _, problems = check_set(cameras.frames_at(datetime.now(UTC)), config, limits)
+        refusal, problems = check_set(cameras.frames_at(datetime.now(UTC)), config, limits)
+        if refusal is not None and refusal.reason is Reason.SKEW:
+            found.warnings.append(f"{TEXTS[refusal.reason]}: {refusal.detail}")
         found.warnings += [
             f"{camera}: {TEXTS[problem.reason]} now: {problem.detail}"
             for camera, problem in problems.items()

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Installs the Debian packages some tests need, where that is allowed; else says what is missing.
-# Tests that need one of them are skipped and name it.
+# debian.sh WITHOUT PACKAGE...: installs Debian packages where that is allowed; else says which are
+# missing and what happens WITHOUT them.
 set -eu
+without=$1
+shift
 missing=""
-for package in $(cat "$(dirname "$0")/debian.txt"); do
+for package in "$@"; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "install ok installed" ||
         missing="$missing $package"
 done
@@ -13,5 +15,5 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     # shellcheck disable=SC2086 # a list of packages
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null
 else
-    echo "Not installed, so some tests will be skipped:$missing" >&2
+    echo "Not installed, so $without:$missing" >&2
 fi

@@ -17,4 +17,9 @@ cp requirements/dev.txt requirements/run.txt
 lock requirements/run.txt --extra simulator
 cp requirements/dev.txt requirements/agent.txt
 lock requirements/agent.txt
+# torch in a file of its own: its builds differ by platform and index, so that others may have to
+# install another one than the pinned.
 sed -i 's/^torch==2\.13\.0+cpu/torch==2.13.0/' requirements/dev.txt
+awk '/^[^ ]/ { torch = /^torch==/ } { print > (torch ? "requirements/torch.txt" : "requirements/dev.new") }' \
+    requirements/dev.txt
+mv requirements/dev.new requirements/dev.txt

@@ -18,7 +18,7 @@ def run(module: str, program: str) -> None:
     except ModuleNotFoundError as error:
         sys.stderr.write(
             f"{program}: the package {error.name} is not installed; run make test, which installs "
-            "it, or pip install --require-hashes -r requirements/dev.txt\n"
+            "it, or pip install '.[training]' in a checkout\n"
         )
         sys.exit(2)
     app()

@@ -30,7 +30,9 @@ def check_picture(luma: npt.NDArray[np.uint8], limits: ChecksSection) -> Problem
             Reason.COVERED,
             f"grey levels vary by {deviation:.1f}, at least {limits.covered_min_std:g} is needed",
         )
-    sharpness = float(cv2.Laplacian(luma, cv2.CV_32F).var())
+    # Smoothed first: at night the sensor's noise alone is as sharp as many a good picture.
+    smooth = cv2.GaussianBlur(luma.astype(np.float32), (0, 0), 1.0)
+    sharpness = float(cv2.Laplacian(smooth, cv2.CV_32F).var())
     if sharpness < limits.blur_min:
         return Problem(
             Reason.BLURRED,

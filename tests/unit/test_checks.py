@@ -30,6 +30,16 @@ def test_a_night_picture_passes() -> None:
     assert check_picture(gray, ChecksSection()) is None
 
 
+@pytest.mark.parametrize("noise", [0.0, 2.0, 4.0])
+def test_noise_does_not_hide_that_a_picture_is_out_of_focus(luma: np.ndarray, noise: float) -> None:
+    """At night a camera amplifies: rendered at 4 MP, its noise in the thumbnail is 1.6 levels."""
+    rng = np.random.default_rng(1)
+    blurred = cv2.GaussianBlur(luma, (0, 0), 6) + rng.normal(0, noise, luma.shape)
+    problem = check_picture(np.clip(blurred, 0, 255).astype(np.uint8), ChecksSection())
+    assert problem is not None
+    assert problem.reason is Reason.BLURRED
+
+
 @pytest.mark.parametrize("reason", ["black", "overexposed", "blurred", "covered"])
 def test_spoiled_pictures_are_named(luma: np.ndarray, reason: str) -> None:
     spoiled = {
