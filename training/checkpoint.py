@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from training.config import FitConfig
 from training.errors import RunError
 
 
-def write(path: Path, config: FitConfig, state: dict[str, Any]) -> None:
-    """Replaces the file at once: a kill leaves the old one or the new one, never half."""
+def write(path: Path, config: Mapping[str, Any], state: dict[str, Any]) -> None:
+    """Replaces the file at once: a kill leaves the old one or the new one, never half.
+
+    config: everything that decides what the run computes, as JSON types.
+    """
     temporary = path.with_name(f".{path.name}.new")
     with temporary.open("wb") as stream:
-        torch.save({"config": config.model_dump(), **state}, stream)
+        torch.save({"config": dict(config), **state}, stream)
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)
 
 
-def read(path: Path, config: FitConfig) -> dict[str, Any]:
+def read(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The state that `write` was given, tensors on the CPU.
 
     Raises RunError when the file is broken or belongs to a run under another configuration.
     """
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found = FitConfig.model_validate(content.pop("config"))
+        found = dict(content.pop("config"))
     except Exception as error:
         fault = " ".join(str(error).split())[:120]
         raise RunError(
             f"checkpoint {path}: not readable ({fault}); delete it to start afresh"
         ) from error
-    for name in FitConfig.model_fields:
-        before, now = getattr(found, name), getattr(config, name)
+    for name in dict.fromkeys((*config, *found)):
+        before, now = found.get(name), config.get(name)
         if before != now:
             raise RunError(
                 f"{path.parent}: holds a run with {name} {before}, now it is {now}; "

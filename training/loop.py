@@ -143,7 +143,7 @@ class Loop:
             "optimiser": self._optimiser.state_dict(),
             "scaler": scaler.state_dict() if scaler else {},
         }
-        checkpoint.write(self._file, self.config, state)
+        checkpoint.write(self._file, self.config.model_dump(), state)
 
     def _step(self, order: Tensor) -> float:
         """One batch; its loss over all processes. Leaves `progress` at the next step."""
@@ -244,7 +244,7 @@ class Loop:
             )
 
     def _resume(self) -> None:
-        state = checkpoint.read(self._file, self.config)
+        state = checkpoint.read(self._file, self.config.model_dump())
         self.network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
         if self._accelerator.scaler and state.get("scaler"):

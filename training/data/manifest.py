@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 MANIFEST_NAME: Final = "manifest.csv"
 MANIFEST_NAMES: Final = tuple(f"manifest{suffix}" for suffix in tables.SUFFIXES)
+PATHS: Final = ("image", "mask")
+"""Columns that hold paths relative to the manifest."""
 REQUIRED: Final = ("image", "truck", "captured_at")
 MAX_VOTES: Final = 5
 VOTE_COLUMN: Final = re.compile(r"vote_\d+")
@@ -31,6 +34,7 @@ class Row(BaseModel):
     captured_at: ISO 8601 with a time zone; None where nobody knows it any more.
     split: None until splits are assigned.
     grade: the true grade where somebody knows it, as a simulator does.
+    mask: path of a mask of the image (see `training.synthesis.segment`), relative to the folder.
     votes: what up to five experts said (columns vote_1, vote_2, ...; empty cells are no vote).
     voters: the columns of those votes. A column is one expert in all rows.
     """
@@ -45,6 +49,7 @@ class Row(BaseModel):
     region: str = ""
     split: Split | None = None
     grade: Grade | None = None
+    mask: str | None = None
     votes: tuple[Grade, ...] = Field(default=(), max_length=MAX_VOTES)
     voters: tuple[str, ...] = ()
 
@@ -119,6 +124,20 @@ class Manifest:
                 for row, split in zip(self.rows, splits, strict=True)
             ),
         )
+
+    def cells_seen_from(self, folder: Path) -> list[tables.Cells]:
+        """Every row's cells, its paths made relative to another folder."""
+        return [
+            {
+                **row,
+                **{
+                    column: Path(os.path.relpath(self.folder / row[column], folder)).as_posix()
+                    for column in PATHS
+                    if row.get(column)
+                },
+            }
+            for row in self.cells
+        ]
 
     def write(self) -> None:
         """Replaces the file at once: a kill leaves the old one or the new one, never half."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,12 +31,11 @@ def merge(folders: Sequence[Path], out: Path) -> Manifest:
     cells = tuple(
         {
             **row,
-            "image": os.path.relpath(manifest.folder / row["image"], out),
             "truck": f"{manifest.name}/{row['truck']}",
             "split": "",
         }
         for manifest in manifests
-        for row in manifest.cells
+        for row in manifest.cells_seen_from(out)
     )
     description.write(out)
     merged = Manifest(out / MANIFEST_NAME, columns, cells, ())

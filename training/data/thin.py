@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,11 +34,7 @@ def thin(folder: Path, out: Path, shares: Mapping[Grade, float], *, seed: int) -
         raise DataError(f"{manifest.path}: has rows without a split; run cane-train data split")
     left_out = {i for grade, share in shares.items() for i in _drawn(dataset, grade, share, seed)}
     out.mkdir(parents=True, exist_ok=True)
-    cells = tuple(
-        {**row, "image": Path(os.path.relpath(manifest.folder / row["image"], out)).as_posix()}
-        for i, row in enumerate(manifest.cells)
-        if i not in left_out
-    )
+    cells = tuple(row for i, row in enumerate(manifest.cells_seen_from(out)) if i not in left_out)
     told = {"from": manifest.name, "seed": seed, "kept": {g.value: s for g, s in shares.items()}}
     dataset.description.model_copy(update={"thinned": told}).write(out)
     Manifest(out / MANIFEST_NAME, manifest.columns, cells, ()).write()
