@@ -60,6 +60,11 @@ def produced_at(packet: Any) -> float | None:
     return float(microseconds) / 1e6
 
 
+def brings_report(packet: Any) -> bool:
+    """Whether FFmpeg says that a sender report came before it. It does not say so of every one."""
+    return bool(packet.has_sidedata("rtcp_sr"))
+
+
 def explain(error: Exception, url: str, *, was_streaming: bool) -> Problem:
     """What a failed connection means, on the URL without its password."""
     if isinstance(error, HTTPUnauthorizedError | HTTPForbiddenError):

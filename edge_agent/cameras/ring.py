@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Generic, TypeVar
 
-from edge_agent.cameras.clock import Stamp
+from edge_agent.cameras.clock import Clock, Stamp
 
 PacketT = TypeVar("PacketT")
 
@@ -67,8 +68,18 @@ class PacketRing(Generic[PacketT]):
         self._bytes += size
 
     def nearest(self, instant: float) -> Entry[PacketT] | None:
-        """The packet whose picture was taken nearest to `instant` (seconds since 1970)."""
-        return min(self._entries, key=lambda e: abs(e.stamp.at - instant), default=None)
+        """The packet whose picture was taken nearest to `instant` (seconds since 1970).
+
+        After the first sender report the ring holds both kinds of stamps. One by arrival is late by
+        the camera's latency: it counts as one interval farther, so that it cannot beat the picture
+        that the camera's own clock says was taken then.
+        """
+        guess = self.interval()
+
+        def distance(entry: Entry[PacketT]) -> float:
+            return abs(entry.stamp.at - instant) + guess * (entry.stamp.clock is Clock.HOST)
+
+        return min(self._entries, key=distance, default=None)
 
     def run_up(self, target: Entry[PacketT]) -> list[Entry[PacketT]]:
         """What must be decoded, in order, to see `target`: from its keyframe to itself.
@@ -85,8 +96,13 @@ class PacketRing(Generic[PacketT]):
         return []
 
     def interval(self) -> float:
-        """Seconds from picture to picture, over what is held; 0.04 before there are two."""
-        if len(self._entries) < 2:
-            return 0.04
-        span = self._entries[-1].stamp.at - self._entries[0].stamp.at
-        return max(0.001, span / (len(self._entries) - 1))
+        """Seconds from picture to picture, over what is held; 0.04 before there are two.
+
+        A change of clock says nothing of it: the camera's may be wrong by hours.
+        """
+        steps = [
+            later.stamp.at - earlier.stamp.at
+            for earlier, later in pairwise(self._entries)
+            if earlier.stamp.clock is later.stamp.clock
+        ]
+        return max(0.001, sum(steps) / len(steps)) if steps else 0.04

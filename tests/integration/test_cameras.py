@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from spoiled import spoil
 from virtual import HEIGHT, SPECS, WIDTH, cameras_section, virtual_station, wait_until
 
 from edge_agent.cameras.checks import check_set
+from edge_agent.cameras.clock import CaptureClock
 from edge_agent.cameras.frames import FrameSet, TimedFrame
 from edge_agent.cameras.group import Cameras
 from edge_agent.config import ChecksSection
@@ -240,6 +242,58 @@ def test_without_sender_reports_the_host_clock_is_declared(password_file: str) -
             assert {f.clock.value for f in frames.frames.values()} == {"host"}
         finally:
             group.stop()
+
+
+def test_a_camera_that_stops_its_reports_is_declared(
+    password_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.rtsp.SENDER_REPORT_INTERVAL_S", 0.5)
+    monkeypatch.setattr(
+        "edge_agent.cameras.reader.CaptureClock", partial(CaptureClock, report_life_s=2.0)
+    )
+    with virtual_station() as station:
+        group = Cameras(cameras_section(station, password_file))
+        group.start()
+
+        def clocks() -> set[tuple[str, str | None]]:
+            return {(s.camera, s.clock) for s in group.status()}
+
+        own = {(spec.camera, "rtcp") for spec in SPECS}
+        lost = own - {("C301", "rtcp")} | {("C301", "host")}
+        try:
+            wait_until(lambda: clocks() == own)
+            ends = time.monotonic() + 4.0
+            while time.monotonic() < ends:
+                # Reports that keep coming count beyond the life of one.
+                assert clocks() == own
+                time.sleep(0.05)
+            station.break_camera("C301", Fault.NO_SENDER_REPORTS)
+            wait_until(lambda: clocks() == lost)
+            assert {s.state for s in group.status()} == {CameraState.STREAMING}
+            frames = group.frames_at(datetime.now(UTC))
+            assert {(c, f.clock.value) for c, f in frames.frames.items()} == lost
+            station.break_camera("C301", Fault.NONE)
+            wait_until(lambda: clocks() == own)
+        finally:
+            group.stop()
+
+
+def test_a_password_refused_at_the_next_connection_is_the_cameras_own(
+    station: VirtualStation, cameras: Cameras
+) -> None:
+    reader = cameras.readers["C301"]
+    station.break_camera("C301", Fault.REFUSE_PASSWORD)
+    time.sleep(1.0)
+    assert reader.problem() is None  # what is open goes on
+    station.break_camera("C301", Fault.DISCONNECT)
+    wait_until(lambda: reader.problem() is not None)
+    station.break_camera("C301", Fault.REFUSE_PASSWORD)
+    wait_until(lambda: (p := reader.problem()) is not None and p.reason is Reason.UNAUTHORIZED)
+    frames = cameras.frames_at(datetime.now(UTC))
+    assert frames.problems["C301"].reason is Reason.UNAUTHORIZED
+    assert set(frames.frames) == {"C101", "C201", "C401"}
+    assert PASSWORD not in repr(cameras.status()) + repr(frames.problems)
+    assert station.rtsp.refusals == 1
 
 
 def test_a_missing_channel_and_a_dead_address(station: VirtualStation, password_file: str) -> None:

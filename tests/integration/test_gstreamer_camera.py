@@ -1,4 +1,4 @@
-"""The agent's camera reader against GStreamer's RTSP server, which we did not write."""
+"""The agent and its camera reader against GStreamer's RTSP server, which we did not write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from virtual import HEIGHT, WIDTH, wait_until
+from virtual import HEIGHT, WIDTH, station_without_cameras, wait_until
 
 from edge_agent.cameras.reader import CameraReader
 from edge_agent.config import CAMERA_IDS, CamerasSection
@@ -17,6 +17,7 @@ from edge_agent.reasons import Reason
 from edge_agent.status import CameraState
 
 PYTHON = "/usr/bin/python3"
+BUNDLE = Path(__file__).parents[2] / "deploy/models/sim-mobilenetv2.bundle"
 
 
 @pytest.fixture
@@ -58,6 +59,39 @@ def test_wrong_codec_is_told(address: str) -> None:
         assert "H.264" in problem.detail
     finally:
         reader.stop()
+
+
+def test_a_station_grades_what_the_server_shows(address: str, tmp_path: Path) -> None:
+    """The whole agent; its other three cameras are dead, and are evidence only."""
+    dead = {camera: {"url": "rtsp://127.0.0.1:1/x"} for camera in CAMERA_IDS}
+    station = station_without_cameras(
+        tmp_path,
+        cameras=dead | {"C301": {"url": f"{address}/cam"}, "width": WIDTH, "height": HEIGHT},
+        model={"bundle": BUNDLE},
+    )
+    station.start()
+    try:
+        wait_until(lambda: station.status().ready, 60.0)
+        wait_until(lambda: station.cameras.readers["C301"].status().clock == "rtcp", 30.0)
+        arrival, created = station.announce(source="ticket", ticket="GST-1", weight_kg=31_000.0)
+        assert created
+        recorded = station.wait_for(arrival.id, 30.0)
+        assert recorded is not None
+        grading = recorded.grading
+        assert grading is not None
+        assert (grading.outcome, grading.reason) == ("graded", None)
+        assert grading.grade is not None
+        assert sum((grading.probabilities or {}).values()) == pytest.approx(1.0, abs=1e-3)
+        frames = {frame.camera: frame for frame in grading.frames}
+        seen = frames.pop("C301")
+        assert (seen.clock, seen.width, seen.height, seen.problem) == ("rtcp", WIDTH, HEIGHT, None)
+        assert seen.error_ms is not None
+        assert abs(seen.error_ms) <= 30
+        assert seen.path is not None
+        assert (tmp_path / "evidence" / seen.path).is_file()
+        assert {frame.problem for frame in frames.values()} == {Reason.UNREACHABLE}
+    finally:
+        station.stop()
 
 
 def test_frames_with_the_servers_own_clock(address: str) -> None:

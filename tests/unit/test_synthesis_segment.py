@@ -1,0 +1,177 @@
+"""The U-Net learns masks, resumes bit for bit, and refuses what is no mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from training import parallel
+from training.data.dataset import ImageSet
+from training.data.manifest import Row
+from training.errors import DataError, RunError
+from training.synthesis.optimise import Steps
+from training.synthesis.segment import (
+    CLASSES,
+    Masks,
+    SegmentationLoss,
+    UNet,
+    iou,
+    predict,
+    read_mask,
+)
+
+SIZE = 32
+COLOURS = np.array([(60, 60, 70), (150, 170, 90), (190, 140, 60)])
+
+
+class Silent:
+    def step(self, done: int, total: int, loss: float) -> None:
+        pass
+
+
+@pytest.fixture
+def accelerator() -> Iterator[Accelerator]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several wait for each other on a busy machine
+    with parallel.accelerator("fp32") as made:
+        yield made
+    torch.set_num_threads(threads)
+
+
+def scenes(count: int, seed: int) -> Masks:
+    """Rectangles of the three classes, each in a colour of its own, with noise."""
+    rng = np.random.default_rng(seed)
+    masks = np.zeros((count, SIZE, SIZE), np.uint8)
+    for mask in masks:
+        for value in (1, 2, 1, 2):
+            left, top = rng.integers(0, SIZE - 10, 2)
+            mask[top : top + 10, left : left + 10] = value
+    noisy = rng.normal(COLOURS[masks], 12)
+    return Masks(np.clip(noisy, 0, 255).astype(np.uint8), masks)
+
+
+def steps(
+    accelerator: Accelerator, folder: Path, total: int = 30, *, seed: int = 1, ema: float = 0.9
+) -> Steps:
+    torch.manual_seed(1)
+    folder.mkdir(exist_ok=True)
+    data = scenes(24, 1)
+    return Steps(
+        accelerator,
+        UNet((8, 16, 24)),
+        SegmentationLoss(data, 8, accelerator.device),
+        folder / "last.pt",
+        total=total,
+        seed=seed,
+        learning_rate=1e-2,
+        config={"seed": seed, "total": total},
+        ema=ema,
+        save_every=0.0,
+    )
+
+
+def test_it_learns_masks_of_scenes_it_has_not_seen(
+    accelerator: Accelerator, tmp_path: Path
+) -> None:
+    run = steps(accelerator, tmp_path, 60)
+    assert run.run(Silent())
+    held_out = scenes(8, 2)
+    found = iou(predict(run.network, held_out.images), held_out.masks)
+    assert set(found) == set(CLASSES)
+    assert min(value or 0.0 for value in found.values()) > 0.8
+    assert run.losses[-1] < run.losses[0] / 3
+
+
+def test_a_killed_run_goes_on_with_the_same_numbers(
+    accelerator: Accelerator, tmp_path: Path
+) -> None:
+    whole = steps(accelerator, tmp_path / "whole", 6)
+    whole.run(Silent())
+
+    class Kill(Silent):
+        def step(self, done: int, total: int, loss: float) -> None:
+            if done == 4:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        steps(accelerator, tmp_path / "killed", 6).run(Kill())
+    again = steps(accelerator, tmp_path / "killed", 6)
+    assert len(again.losses) == 3  # the checkpoint after the third step is the last whole one
+    again.run(Silent())
+    assert again.losses == whole.losses
+    assert again.ema is not None
+    assert whole.ema is not None
+    for name, tensor in whole.ema.weights.items():
+        assert torch.equal(tensor, again.ema.weights[name])
+
+
+def test_time_is_kept_and_another_runs_checkpoint_refused(
+    accelerator: Accelerator, tmp_path: Path
+) -> None:
+    assert not steps(accelerator, tmp_path).run(Silent(), deadline=0.0)
+    with pytest.raises(RunError, match="holds a run with seed 1, now it is 2"):
+        steps(accelerator, tmp_path, seed=2)
+
+
+def test_the_average_follows_the_weights(accelerator: Accelerator, tmp_path: Path) -> None:
+    run = steps(accelerator, tmp_path, 10, ema=0.5)
+    run.run(Silent())
+    assert run.ema is not None
+    state = run.network.state_dict()
+    same = [torch.equal(run.ema.weights[name], state[name]) for name in state]
+    assert not all(same)
+    near = run.ema.weights["head.weight"] - state["head.weight"]
+    assert near.abs().max() < 0.05
+
+
+def write(path: Path, mask: np.ndarray) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    cv2.imwrite(str(path), mask)
+    return path
+
+
+def test_masks_come_from_the_manifest_and_are_made_as_small_as_the_images(tmp_path: Path) -> None:
+    mask = np.kron(np.array([[0, 1], [2, 1]], np.uint8), np.ones((40, 40), np.uint8))
+    write(tmp_path / "masks" / "a.png", mask)
+    rows = (
+        Row(image="a.png", truck="T1", mask="masks/a.png"),
+        Row(image="b.png", truck="T2"),
+    )
+    loads = ImageSet(np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2, np.int64), rows, ())
+    found = Masks.of(loads, tmp_path)
+    assert len(found) == 1
+    assert np.array_equal(found.masks[0], mask[::10, ::10])
+
+
+@pytest.mark.parametrize(
+    ("mask", "says"),
+    [
+        (np.full((8, 8), 255, np.uint8), "has the value 255; there are 0 other, 1 stalk"),
+        (np.zeros((8, 8, 3), np.uint8), "not a grey image of 8 bits"),
+        (np.zeros((8, 8), np.uint16), "not a grey image of 8 bits"),
+    ],
+)
+def test_what_is_no_mask_is_refused(tmp_path: Path, mask: np.ndarray, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        read_mask(write(tmp_path / "mask.png", mask), 8)
+
+
+def test_a_missing_mask_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"mask .*none\.png: missing or no image"):
+        read_mask(tmp_path / "none.png", 8)
+
+
+def test_one_mask_is_not_enough() -> None:
+    with pytest.raises(DataError, match="1 training images have a mask"):
+        SegmentationLoss(scenes(1, 1), 4, torch.device("cpu"))
+
+
+def test_a_class_that_is_nowhere_has_no_iou() -> None:
+    empty = np.zeros((1, 4, 4), np.uint8)
+    assert iou(empty, empty) == {"other": 1.0, "stalk": None, "leaf and trash": None}
