@@ -1,6 +1,7 @@
 """station.yaml: the one file that describes a station, read into frozen models.
 
 Unknown keys are errors. Passwords stand in a file or an environment variable, never in the YAML.
+docs/settings.md lists every key for IT; tests/unit/test_config.py compares it with this file.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class CameraSection(_Section):
 
     url: str
     latency_ms: Milliseconds = 0.0
-    """Taken off the arrival time where the camera sends no clock of its own."""
+    """From capture to arrival; used only where the camera sends no clock of its own."""
 
     @field_validator("url")
     @classmethod
@@ -112,7 +113,7 @@ class CameraSection(_Section):
 
 
 class CamerasSection(_Section):
-    """The four cameras and how frames are taken from them."""
+    """The four cameras and how frames are taken from them; width and height are in pixels."""
 
     credentials: CredentialsSection | None = None
     C101: CameraSection
@@ -122,6 +123,7 @@ class CamerasSection(_Section):
     width: int = Field(default=2272, ge=64)
     height: int = Field(default=1704, ge=64)
     max_skew_ms: Milliseconds = 250.0
+    """Frames taken farther apart than this refuse the truck."""
     max_error_ms: Milliseconds = 500.0
     """A frame farther than this from the instant asked for is stale."""
     max_clock_error_ms: Milliseconds = 1000.0
@@ -129,8 +131,11 @@ class CamerasSection(_Section):
     wait_s: Seconds = 2.0
     """How long to wait for the frames of an instant."""
     open_timeout_s: Seconds = 5.0
+    """How long connecting may take."""
     read_timeout_s: Seconds = 2.0
+    """A connection that brings no data for so long is closed and opened anew."""
     stall_s: Seconds = 1.5
+    """A camera without a packet for so long has stalled."""
 
     def camera(self, camera_id: str) -> CameraSection:
         """The section of C101, C201, C301 or C401."""
@@ -157,9 +162,13 @@ class ChecksSection(_Section):
     """Limits of the content checks; grey levels are 0 to 255 of a 568 x 426 luma image."""
 
     black_mean: float = Field(default=12.0, ge=0, le=255)
+    """A mean grey level below this is black."""
     bright_share: float = Field(default=0.6, gt=0, le=1)
-    blur_min: float = Field(default=12.0, ge=0)
+    """A larger share than this of grey levels from 250 on is over-exposed."""
+    blur_min: float = Field(default=2.0, ge=0)
+    """A variance of the smoothed picture's Laplacian below this is blurred."""
     covered_min_std: float = Field(default=6.0, ge=0)
+    """Grey levels with a smaller standard deviation than this show a covered camera."""
 
 
 class IndicatorSection(_Section):
@@ -193,6 +202,7 @@ class ModelSection(_Section):
 
     bundle: Path
     threads: int = Field(default=1, ge=1, le=16)
+    """Cores that one grading may use."""
 
 
 class StationConfig(_Section):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
 
 from edge_agent import __version__
-from edge_agent.api import arrivals, errors, evidence, guards, health, metrics
+from edge_agent.api import arrivals, errors, evidence, examples, guards, health, metrics
 from edge_agent.api.ports import StationPort
 
 _DESCRIPTION: Final = """
@@ -29,7 +29,7 @@ _TAGS: Final = [
 
 def create_app(station: StationPort) -> FastAPI:
     """The API of that station; edge_agent.console.mount adds the console to it."""
-    app = FastAPI(
+    app = _App(
         title="CaneGrade station API",
         version=__version__,
         description=_DESCRIPTION,
@@ -56,6 +56,16 @@ def create_app(station: StationPort) -> FastAPI:
         include_in_schema=False,
     )
     return app
+
+
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The description, with examples of its schemas."""
+        document = super().openapi()
+        # Given with the models, they would lose their nulls: FastAPI leaves out what is None.
+        for name, given in examples.SCHEMAS.items():
+            document["components"]["schemas"][name]["examples"] = given
+        return document
 
 
 def _no_such_address(request: Request, path: str) -> None:

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from edge_agent.api import examples
 from edge_agent.api.ports import STORE_FAULTS
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,11 @@ def documented(
     """OpenAPI entries for the error statuses a route may answer, and for others as given."""
     entries: dict[int | str, dict[str, Any]] = dict((also or {}).items())
     for status in statuses:
-        entries[status] = {"model": ErrorBody, "description": _MEANING[status]}
+        entries[status] = {
+            "model": ErrorBody,
+            "description": _MEANING[status],
+            "content": {"application/json": {"example": examples.ERRORS[status]}},
+        }
     return entries
 
 

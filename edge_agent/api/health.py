@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from edge_agent.api import examples
 from edge_agent.api.ports import StationPort
 from edge_agent.status import StationStatus
 
@@ -47,7 +48,13 @@ def create_health_router(station: StationPort) -> APIRouter:
     @router.get(
         "/ready",
         response_model=Ready,
-        responses={503: {"model": Ready, "description": "A truck would not be graded now."}},
+        responses={
+            503: {
+                "model": Ready,
+                "description": "A truck would not be graded now.",
+                "content": {"application/json": {"example": examples.NOT_READY}},
+            }
+        },
     )
     def ready() -> JSONResponse:
         """Answers 200 when a truck arriving now would be graded, else 503 with the problems."""

@@ -13,7 +13,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    JsonValue,
     PlainSerializer,
 )
 
@@ -61,19 +60,11 @@ Ticket = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(clean
 Text32 = Annotated[str, Field(min_length=1, max_length=32), AfterValidator(clean_text)]
 Text64 = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(clean_text)]
 
-_ANNOUNCEMENT: Final[dict[str, JsonValue]] = {
-    "ticket": "T-2026-000123",
-    "plate": "82-1234",
-    "province": "ขอนแก่น",
-    "grower": "G-00417",
-    "weight_kg": 31240,
-}
-
 
 class Announcement(BaseModel):
     """A truck that stands on the scale now."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_ANNOUNCEMENT]})
+    model_config = ConfigDict(extra="forbid")
 
     ticket: Ticket = Field(description="The weighbridge's ticket number; makes retries safe.")
     plate: Text32 | None = Field(default=None, description="Prefix and number on the plate.")
@@ -156,23 +147,6 @@ class GradingOut(BaseModel):
 
 class ArrivalOut(BaseModel):
     """A truck that came onto the scale, with its outcome once there is one."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "7c0b7d4e-6f0f-4a0e-9a43-0d9a1f0f3b52",
-                    "station": "KK1",
-                    "source": "ticket",
-                    **_ANNOUNCEMENT,
-                    "instant": "2026-01-15T03:20:41.250Z",
-                    "accepted_at": "2026-01-15T03:20:41.262Z",
-                    "state": "open",
-                    "grading": None,
-                }
-            ]
-        }
-    )
 
     id: str
     station: str

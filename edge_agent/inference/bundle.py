@@ -124,8 +124,9 @@ def _check_model(model: bytes, manifest: Manifest) -> None:
     except (DecodeError, ValueError) as error:
         raise BundleError(f"model.onnx is not an ONNX file ({error})") from error
     domains = {opset.domain for opset in proto.opset_import} - ALLOWED_DOMAINS
-    if domains or proto.functions:
-        raise BundleError(f"model.onnx uses operators outside ONNX ({', '.join(sorted(domains))})")
+    foreign = sorted(domains) + [function.name for function in proto.functions]
+    if foreign:
+        raise BundleError(f"model.onnx uses operators outside ONNX ({', '.join(foreign)})")
     # onnxruntime reads external tensors from the working directory even for a model from bytes.
     for tensor in _tensors(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:

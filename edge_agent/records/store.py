@@ -134,10 +134,11 @@ class Store:
                 session.add(arrival)
                 session.flush()
                 session.refresh(arrival, ["sequence"])
-        except IntegrityError:
-            known = self._by_ticket(new.ticket)
+        except IntegrityError as error:
+            # Without a ticket it cannot be known already, whatever the database refused.
+            known = None if new.ticket is None else self._by_ticket(new.ticket)
             if known is None:
-                raise
+                raise self._fault("arrival not stored", error) from error
             return known, False
         except SQLAlchemyError as error:
             raise self._fault("arrival not stored", error) from error
@@ -239,7 +240,7 @@ class Store:
             "check the data disk"
         )
 
-    def _by_ticket(self, ticket: str | None) -> Arrival | None:
+    def _by_ticket(self, ticket: str) -> Arrival | None:
         with self._session() as session:
             return session.scalars(select(Arrival).where(Arrival.ticket == ticket)).first()
 

@@ -154,14 +154,11 @@ def test_origin_is_compared_with_host(headers: dict[str, str], expected: bool) -
     assert is_cross_site(Headers(headers), "http") is expected
 
 
-def test_openapi_describes_itself_with_examples(setup: Setup) -> None:
+def test_openapi_describes_itself(setup: Setup) -> None:
     _, client = setup
     schema = client.get("/openapi.json").json()
     announce = schema["paths"]["/api/v1/arrivals"]["post"]
     assert set(announce["responses"]) >= {"200", "201", "409", "422", "503"}
-    schemas = schema["components"]["schemas"]
-    assert schemas["Announcement"]["examples"][0]["plate"] == "82-1234"
-    assert schemas["ArrivalOut"]["examples"]
     for path in schema["paths"].values():
         for operation in path.values():
             assert operation["description"]

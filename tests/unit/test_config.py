@@ -1,17 +1,23 @@
 """station.yaml: every fault is one line that says where and what to do."""
 
 import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from edge_agent import yaml_file
 from edge_agent.config import StationConfig
 from edge_agent.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+REQUIRED = "required"
 
 
 def minimal() -> dict[str, Any]:
@@ -38,9 +44,44 @@ def test_relative_paths_count_from_the_files_folder(tmp_path: Path) -> None:
     assert config.model.bundle == tmp_path / "model.bundle"
 
 
-def test_the_example_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = StationConfig.read(Path(__file__).parents[2] / "deploy" / "station.example.yaml")
+def test_the_example_is_valid() -> None:
+    config = StationConfig.read(ROOT / "deploy" / "station.example.yaml")
     assert config.cameras.credentials is not None
+
+
+def real_settings(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, object]]:
+    """Every key with its default as it would stand in YAML; REQUIRED if it has none."""
+    for name, field in model.model_fields.items():
+        key = f"{above}{name}"
+        kinds = (field.annotation, *get_args(field.annotation))
+        section = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+        if section is None:
+            value = REQUIRED if field.is_required() else field.default
+            yield key, list(value) if isinstance(value, tuple) else value
+        else:
+            if type(None) in kinds:
+                yield key, field.default
+            elif not field.is_required():
+                assert field.default == section(), f"{key} differs from the defaults of its keys"
+            yield from real_settings(section, f"{key}.")
+
+
+def documented_settings() -> Iterator[tuple[str, object]]:
+    """Every key of docs/settings.md with the default it names."""
+    for line in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("| `"):
+            keys, unit, default, meaning = line.strip("| ").split(" | ")
+            assert unit.strip(), line
+            assert meaning.strip(), line
+            value = default if default == REQUIRED else yaml.safe_load(default.strip("`"))
+            for key in re.findall(r"`([\w.]+)`", keys):
+                yield key, None if value == "none" else value
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    documented = list(documented_settings())
+    assert len(documented) == len(dict(documented)), "a key is documented twice"
+    assert dict(documented) == dict(real_settings(StationConfig))
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,23 @@ def test_a_ticket_is_accepted_once_however_many_ask(store: Store) -> None:
     assert len({a.id for a, _ in results}) == 1
 
 
+@pytest.mark.parametrize("ticket", [None, "T-2"])
+def test_an_arrival_that_is_not_stored_is_never_another_truck(
+    store: Store, ticket: str | None
+) -> None:
+    store.accept(arrival())
+    store.accept(arrival("T-1"))
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER refuse BEFORE INSERT ON arrivals BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    with pytest.raises(RecordError, match="arrival not stored: no;"):
+        store.accept(arrival(ticket))
+    known, created = store.accept(arrival("T-1"))
+    assert (known.ticket, created) == ("T-1", False)
+    assert store.count(Query()) == 2
+
+
 def test_open_until_recorded_and_never_twice(store: Store) -> None:
     accepted, _ = store.accept(arrival())
     assert [a.id for a in store.open_arrivals()] == [accepted.id]
