@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Protocol
 
+from edge_agent.grades import Grade
+from training.data import tables
 from training.data.dataset import Dataset
+from training.data.description import DESCRIPTION_NAME, Area, Shows
 from training.data.importing import folder, target
 from training.data.importing.classes import ClassMap
 from training.data.labels import LabelSource, label
-from training.data.manifest import Manifest, manifest_file
+from training.data.manifest import MANIFEST_NAME, MANIFEST_NAMES, missing_columns, seen_from
 from training.errors import DataError
 
 
@@ -32,42 +32,56 @@ def open_labelled(
     agreement: float = 0.6,
     source: LabelSource | None = None,
     classes: Sequence[str] = (),
+    trained_on: Mapping[str, str] | None = None,
     pattern: re.Pattern[str] | None = None,
+    area: Area | None = None,
+    shows: Shows | None = None,
 ) -> Dataset:
     """A manifest's file, a folder with one, or an ImageFolder. Writes nothing. Raises DataError.
 
-    agreement, source: see `Dataset.open`. classes, pattern: for an ImageFolder, as `cane-train data
-    import folder` takes them; a manifest needs neither and refuses them.
+    agreement, source: see `Dataset.open`. classes, pattern, area, shows: for an ImageFolder, as
+    `cane-train data import folder` takes them; a manifest needs none of them and refuses them.
+    trained_on: the grade of each class name, where `classes` says nothing.
     """
-    if not path.is_dir() or manifest_file(path).exists():
-        if classes or pattern:
+    if not path.is_dir() or _has_manifest(path, listener):
+        if classes or pattern or area or shows:
             raise DataError(
-                f"{path}: has a manifest, which says class and truck of each image; "
-                "leave --class-map and --truck-pattern out"
+                f"{path}: has a manifest, which says class and truck of each image, and "
+                f"{DESCRIPTION_NAME} beside it what they show; leave --class-map, --truck-pattern, "
+                "--graded-area and --shows out"
             )
         return Dataset.open(path, agreement=agreement, source=source)
     if source == "votes":
         raise DataError(f"{path}: has no manifest, hence no votes; leave --labels votes out")
-    found = folder.find(path, ClassMap.parse(classes), pattern=pattern)
-    with TemporaryDirectory() as temporary:
-        # The importer finds out which images can be read and which show the same truck.
-        imported = target.write(found, Path(temporary))
-        manifest = _moved(imported.manifest, path)
-    for line in target.summary(replace(imported, manifest=manifest)):
+    if (path / DESCRIPTION_NAME).exists():
+        listener.say(f"{path / DESCRIPTION_NAME}: not read, it needs a manifest beside it")
+    names = ClassMap.parse(classes)
+    if not classes and trained_on:
+        names = ClassMap({name: Grade(grade) for name, grade in trained_on.items()})
+        told = ", ".join(f"{name}={grade}" for name, grade in trained_on.items())
+        listener.say(f"classes as in the data the model was trained on: {told}")
+    found = folder.find(path, names, pattern=pattern, area=area, shows=shows)
+    spoken_of = [path / name for name in (*MANIFEST_NAMES, DESCRIPTION_NAME)]
+    found.skips = [skip for skip in found.skips if skip.path not in spoken_of]
+    # The importer finds out which images can be read and which show the same truck.
+    chosen = target.usable(found)
+    images = [seen_from(path, image) for image, _ in chosen.images]
+    manifest = chosen.manifest(path / MANIFEST_NAME, images)
+    for line in chosen.summary(path):
         listener.say(line)
-    for skip in imported.skips[:1]:
-        listener.say(f"the first of those left out: {skip.path}: {skip.reason}")
-    return Dataset(manifest, label(manifest.rows, source="truth"))
+    labels = label(manifest.rows, source="truth")
+    return Dataset(manifest, labels, described=chosen.description, skips=chosen.skips)
 
 
-def _moved(manifest: Manifest, to: Path) -> Manifest:
-    """The same images as seen from another folder."""
-    names = [Path(os.path.relpath(image, to)).as_posix() for image in manifest.images]
-    return replace(
-        manifest,
-        path=to / manifest.path.name,
-        cells=tuple({**c, "image": n} for c, n in zip(manifest.cells, names, strict=True)),
-        rows=tuple(
-            row.model_copy(update={"image": n}) for row, n in zip(manifest.rows, names, strict=True)
-        ),
-    )
+def _has_manifest(path: Path, listener: Listener) -> bool:
+    """Is there a manifest of ours in a folder? Says so where there is only somebody else's."""
+    tables_there = [path / name for name in MANIFEST_NAMES if (path / name).exists()]
+    missing = {file: missing_columns(tables.columns_of(file)) for file in tables_there}
+    if not all(missing.values()):
+        return True
+    for file, names in missing.items():
+        listener.say(
+            f"{file}: has no column {', '.join(names)}, so it is no manifest of cane-train; "
+            f"{path} is read as a folder of classes"
+        )
+    return False

@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 from edge_agent.grades import GRADES
 from training.cli import app
 from training.data.check import check
+from training.data.coverage import require_grades
 from training.data.dataset import Dataset
 from training.data.description import Description
 from training.data.manifest import Manifest
+from training.errors import DataError
 
 SIZE = 64
 
@@ -88,7 +90,10 @@ def test_every_kind_of_fault_is_found(tmp_path: Path) -> None:
     folder = write(tmp_path, rows)
     out = tmp_path / "report.json"
     said = run("check", "--data", folder, "--out", out, code=1)
-    assert "1 x not an image, as 0.png" in said
+    assert (
+        "1 x not an image in a format that is read (JPEG, PNG, BMP, TIFF, WEBP, GIF), as 0.png"
+        in said
+    )
     assert "1 x no such file, as 1.png" in said
     assert "Set aside: 1 disputed, 1 without a vote." in said
     found = json.loads(out.read_text())
@@ -117,6 +122,57 @@ def test_empty_grades_are_faults_unless_the_set_does_not_use_them(tmp_path: Path
     used = {f"my {grade}": grade for grade in GRADES[:4]}
     Description(classes=used).write(folder)
     assert check(Dataset.open(folder)).faults == faults[:1]
+
+
+class Heard:
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_a_grade_that_nothing_is_learned_of_is_refused_and_others_are_warned_of(
+    tmp_path: Path,
+) -> None:
+    rows = [row for row in dataset(tmp_path) if row["split"] != "val" or row["vote_1"] != GRADES[3]]
+    heard = Heard()
+    require_grades(Dataset.open(write(tmp_path, rows)), heard)
+    assert heard.lines == ["warning: no validation image of burn_trash"]
+    rows = [row for row in rows if row["split"] != "train" or row["vote_1"] != GRADES[4]]
+    folder = write(tmp_path, rows)
+    refused = "no labelled, readable training image of undefined; add some, split anew"
+    for command in ("fit", "study"):
+        result = CliRunner().invoke(
+            app, [command, "--data", str(folder), "--out", str(tmp_path / "run")]
+        )
+        assert result.exit_code == 2, result.output
+        assert "warning: no training image of undefined\n" in result.output
+        assert "warning: no validation image of burn_trash\n" in result.output
+        assert refused in result.output.splitlines()[-1]
+    # Unless dataset.json says that the grade is not used; the network is still trained without it.
+    Description(classes={f"my {grade}": grade for grade in GRADES[:4]}).write(folder)
+    heard = Heard()
+    require_grades(Dataset.open(folder), heard)
+    assert heard.lines[0] == "warning: no validation image of burn_trash"
+    assert heard.lines[1].startswith("warning: no training image of undefined, not named among")
+    assert len(heard.lines) == 2
+
+
+def test_images_that_cannot_be_read_are_nothing_to_learn_from(tmp_path: Path) -> None:
+    rows = dataset(tmp_path)
+    for row in rows:
+        if row["split"] == "train" and row["vote_1"] == "burn_clean":
+            (tmp_path / row["image"]).write_bytes(b"broken")
+    found = Dataset.open(write(tmp_path, rows))
+    heard = Heard()
+    require_grades(found, heard)  # the labels are there
+    loaded = {split: found.load(split, 32) for split in ("train", "val")}
+    with pytest.raises(DataError, match="readable training image of burn_clean"):
+        require_grades(found, heard, loaded)
+    assert heard.lines == ["warning: no training image of burn_clean"]
 
 
 def test_rows_without_a_split_among_others_are_a_fault(tmp_path: Path) -> None:

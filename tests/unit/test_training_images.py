@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import re
+import struct
+import warnings
+import zlib
 from pathlib import Path
 
 import cv2
@@ -13,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edge_agent.inference.manifest import GradedArea
-from training.data.images import Skip, decode, in_pixels, load, read
+from training.data.images import Skip, decode, examine, in_pixels, load, read
+from training.data.quiet import Quiet
 from training.errors import DataError
 
 
@@ -58,18 +64,121 @@ def test_every_bad_image_is_skipped_with_its_reason(tmp_path: Path) -> None:
     assert set(reasons) == set(names) - {"good.png"}
     assert reasons["cut.png"] == reasons["cut.jpg"] == "truncated"
     assert reasons["folder.png"] == "unreadable (Is a directory)"
-    assert reasons["text.png"] == reasons["empty.png"] == "not an image"
+    assert reasons["text.png"] == reasons["empty.png"]
+    assert reasons["text.png"].startswith("not an image in a format that is read (JPEG, PNG,")
     assert "CMYK" in reasons["cmyk.jpg"]
     assert "16 or more bits" in reasons["deep.png"]
     assert reasons["none.png"] == "no such file"
 
 
-def test_huge_images_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.data.images.MAX_PIXELS", 1000)
-    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.png")
+def png_of(width: int, height: int) -> bytes:
+    """A PNG whose header promises more than its data holds."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("side", "says"),
+    [
+        (8001, "has 8001 x 8001 pixels, more than 64000000"),
+        (10000, "has 10000 x 10000 pixels, more than 64000000"),  # of which Pillow would warn
+        (20000, "has more than 64000000 pixels"),  # which Pillow refuses to open
+    ],
+)
+def test_huge_images_are_not_decoded(tmp_path: Path, side: int, says: str) -> None:
+    (tmp_path / "a.png").write_bytes(png_of(side, side))
     found = read(tmp_path / "a.png", 32)
     assert isinstance(found, Skip)
-    assert "64 x 64" in found.reason
+    assert found.reason == says
+
+
+def test_damage_that_trips_pillow_itself_is_a_reason(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(noise(32, 32, 3)).save(buffer, "TIFF")
+    tiff = bytearray(buffer.getvalue())
+    first = struct.unpack("<I", tiff[4:8])[0] + 2
+    entries = range(first, first + 12 * struct.unpack("<H", tiff[first - 2 : first])[0], 12)
+    offsets = next(at for at in entries if struct.unpack("<H", tiff[at : at + 2])[0] == 273)
+    tiff[offsets + 2 : offsets + 4] = struct.pack("<H", 2)  # StripOffsets as text
+    (tmp_path / "a.tif").write_bytes(tiff)
+    found = decode(tmp_path / "a.tif")
+    assert found == Skip(tmp_path / "a.tif", "damaged (TypeError)")
+
+
+def test_no_exception_of_a_use_gets_past_the_one_that_opens(tmp_path: Path) -> None:
+    Image.fromarray(noise(8, 8, 3)).save(tmp_path / "a.png")
+
+    def fails(_: Image.Image) -> int:
+        raise RuntimeError("a decoder's own")
+
+    assert examine(tmp_path / "a.png", fails) == Skip(tmp_path / "a.png", "damaged (RuntimeError)")
+    assert examine(tmp_path / "a.png", lambda file: file.width) == 8
+
+
+def test_warnings_stay_away_until_the_last_thread_has_left() -> None:
+    quiet = Quiet()
+    before = list(warnings.filters)
+    quiet.__enter__()
+    quiet.__enter__()
+    quiet.__exit__(None, None, None)  # the first one leaves; the other is still reading
+    warnings.warn("would be an error here", stacklevel=1)
+    quiet.__exit__(None, None, None)
+    assert list(warnings.filters) == before
+    with pytest.warns(UserWarning, match="heard again"):
+        warnings.warn("heard again", stacklevel=1)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"subsampling": 0}, id="baseline"),
+        pytest.param({"subsampling": 2, "restart_marker_blocks": 8}, id="restarts"),
+        pytest.param({"subsampling": 2, "progressive": True}, id="progressive"),
+    ],
+)
+def test_a_jpeg_that_ends_too_early_is_truncated_despite_its_end_marker(
+    tmp_path: Path, mode: str, options: dict[str, int]
+) -> None:
+    file = tmp_path / "a.jpg"
+    # The lower half is what libjpeg would fill in, so that colours alone cannot tell.
+    pixels = np.vstack([noise(96, 160, 3), np.full((96, 160, 3), 128, np.uint8)])
+    Image.fromarray(pixels).convert(mode).save(file, **options)
+    whole = file.read_bytes()
+    assert isinstance(decode(file), np.ndarray)
+    start = whole.index(b"\xff\xda") + 14
+    ends = [start + int(share * (len(whole) - start)) for share in (0.02, 0.3, 0.6, 0.9)]
+    restarts = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", whole)]
+    ends += restarts[3:6]  # between two intervals, where the decoder waits for a marker
+    for end in ends:
+        cut = whole[:end].removesuffix(b"\xff")
+        file.write_bytes(cut + b"\xff\xd9")
+        found = decode(file)
+        assert isinstance(found, Skip), end
+        # Pillow itself finds it where a progressive one is cut within its tables.
+        assert found.reason == "truncated" or "broken data stream" in found.reason, end
+        file.write_bytes(cut)
+        assert isinstance(decode(file), Skip), end
+
+
+def test_two_pictures_in_a_jpeg_are_the_first_and_it_may_be_cut(tmp_path: Path) -> None:
+    first = Image.fromarray(noise(64, 64, 3))
+    first.save(tmp_path / "a.mpo", save_all=True, append_images=[first.resize((32, 32))])
+    assert isinstance(decode(tmp_path / "a.mpo"), np.ndarray)
+    content = (tmp_path / "a.mpo").read_bytes()
+    end = content.index(b"\xff\xd9\xff\xd8")
+    (tmp_path / "a.mpo").write_bytes(content[: end // 2] + content[end:])
+    assert decode(tmp_path / "a.mpo") == Skip(tmp_path / "a.mpo", "truncated")
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -93,10 +202,12 @@ def test_grey_palette_and_opaque_images_become_rgb(tmp_path: Path) -> None:
     Image.fromarray(grey).save(tmp_path / "grey.png")
     Image.fromarray(opaque).save(tmp_path / "opaque.png")
     few_colours.save(tmp_path / "palette.png")
+    few_colours.save(tmp_path / "palette.gif")
     expected = {
         "grey.png": np.dstack([grey] * 3),
         "opaque.png": opaque[:, :, :3],
         "palette.png": np.asarray(few_colours.convert("RGB")),
+        "palette.gif": np.asarray(few_colours.convert("RGB")),
     }
     for name, pixels in expected.items():
         found = decode(tmp_path / name)
@@ -113,6 +224,9 @@ def test_what_has_no_single_right_conversion_is_skipped(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((32, 32), np.float32)).save(tmp_path / "float.tif")
     frames = [Image.fromarray(noise(32, 32, 3) // k) for k in (1, 2)]
     frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    # Pillow would make 8 bits of these without a word.
+    (tmp_path / "deep.ppm").write_bytes(b"P6 8 8 65535\n" + noise(8, 8, 6).tobytes())
+    cv2.imwrite(str(tmp_path / "deep.jp2"), noise(32, 32, 3).astype(np.uint16) * 256)
     expected = {
         "holes.png": "transparent",
         "palette holes.png": "transparent",
@@ -120,6 +234,8 @@ def test_what_has_no_single_right_conversion_is_skipped(tmp_path: Path) -> None:
         "deep.tif": "16 or more bits",
         "float.tif": "colour mode F",
         "film.gif": "more than one picture",
+        "deep.ppm": "not an image in a format that is read",
+        "deep.jp2": "not an image in a format that is read",
     }
     for name, reason in expected.items():
         found = decode(tmp_path / name)

@@ -1,9 +1,10 @@
-"""Imports: folders of classes, tables and stations' records become checked manifests."""
+"""Imports: folders of classes and tables become checked manifests."""
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
+import struct
+import zlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -15,17 +16,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from edge_agent.grades import GRADES, Grade
-from edge_agent.records.evidence import EvidenceFolder
-from edge_agent.records.store import FrameRecord, NewArrival, Outcome, Store
 from training.cli import app
 from training.data.dataset import Dataset
 from training.data.description import Description
 from training.data.importing import folder as image_folder
 from training.data.importing.classes import ClassMap
 from training.data.manifest import Manifest
+from training.data.merge import merge
 from training.errors import DataError
-
-NOW = datetime(2026, 1, 15, 3, 0, tzinfo=UTC)
 
 
 def run(*arguments: str | Path, code: int = 0) -> str:
@@ -97,6 +95,142 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
         *("--class-map", "Blurred="),
         code=2,
     )
+
+
+def test_a_folder_of_splits_of_classes(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for i, name in enumerate(("train/Fresh/a", "valid/Fresh/b", "Test/Burned/c", "more/Burned/d")):
+        save(source / f"{name}.png", i)
+    (source / "train" / "loose.png").write_bytes(b"")
+    (source / "train" / "Burned").mkdir()
+    said = run(
+        *("folder", source, "--out", tmp_path / "out"),
+        *("--class-map", "Fresh=fresh_clean", "--class-map", "Burned=burn_clean"),
+    )
+    rows = Manifest.read(tmp_path / "out").rows
+    found = {Path(row.image).stem: (row.split, row.grade) for row in rows}
+    assert found == {
+        "a": ("train", Grade.FRESH_CLEAN),
+        "b": ("val", Grade.FRESH_CLEAN),
+        "c": ("test", Grade.BURN_CLEAN),
+        "d": (None, Grade.BURN_CLEAN),
+    }
+    assert "more is called like no split; its images get none" in said
+    assert "warning: the class folder train/Burned has no file" in said
+    assert "1 x lies in no class's folder" in said
+    # A split's folder whose classes are unknown says so of them, not of the split.
+    unknown = run("folder", source, "--out", tmp_path / "other", code=2)
+    assert "Burned, Fresh, more: no grades; map each" in unknown
+
+
+def test_a_class_without_an_image_is_never_silent(tmp_path: Path) -> None:
+    for i, grade in enumerate(GRADES[:3]):
+        save(tmp_path / "source" / grade / "a.png", i)
+    (tmp_path / "source" / "burn_trash").mkdir()
+    (tmp_path / "source" / "undefined").mkdir()
+    (tmp_path / "source" / "undefined" / "a.png").write_bytes(b"broken")
+    said = run("folder", tmp_path / "source", "--out", tmp_path / "out")
+    assert "warning: the class folder burn_trash has no file" in said
+    assert "undefined has no file" not in said
+    assert "warning: no readable image of burn_trash, undefined" in said
+    # A table that names four classes does not use the fifth grade.
+    lines = [f"source/{grade}/a.png,T{i},,my {grade}" for i, grade in enumerate(GRADES[:3])]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["image,truck,captured_at,grade", *lines, ""]))
+    mapped = [("--class-map", f"my {grade}={grade}") for grade in GRADES[:4]]
+    said = run("csv", table, "--out", tmp_path / "csv", *(part for pair in mapped for part in pair))
+    assert "warning: no readable image of burn_trash\n" in said
+
+
+def test_huge_images_are_left_out_and_told(tmp_path: Path) -> None:
+    for name, side in (("warned of", 10_000), ("a bomb", 20_000)):
+        # A header alone: what Pillow refuses or warns of, it does on opening.
+        header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+        body = b"IHDR" + header
+        png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(header)) + body
+        path = tmp_path / "source" / "fresh_clean" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png + struct.pack(">I", zlib.crc32(body)) + struct.pack(">I", 9) + b"IDAT")
+    save(tmp_path / "source" / "fresh_clean" / "good.png", 1)
+    said = run("folder", tmp_path / "source", "--out", tmp_path / "out")
+    assert "1 images of 1 trucks" in said
+    assert "1 x has 10000 x 10000 pixels, more than 64000000" in said
+    assert "1 x has more than 64000000 pixels" in said
+
+
+def test_links_are_followed_or_told(tmp_path: Path) -> None:
+    source = tmp_path / "source" / "fresh_clean"
+    save(source / "a.png", 1)
+    save(tmp_path / "store" / "x.png", 2).rename(tmp_path / "store" / "0af3")
+    (source / "b.png").symlink_to(tmp_path / "store" / "0af3")
+    (source / "gone.png").symlink_to(tmp_path / "store" / "none")
+    (source / "further").symlink_to(tmp_path / "store")
+    said = run("folder", source.parent, "--out", tmp_path / "out", "--copy")
+    assert "1 x no such file" in said
+    assert "1 x a link to a folder, not followed" in said
+    # The copy is called as the link was: "0af3" would say nothing.
+    assert {Path(row.image).name for row in Manifest.read(tmp_path / "out").rows} == {
+        "a.png",
+        "b.png",
+    }
+
+
+def test_a_manifest_below_a_link_finds_its_images(tmp_path: Path) -> None:
+    save(tmp_path / "source" / "fresh_clean" / "a.png", 1)
+    (tmp_path / "disk" / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "deep" / "er")
+    run("folder", tmp_path / "source", "--out", tmp_path / "link" / "out")
+    manifest = Manifest.read(tmp_path / "link" / "out")
+    assert [image.is_file() for image in manifest.images] == [True]
+    # The same where the images are seen from yet another folder.
+    merged = merge([tmp_path / "link" / "out"], tmp_path / "link" / "merged")
+    assert [image.is_file() for image in merged.images] == [True]
+
+
+AREA = (0.0, 0.25, 1.0, 0.75)
+
+
+def cut(path: Path) -> np.ndarray:
+    """A picture's graded area at 32 px: of 48 rows the middle 24."""
+    pixels = np.asarray(Image.open(path))[12:36]
+    return cv2.resize(pixels, (32, 32), interpolation=cv2.INTER_AREA)
+
+
+@pytest.mark.parametrize("kind", ["folder", "csv"])
+def test_whole_frames_are_cut_and_said_to_be(tmp_path: Path, kind: str) -> None:
+    image = save(tmp_path / "source" / "fresh_clean" / "a.png", 1)
+    source = tmp_path / "source"
+    if kind == "csv":
+        source = tmp_path / "t.csv"
+        source.write_text(
+            "image,truck,captured_at,grade\nsource/fresh_clean/a.png,T,,fresh_clean\n"
+        )
+    area = ("--graded-area", "0,0.25,1,0.75")
+    said = run(kind, source, "--out", tmp_path / "frames", *area, "--shows", "frame")
+    assert "whole frames; reading cuts the graded area 0,0.25,1,0.75 out of them" in said
+    frames = Dataset.open(tmp_path / "frames")
+    assert (frames.graded_area, frames.description.cut) == (AREA, AREA)
+    assert (frames.load(None, 32).images[0] == cut(image)).all()
+    # Without --shows the files are taken to show it already, which is said.
+    said = run(kind, source, "--out", tmp_path / "areas", *area)
+    assert "taken to show the graded area 0,0.25,1,0.75 and no more" in said
+    areas = Dataset.open(tmp_path / "areas")
+    assert (areas.graded_area, areas.description.cut) == (AREA, None)
+    assert not (areas.load(None, 32).images[0] == cut(image)).all()
+    assert frames.digest != areas.digest
+    said = run(kind, source, "--out", tmp_path / "x", "--shows", "frame", code=2)
+    assert "which part of a frame the network sees is not known; give --graded-area" in said
+
+
+def test_a_table_takes_over_what_its_own_dataset_json_says_is_shown(tmp_path: Path) -> None:
+    image = save(tmp_path / "a.png", 1)
+    (tmp_path / "t.csv").write_text("image,truck,captured_at,grade\na.png,T,,fresh_clean\n")
+    Description(graded_area=(0.0, 0.0, 1.0, 0.5), shows="frame").write(tmp_path)
+    run("csv", tmp_path / "t.csv", "--out", tmp_path / "own")
+    assert Description.read(tmp_path / "own").cut == (0.0, 0.0, 1.0, 0.5)
+    run("csv", tmp_path / "t.csv", "--out", tmp_path / "given", "--graded-area", "0,0.25,1,0.75")
+    dataset = Dataset.open(tmp_path / "given")
+    assert (dataset.load(None, 32).images[0] == cut(image)).all()
 
 
 def test_without_a_pattern_near_duplicates_are_one_truck(tmp_path: Path) -> None:
@@ -180,6 +314,8 @@ def test_a_table_with_names_of_its_own(tmp_path: Path) -> None:
         ("image,truck", ("--column", "truck=lorry"), "no column 'lorry'"),
         ("image,truck,lorry", ("--column", "truck=lorry"), "has a column truck already"),
         ("image,truck", ("--column", "truck"), "OURS=THEIRS"),
+        ("image,truck,votes", (), "t.csv: column 'votes' has a name that is taken; rename it"),
+        ("image,truck,x", ("--column", "voters=x"), "column 'voters' has a name that is taken"),
     ],
 )
 def test_bad_tables_are_one_line(
@@ -187,127 +323,3 @@ def test_bad_tables_are_one_line(
 ) -> None:
     (tmp_path / "t.csv").write_text(f"{header}\n{'a,' * header.count(',')}a\n")
     assert says in run("csv", tmp_path / "t.csv", "--out", tmp_path / "out", *options, code=2)
-
-
-@pytest.fixture
-def station(tmp_path: Path) -> tuple[Path, list[str]]:
-    """A station's data folder with five trucks, and the records' ids."""
-    data = tmp_path / "station"
-    evidence = EvidenceFolder(data / "evidence")
-    records = []
-    with Store(data / "records.sqlite") as store:
-        for i in range(5):
-            at = NOW + timedelta(days=i)
-            plate = f"70-{i % 4}" if i else None
-            arrival, _ = store.accept(NewArrival("KK1", "ticket", at, f"W{i}", plate, "ขอนแก่น"))
-            rng = np.random.default_rng(i)
-            frame = rng.integers(0, 255, (100, 80, 3), dtype=np.uint8)
-            stored = evidence.write(arrival.id, at, "C301", frame)
-            problem = "blurred" if i == 4 else None
-            shot = FrameRecord(
-                "C301", problem=problem, captured_at=at, path=stored.path, sha256=stored.sha256
-            )
-            outcome = Outcome(
-                "graded", grade="burn_trash", graded_area=[0.0, 0.04, 1.0, 0.96], frames=(shot,)
-            )
-            store.record(arrival.id, outcome)
-            records.append(arrival.id)
-        store.accept(NewArrival("KK1", "ticket", NOW, "open"))
-    return data, records
-
-
-def test_records_without_reviews_are_unlabelled(
-    tmp_path: Path, station: tuple[Path, list[str]]
-) -> None:
-    data, records = station
-    with Store(data / "records.sqlite"):  # a running station keeps it open
-        said = run("records", data, "--out", tmp_path / "out", "--copy")
-    assert "4 images of 4 trucks" in said
-    assert "1 x failed the station's check: blurred" in said
-    assert "1 records have no plate: each counts as a truck" in said
-    dataset = Dataset.open(tmp_path / "out")
-    assert dataset.labels.unlabelled == 4  # the machine's grade is no label
-    assert [row.truck for row in dataset.manifest.rows] == [
-        records[0],
-        *(f"70-{i} ขอนแก่น" for i in (1, 2, 3)),
-    ]
-    first = dataset.manifest.rows[0]
-    assert (first.station, first.captured_at, first.camera) == ("KK1", NOW, "C301")
-    assert dataset.manifest.cells[0]["machine_grade"] == "burn_trash"
-    assert dataset.description.cut == (0.0, 0.04, 1.0, 0.96)
-
-
-def test_reviews_are_the_votes(tmp_path: Path, station: tuple[Path, list[str]]) -> None:
-    data, _ = station
-    (tmp_path / "reviews.csv").write_text(
-        "ticket,grade,reviewer\n"
-        "W0,fresh_clean,nok\nW0,fresh_clean,lek\nW1,burn_clean,lek\nW2,undefined,nok\n"
-        "W2,burn_clean,lek\nW77,burn_clean,lek\n"
-    )
-    said = run("records", data, "--out", tmp_path / "out", "--reviews", tmp_path / "reviews.csv")
-    assert "1 tickets with reviews are not in the records, as W77" in said
-    dataset = Dataset.open(tmp_path / "out")
-    assert dataset.description.experts == {"vote_1": "lek", "vote_2": "nok"}
-    assert dataset.labels.grades == (GRADES[0], GRADES[2], None, None)
-    assert (dataset.labels.disputed, dataset.labels.unlabelled) == (1, 1)
-    images = dataset.load(None, 32).images
-    frame = np.asarray(Image.open(dataset.manifest.images[0]))
-    assert (images[0] == cv2.resize(frame[4:96], (32, 32), interpolation=cv2.INTER_AREA)).all()
-
-
-def test_changed_and_missing_evidence_is_left_out(
-    tmp_path: Path, station: tuple[Path, list[str]]
-) -> None:
-    data, _ = station
-    images = sorted((data / "evidence").rglob("*.jpg"))
-    images[0].unlink()
-    save(images[1], 99)
-    said = run("records", data, "--out", tmp_path / "out")
-    assert "1 x no such file" in said
-    assert "1 x changed since it was recorded" in said
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        ("ticket,grade\nW0,fresh_clean\n", "it needs grade, reviewer and one of"),
-        ("ticket,grade,reviewer\nW0,fresh,nok\n", "row 2, grade: fresh: no grades"),
-        ("ticket,grade,reviewer\nW0,,nok\n", "row 2: grade is empty"),
-        (
-            "ticket,grade,reviewer\nW0,undefined,nok\nW0,fresh_clean,nok\n",
-            "row 3: nok graded ticket W0 in row 2 already",
-        ),
-    ],
-)
-def test_bad_reviews_are_one_line(
-    tmp_path: Path, station: tuple[Path, list[str]], content: str, says: str
-) -> None:
-    file = tmp_path / "reviews.csv"
-    file.write_text(content)
-    assert says in run("records", station[0], "--out", tmp_path / "out", "--reviews", file, code=2)
-
-
-def test_what_is_no_station_is_one_line(tmp_path: Path, station: tuple[Path, list[str]]) -> None:
-    out = tmp_path / "out"
-    assert "records.sqlite: no such file" in run("records", tmp_path, "--out", out, code=2)
-    (tmp_path / "records.sqlite").write_text("no database at all, but text")
-    assert "not a station's records" in run("records", tmp_path, "--out", out, code=2)
-    said = run("records", station[0], "--out", out, "--camera", "C302", code=2)
-    assert re.search(r"no frame of C302; there are: C301", said)
-
-
-def test_records_graded_with_different_areas_need_a_choice(
-    tmp_path: Path, station: tuple[Path, list[str]]
-) -> None:
-    data, _ = station
-    with Store(data / "records.sqlite") as store:
-        arrival, _ = store.accept(NewArrival("KK1", "ticket", NOW, "other"))
-        frame = FrameRecord("C301", captured_at=NOW, path="x.jpg")
-        other = [0.1, 0.1, 0.9, 0.9]
-        store.record(arrival.id, Outcome("graded", graded_area=other, frames=(frame,)))
-    out = tmp_path / "out"
-    assert "2 areas of the frame (0,0.04,1,0.96; 0.1,0.1,0.9,0.9)" in run(
-        "records", data, "--out", out, code=2
-    )
-    run("records", data, "--out", out, "--graded-area", "0.1,0.1,0.9,0.9")
-    assert Description.read(out).graded_area == (0.1, 0.1, 0.9, 0.9)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -76,6 +79,18 @@ def test_dawid_skene_does_not_care_for_the_order_of_experts_and_images() -> None
     order = np.random.default_rng(0).permutation(len(votes))
     there = posterior(votes[order][:, ::-1], 5)
     assert there == pytest.approx(posterior(votes, 5)[order], abs=1e-6)
+
+
+@pytest.mark.parametrize("iterations", [1, 5])
+def test_dawid_skene_is_that_of_crowd_kit(iterations: int) -> None:
+    # Recorded from crowd-kit 1.4.2, DawidSkene(n_iter=..., tol=-inf), to six digits.
+    recorded = json.loads((Path(__file__).parent / "crowdkit" / "dawid_skene.json").read_text())
+    found = posterior(
+        np.array(recorded["votes"]), len(GRADES), max_iterations=iterations, tolerance=0.0
+    )
+    assert found == pytest.approx(np.array(recorded["after"][str(iterations)]), abs=1e-6)
+    # Five iterations move what one says, so neither could stand for the other.
+    assert np.abs(np.subtract(*map(np.array, recorded["after"].values()))).max() > 0.3
 
 
 def test_rows_are_labelled_by_either_method() -> None:

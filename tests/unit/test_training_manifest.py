@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.grades import GRADES, Grade
+from training.data.dataset import Dataset
+from training.data.description import Description
 from training.data.labels import label, majority
 from training.data.manifest import Manifest
 from training.data.merge import merge
@@ -48,6 +50,8 @@ def test_reads_votes_and_keeps_unknown_columns(tmp_path: Path) -> None:
         (HEADER + GOOD.replace("S1,,", "S1,holdout,"), "row 2, split 'holdout'"),
         (HEADER + GOOD.replace("60-1", "60-1,more"), "line 2 has more or fewer cells"),
         (HEADER.replace("plate", "truck") + GOOD, "column 'truck' is there twice"),
+        (HEADER.replace("plate", "votes") + GOOD, "column 'votes' has a name that is taken"),
+        (HEADER.replace("plate", "voters") + GOOD, "column 'voters' has a name that is taken"),
         (
             HEADER.replace("plate", "vote_4,vote_5,vote_6")
             + GOOD.replace("60-1", "undefined,undefined,undefined"),
@@ -81,6 +85,24 @@ def test_a_manifest_may_be_parquet(tmp_path: Path) -> None:
 def test_the_capture_time_may_be_unknown_but_its_column_must_be_there(tmp_path: Path) -> None:
     undated = GOOD.replace("2026-01-05T03:00:00+00:00", "")
     assert Manifest.read(write(tmp_path, HEADER + undated)).rows[0].captured_at is None
+
+
+def test_the_digest_is_of_images_labels_splits_and_of_the_cut_where_there_is_one(
+    tmp_path: Path,
+) -> None:
+    lines = "".join(GOOD.replace("a.png", f"{name}.png") for name in "ab")
+    folder = write(tmp_path, HEADER + lines.replace("S1,,", "S1,train,"))
+    (folder / "a.png").write_bytes(b"one")  # b.png is not there, and counts as empty
+    # Runs and studies are told apart by it: data that is not cut must keep the digest it had.
+    pinned = "d80ff93f4384ca63c19486c55feb794882f3bb3c86bed01cc4a3d5c621556c73"
+    assert Dataset.open(folder).digest == pinned
+    area = (0.0, 0.04, 1.0, 0.96)
+    Description(graded_area=area).write(folder)
+    assert Dataset.open(folder).digest == pinned
+    Description(graded_area=area, shows="frame").write(folder)
+    cut = Dataset.open(folder).digest
+    Description(graded_area=(0.0, 0.05, 1.0, 0.96), shows="frame").write(folder)
+    assert len({pinned, cut, Dataset.open(folder).digest}) == 3
 
 
 def test_missing_folder_and_binary_file(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -14,7 +14,7 @@ from training.console import RichReport
 from training.data import fingerprints, report
 from training.data.check import check, duplicate_pairs
 from training.data.dataset import Dataset
-from training.data.description import Area, Description, Grouping, LabelMethod
+from training.data.description import Area, Grouping, LabelMethod, Shows, parse_area
 from training.data.importing import folder, records, reviews, table, target
 from training.data.importing.classes import ClassMap
 from training.data.merge import merge
@@ -49,6 +49,13 @@ AreaOption = Annotated[
         help="LEFT,TOP,RIGHT,BOTTOM as fractions: the part of the camera's frame that counts."
     ),
 ]
+ShowsOption = Annotated[
+    Shows | None,
+    typer.Option(
+        help="What the files show: the graded_area alone (default), or the whole frame, which "
+        "reading then cuts to it as the agent does."
+    ),
+]
 AgreementOption = Annotated[
     float, typer.Option(help="Share of votes that makes a label.", min=0.01, max=1.0)
 ]
@@ -67,13 +74,15 @@ def import_folder(
         ),
     ] = None,
     graded_area: AreaOption = None,
+    shows: ShowsOption = None,
     kind: FormatOption = "csv",
     copy: CopyOption = False,
 ) -> None:
-    """Import an ImageFolder: a folder of images for each class."""
+    """Import an ImageFolder: a folder of images for each class, or for each split and class."""
     pattern = folder.compiled(truck_pattern) if truck_pattern is not None else None
     classes = ClassMap.parse(class_map or [])
-    found = folder.find(source, classes, pattern=pattern, area=_area(graded_area))
+    area = _area(graded_area)
+    found = folder.find(source, classes, pattern=pattern, area=area, shows=shows)
     _write(found, out, kind, copy)
 
 
@@ -89,13 +98,17 @@ def import_csv(
         Path | None, typer.Option(help="What its image paths start from; by default its folder.")
     ] = None,
     class_map: ClassOption = None,
+    graded_area: AreaOption = None,
+    shows: ShowsOption = None,
     kind: FormatOption = "csv",
     copy: CopyOption = False,
 ) -> None:
     """Import a table with a row an image."""
     columns = table.column_names(column or [])
     classes = ClassMap.parse(class_map or [])
-    _write(table.find(source, classes, columns=columns, folder=images), out, kind, copy)
+    area = _area(graded_area)
+    found = table.find(source, classes, columns=columns, folder=images, area=area, shows=shows)
+    _write(found, out, kind, copy)
 
 
 @import_app.command("records")
@@ -187,23 +200,13 @@ def split_command(
 def _write(found: target.Found, out: Path, kind: Literal["csv", "parquet"], copy: bool) -> None:
     with RichReport() as progress:
         on_image = progress.loading("images", len(found.images))
-        imported = target.write(found, out, kind=kind, copy=copy, on_image=on_image)
-    for line in target.summary(imported):
+        lines = target.write(found, out, kind=kind, copy=copy, on_image=on_image)
+    for line in lines:
         typer.echo(line)
 
 
 def _area(text: str | None) -> Area | None:
-    """From "0,0.04,1,0.96" to fractions. Raises DataError for anything else."""
-    if text is None:
-        return None
-    try:
-        edges = cast("Area", tuple(float(part) for part in text.split(",")))
-        return Description(graded_area=edges).graded_area
-    except ValueError as error:
-        raise DataError(
-            f"--graded-area {text!r}: write LEFT,TOP,RIGHT,BOTTOM as fractions of the frame from "
-            "0 to 1, such as 0,0.04,1,0.96"
-        ) from error
+    return None if text is None else parse_area(text)
 
 
 @app.command("merge")

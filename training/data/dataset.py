@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -41,10 +41,16 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A manifest with its labels. Pixels are read by `load`, one split at a time."""
+    """A manifest with its labels. Pixels are read by `load`, one split at a time.
+
+    described: instead of dataset.json, for a manifest that is not on disk.
+    skips: what was left out before there was a manifest.
+    """
 
     manifest: Manifest
     labels: Labels
+    described: Description | None = None
+    skips: tuple[Skip, ...] = ()
 
     @classmethod
     def open(
@@ -67,7 +73,7 @@ class Dataset:
     @property
     def description(self) -> Description:
         """What dataset.json beside the manifest says. Raises DataError when it is broken."""
-        return Description.read(self.manifest.folder)
+        return self.described or Description.read(self.manifest.folder)
 
     @property
     def grouping(self) -> Grouping:
@@ -107,7 +113,7 @@ class Dataset:
             assigned = splits.assign(
                 rows, self.labels.grades, seed=seed, grouping=chosen, alike=alike
             )
-            dataset = Dataset(self.manifest.with_splits(assigned), self.labels)
+            dataset = replace(self, manifest=self.manifest.with_splits(assigned))
             dataset.manifest.write()
         if grouping is not None:
             described = self.description.model_copy(update={"grouping": grouping})
@@ -123,7 +129,8 @@ class Dataset:
     ) -> ImageSet:
         """The labelled images of one split, or of all rows where `split` is None.
 
-        Raises DataError when none is left.
+        What was left out before there was a manifest counts as skipped here. Raises DataError when
+        none is left.
         """
         chosen = [
             (row, grade)
@@ -132,7 +139,8 @@ class Dataset:
         ]
         paths = [self.manifest.folder / row.image for row, _ in chosen]
         cut = self.description.cut
-        pixels, kept, skips = images.load(paths, size, cut=cut, on_image=on_image)
+        pixels, kept, unreadable = images.load(paths, size, cut=cut, on_image=on_image)
+        skips = [s for s in self.skips if split is None or s.split == split] + unreadable
         if not kept:
             fault = f"; the first: {skips[0].path}: {skips[0].reason}" if skips else ""
             raise DataError(
@@ -154,7 +162,8 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over what a network learns from: every image's bytes, its label and its split.
+        """SHA-256 over what a network learns from: every image's bytes, its label and its split,
+        and what is cut out of the images, where something is.
 
         File names and further columns do not count, so that the same images made again elsewhere
         have the same digest. An image that cannot be read counts as empty.
@@ -164,6 +173,9 @@ class Dataset:
             path = self.manifest.folder / row.image
             content = path.read_bytes() if path.is_file() else b""
             lines.append(f"{hashlib.sha256(content).hexdigest()} {grade} {row.split}")
+        cut = self.description.cut
+        if cut is not None:  # no line where nothing is cut: runs on such data are told by it
+            lines.append(f"cut {cut}")
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
     @property

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, get_args
+from typing import Annotated, Final, Literal, Self, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edge_agent.grades import Grade
+from edge_agent.grades import GRADES, Grade
 from training.errors import DataError
 
 DESCRIPTION_NAME: Final = "dataset.json"
@@ -16,6 +16,9 @@ DESCRIPTION_NAME: Final = "dataset.json"
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Area = tuple[Fraction, Fraction, Fraction, Fraction]
 """left, top, right, bottom as fractions of the camera's frame."""
+
+Shows = Literal["graded_area", "frame"]
+"""What image files show: the graded area alone, or the camera's whole frame."""
 
 Grouping = Literal["truck-and-day", "truck", "station-day"]
 """Which images must stay in one split; `training.data.splits` says what each protects from."""
@@ -40,7 +43,7 @@ class Description(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     graded_area: Area | None = None
-    shows: Literal["graded_area", "frame"] = "graded_area"
+    shows: Shows = "graded_area"
     classes: dict[str, Grade] = {}
     experts: dict[str, str] = {}
     grouping: Grouping | None = None
@@ -82,7 +85,39 @@ class Description(BaseModel):
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
         temporary.replace(file)
 
+    def showing(self, area: Area | None, shows: Shows | None) -> Description:
+        """The same where people said what the files show; None where they said nothing.
+
+        Raises DataError for whole frames without the part of them that is graded.
+        """
+        graded_area = area or self.graded_area
+        if shows == "frame" and graded_area is None:
+            raise DataError(
+                "--shows frame: which part of a frame the network sees is not known; give "
+                "--graded-area LEFT,TOP,RIGHT,BOTTOM (0,0,1,1 is the whole frame)"
+            )
+        return self.model_copy(update={"graded_area": graded_area, "shows": shows or self.shows})
+
+    @property
+    def grades_in_use(self) -> tuple[Grade, ...]:
+        """The grades that `classes` names; all five where it names none."""
+        named = set(self.classes.values())
+        return tuple(grade for grade in GRADES if grade in named or not named)
+
     @property
     def cut(self) -> Area | None:
         """What is to be cut out of every image on reading; None where nothing is."""
         return self.graded_area if self.shows == "frame" else None
+
+
+def parse_area(text: str) -> Area:
+    """From "0,0.04,1,0.96" to fractions. Raises DataError for anything else."""
+    try:
+        edges = cast("Area", tuple(float(part) for part in text.split(",")))
+        Description(graded_area=edges)  # knows what an area may be
+    except ValueError as error:
+        raise DataError(
+            f"--graded-area {text!r}: write LEFT,TOP,RIGHT,BOTTOM as fractions of the frame from "
+            "0 to 1, such as 0,0.04,1,0.96"
+        ) from error
+    return edges

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
@@ -15,22 +14,36 @@ import numpy.typing as npt
 import psutil
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from training.data.cut_jpeg import is_cut
 from training.data.description import Area
+from training.data.quiet import Quiet
 from training.errors import DataError
 
 MAX_PIXELS: Final = 64_000_000
 """Larger images are not camera frames; decoding one could exhaust the memory."""
 
+FORMATS: Final = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
+"""What is read; Pillow counts MPO as JPEG. Of others it drops the low byte of 16-bit colour without
+a word (PPM, JPEG 2000), or reads them in ways that few have tried."""
+
+_QUIET: Final = Quiet()
 _WITH_ALPHA: Final = ("RGBA", "LA", "PA")
 _EIGHT_BIT: Final = ("RGB", "L", "P", *_WITH_ALPHA)
 
 
+Made = TypeVar("Made")
+
+
 @dataclass(frozen=True)
 class Skip:
-    """An image that was left out, and why."""
+    """An image that was left out, and why.
+
+    split: the one it would be in, where it was left out before it had a row and that is known.
+    """
 
     path: Path
     reason: str
+    split: str | None = None
 
 
 def load(
@@ -86,28 +99,44 @@ def decode(path: Path) -> npt.NDArray[np.uint8] | Skip:
     right conversion is left out: CMYK without its printer, 16 bits a sample whose white is not
     known, transparency without what is behind it, animations.
     """
+    return examine(path, lambda file: _rgb(path, file))
+
+
+def examine(path: Path, use: Callable[[ImageFile.ImageFile], Made]) -> Made | Skip:
+    """What `use` makes of an opened image file, or why it cannot be used.
+
+    The one place that opens images, so that no damage to a file gets past it. `use` is only given
+    files that can be decoded to 8-bit RGB without a choice; nothing is decoded before.
+    """
     try:
-        with warnings.catch_warnings(), Image.open(path) as file:
-            warnings.simplefilter("ignore")  # Pillow warns of odd EXIF data and of large images
+        # Pillow warns of odd EXIF data and of large images, from opening on.
+        with _QUIET, Image.open(path, formats=FORMATS) as file:
             fault = _fault(file)
-            if fault is not None:
-                return Skip(path, fault)
-            upright = ImageOps.exif_transpose(file)
-            if file.mode in _WITH_ALPHA or "transparency" in file.info:
-                upright = upright.convert("RGBA")
-                if upright.getchannel("A").getextrema()[0] != 255:
-                    return Skip(path, "has transparent parts")
-            return np.asarray(upright.convert("RGB"))
+            return use(file) if fault is None else Skip(path, fault)
     except FileNotFoundError:
         return Skip(path, "no such file")
     except Image.DecompressionBombError:
         return Skip(path, f"has more than {MAX_PIXELS} pixels")
     except UnidentifiedImageError:
-        return Skip(path, "not an image")
+        return Skip(path, f"not an image in a format that is read ({', '.join(FORMATS)})")
     except (OSError, SyntaxError, ValueError) as error:
         # The same fault in many files is to have the same text: no path, no number of bytes.
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         return Skip(path, "truncated" if "truncated" in reason else f"unreadable ({reason})")
+    except Exception as error:  # noqa: BLE001 - damage leads Pillow's parsers to any exception
+        return Skip(path, f"damaged ({type(error).__name__})")
+
+
+def _rgb(path: Path, file: ImageFile.ImageFile) -> npt.NDArray[np.uint8] | Skip:
+    """The pixels of an opened image, uint8 RGB (height, width, 3), or why there are none."""
+    if is_cut(path, file):
+        return Skip(path, "truncated")
+    upright = ImageOps.exif_transpose(file)
+    if file.mode in _WITH_ALPHA or "transparency" in file.info:
+        upright = upright.convert("RGBA")
+        if upright.getchannel("A").getextrema()[0] != 255:
+            return Skip(path, "has transparent parts")
+    return np.asarray(upright.convert("RGB"))
 
 
 def in_pixels(area: Area, width: int, height: int) -> tuple[int, int, int, int]:
@@ -124,13 +153,12 @@ def in_pixels(area: Area, width: int, height: int) -> tuple[int, int, int, int]:
     )
 
 
-def _fault(file: Image.Image) -> str | None:
+def _fault(file: ImageFile.ImageFile) -> str | None:
     """Why an opened image should not be decoded; None where nothing speaks against it."""
     if file.width * file.height > MAX_PIXELS:
         return f"has {file.width} x {file.height} pixels, more than {MAX_PIXELS}"
     # Pillow would drop the low byte of 16-bit colour without a word; the raw mode tells.
-    tiles = file.tile if isinstance(file, ImageFile.ImageFile) else []
-    raw_modes = [str(t.args[0] if isinstance(t.args, tuple) else t.args) for t in tiles]
+    raw_modes = [str(t.args[0] if isinstance(t.args, tuple) else t.args) for t in file.tile]
     if file.mode.startswith("I") or any(";16" in mode for mode in raw_modes):
         return "16 or more bits a sample, not 8"
     if file.mode not in _EIGHT_BIT:

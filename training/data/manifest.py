@@ -25,6 +25,8 @@ PATHS: Final = ("image", "mask")
 REQUIRED: Final = ("image", "truck", "captured_at")
 MAX_VOTES: Final = 5
 VOTE_COLUMN: Final = re.compile(r"vote_\d+")
+_OURS: Final = ("votes", "voters")
+"""What rows call the vote columns taken together; no column can have these names."""
 
 
 class Row(BaseModel):
@@ -86,12 +88,13 @@ class Manifest:
         """
         file = manifest_file(path) if path.is_dir() else path
         columns, cells = tables.read(file)
-        missing = [name for name in REQUIRED if name not in columns]
+        missing = missing_columns(columns)
         if missing:
             raise DataError(
                 f"{file}: column {', '.join(missing)} is missing; "
                 "add it to the first line and fill it for every image"
             )
+        refuse_reserved(file, columns)
         if not cells:
             raise DataError(f"{file}: has no rows; put at least one image into it")
         return cls(file, columns, cells, checked_rows(file, cells))
@@ -131,7 +134,7 @@ class Manifest:
             {
                 **row,
                 **{
-                    column: Path(os.path.relpath(self.folder / row[column], folder)).as_posix()
+                    column: seen_from(folder, self.folder / row[column])
                     for column in PATHS
                     if row.get(column)
                 },
@@ -142,6 +145,31 @@ class Manifest:
     def write(self) -> None:
         """Replaces the file at once: a kill leaves the old one or the new one, never half."""
         tables.write(self.path, self.columns, self.cells)
+
+
+def missing_columns(columns: Sequence[str]) -> list[str]:
+    """The columns that every manifest has and that are not among these."""
+    return [name for name in REQUIRED if name not in columns]
+
+
+def refuse_reserved(file: Path, columns: Sequence[str]) -> None:
+    """Raises DataError for a column whose name would be mistaken for all votes together."""
+    taken = next((name for name in columns if name in _OURS), None)
+    if taken is not None:
+        raise DataError(
+            f"{file}: column {taken!r} has a name that is taken; rename it, and if it holds votes, "
+            "make it vote_1, vote_2, ... with a column for each expert"
+        )
+
+
+def seen_from(folder: Path, file: Path) -> str:
+    """The path of a file as a manifest in this folder names it: relative, with slashes.
+
+    Folders that are links are followed first, since ".." leads out of where a link leads to, not
+    back to where it lies. The file's own name stays, even if it is a link.
+    """
+    real = file.parent.resolve() / file.name
+    return Path(os.path.relpath(real, folder.resolve())).as_posix()
 
 
 def manifest_file(folder: Path) -> Path:

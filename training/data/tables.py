@@ -29,6 +29,26 @@ def read(file: Path) -> tuple[tuple[str, ...], tuple[Cells, ...]]:
     return columns, rows
 
 
+def columns_of(file: Path) -> tuple[str, ...]:
+    """The column names of a table, whatever its rows are; none where it is no such table.
+
+    Raises DataError when there is no such file, or Parquet cannot be read here.
+    """
+    try:
+        if _is_parquet(file):
+            pa, parquet = _pyarrow()
+            try:
+                return tuple(parquet.read_schema(file).names)
+            except pa.ArrowException:
+                return ()
+        with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+            return tuple(next(csv.reader(stream), ()))
+    except OSError as error:
+        raise _missing(file, error) from error
+    except csv.Error:
+        return ()
+
+
 def write(file: Path, columns: Sequence[str], rows: Sequence[Cells]) -> None:
     """Replaces the file at once: a kill leaves the old one or the new one, never half.
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, Literal
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, ImageFile
 
-from training.data.description import Area, Description
+from training.data import images
+from training.data.description import Area, Description, Shows
 from training.data.images import Skip
 from training.data.importing.classes import ClassMap
 from training.data.importing.target import Found
+from training.data.manifest import Split
 from training.data.splits import THAI_TIME
 from training.data.tables import Cells
 from training.errors import DataError
@@ -21,38 +26,75 @@ GROUPS: Final = ("truck", "station", "region", "camera", "captured_at")
 """Columns that a pattern can fill. Groups truck_1, truck_2, ... are joined to one truck by "/"."""
 
 
+SPLIT_LEVELS: Final[Mapping[str, Split]] = MappingProxyType(
+    {
+        "train": "train",
+        "training": "train",
+        "val": "val",
+        "valid": "val",
+        "validation": "val",
+        "test": "test",
+        "testing": "test",
+    }
+)
+"""What folders of splits are called, in lower case."""
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """A class's folder and the split it lies in, "" where it lies in none that is known."""
+
+    path: Path
+    split: Split | Literal[""]
+
+
 def find(
     root: Path,
     classes: ClassMap,
     *,
     pattern: re.Pattern[str] | None = None,
     area: Area | None = None,
+    shows: Shows | None = None,
 ) -> Found:
     """All files below ROOT/CLASS/, labelled with the grade of their class in the column grade.
 
+    Below ROOT/LEVEL/CLASS/ as well: a level is a folder that is no class and is called like a
+    split, or has no other sub-folders than classes. Of a split, it fills the column split.
+
     pattern: searched in each image's path relative to ROOT; its named groups fill columns. Without
         it, or without a group for the truck, a truck is a cluster of near-duplicates.
+    area, shows: the graded area, and whether the files show it or the whole frame.
 
     The capture time comes from the pattern or from EXIF. Times without a zone are taken as
     Thailand's. Raises DataError for unknown classes and for an image the pattern does not fit.
     """
+    found = Found(Description(classes=classes.described).showing(area, shows))
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; give one with a sub-folder for each grade")
-    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    levels, folders = _levels_and_classes(root, classes)
     if not folders:
         raise DataError(f"{root}: has no sub-folders; give a folder with one for each grade")
-    classes.require([folder.name for folder in folders], str(root))
-    found = Found(Description(classes=classes.described, graded_area=area))
-    loose = sorted(path for path in root.iterdir() if not path.is_dir())
-    found.skips += [Skip(path, "lies in no class's folder") for path in loose]
+    classes.require([folder.path.name for folder in folders], str(root))
+    for level in (root, *levels):
+        loose = sorted(path for path in level.iterdir() if not path.is_dir())
+        found.skips += [Skip(path, "lies in no class's folder", _split(level)) for path in loose]
+    for level in levels:
+        if not _split(level):
+            found.notes.append(f"{level.name} is called like no split; its images get none")
     dated = 0
     for folder in folders:
-        grade = classes.grade(folder.name)
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            if grade is None:
-                found.skips.append(Skip(path, f"class {folder.name} is left out"))
-                continue
-            cells: Cells = {"grade": grade, **_matched(pattern, path, root)}
+        grade = classes.grade(folder.path.name)
+        files, links = _files(folder.path)
+        found.skips += [Skip(p, "a link to a folder, not followed", folder.split) for p in links]
+        if grade is None:
+            why = f"class {folder.path.name} is left out"
+            found.skips += [Skip(path, why, folder.split) for path in files]
+            continue
+        if not files:
+            name = folder.path.relative_to(root).as_posix()
+            found.notes.append(f"warning: the class folder {name} has no file")
+        for path in files:
+            cells: Cells = {"grade": grade, "split": folder.split, **_matched(pattern, path, root)}
             taken_at = "" if cells.get("captured_at") else _taken_at(path)
             dated += bool(taken_at)
             found.images.append(
@@ -61,6 +103,35 @@ def find(
     if dated:
         found.notes.append(f"{dated} images have their capture time from EXIF")
     return found
+
+
+def _levels_and_classes(root: Path, classes: ClassMap) -> tuple[list[Path], list[ClassFolder]]:
+    """Folders of splits, and all classes' folders, in ROOT and in those of splits."""
+    levels: list[Path] = []
+    folders: list[ClassFolder] = []
+    for top in _folders(root):
+        below = [] if top.name in classes else _folders(top)
+        if below and (_split(top) or all(path.name in classes for path in below)):
+            levels.append(top)
+            folders += [ClassFolder(path, _split(top)) for path in below]
+        else:
+            folders.append(ClassFolder(top, ""))
+    return levels, folders
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(inner for inner in path.iterdir() if inner.is_dir())
+
+
+def _split(level: Path) -> Split | Literal[""]:
+    return SPLIT_LEVELS.get(level.name.lower(), "")
+
+
+def _files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """All files below a folder, broken links too, and links to folders, which are not followed."""
+    paths = sorted(folder.rglob("*"))
+    links = [path for path in paths if path.is_symlink() and path.is_dir()]
+    return [p for p in paths if p.is_file() or (p.is_symlink() and not p.is_dir())], links
 
 
 def compiled(pattern: str) -> re.Pattern[str]:
@@ -117,12 +188,19 @@ def _zoned(text: str, name: str) -> str:
 
 
 def _taken_at(path: Path) -> str:
-    """DateTimeOriginal of EXIF 2.3, ISO 8601; empty where there is none."""
+    """DateTimeOriginal of EXIF 2.3, ISO 8601; empty where there is none.
+
+    Of a file that cannot be read as well: that is found and told when it is decoded.
+    """
+    found = images.examine(path, _exif_time)
+    return "" if isinstance(found, Skip) else found
+
+
+def _exif_time(file: ImageFile.ImageFile) -> str:
+    exif = file.getexif().get_ifd(ExifTags.IFD.Exif)
+    text = str(exif.get(ExifTags.Base.DateTimeOriginal, "")).strip("\0")
+    offset = str(exif.get(ExifTags.Base.OffsetTimeOriginal, "+07:00")).strip("\0 ")
     try:
-        with Image.open(path) as file:
-            exif = file.getexif().get_ifd(ExifTags.IFD.Exif)
-        text = str(exif.get(ExifTags.Base.DateTimeOriginal, ""))
-        offset = str(exif.get(ExifTags.Base.OffsetTimeOriginal, "+07:00")).strip("\0 ")
-        return datetime.strptime(f"{text.strip(chr(0))}{offset}", "%Y:%m:%d %H:%M:%S%z").isoformat()
-    except (OSError, SyntaxError, ValueError):
-        return ""  # a broken image is found and told when it is decoded
+        return datetime.strptime(f"{text}{offset}", "%Y:%m:%d %H:%M:%S%z").isoformat()
+    except ValueError:
+        return ""

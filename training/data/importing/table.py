@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from training.data import tables
-from training.data.description import Description
+from training.data.description import Area, Description, Shows
 from training.data.images import Skip
 from training.data.importing.classes import ClassMap
 from training.data.importing.target import Found
-from training.data.manifest import VOTE_COLUMN
+from training.data.manifest import VOTE_COLUMN, refuse_reserved
 from training.errors import DataError
 
 
@@ -20,14 +20,18 @@ def find(
     *,
     columns: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    area: Area | None = None,
+    shows: Shows | None = None,
 ) -> Found:
     """All rows of a table. Labels are mapped in the columns grade and vote_1, vote_2, ...
 
     columns: the manifest's column name of each column that is called otherwise here.
     folder: what the image paths are relative to; the table's own folder by default.
+    area, shows: the graded area, and whether the files show it or the whole frame.
 
-    dataset.json beside the table is taken over. A row whose class is to be left out is skipped; a
-    vote for one is no vote. Raises DataError for a missing column or an unknown class.
+    dataset.json beside the table is taken over where nothing else is given. A row whose class is to
+    be left out is skipped; a vote for one is no vote. Raises DataError for a missing column, one
+    with a name that is taken, or an unknown class.
     """
     names, rows = tables.read(file)
     renamed = _renamed(file, names, columns or {})
@@ -36,10 +40,12 @@ def find(
             f"{file}: no column image; say which one it is with --column image=NAME "
             f"(there are {', '.join(names)})"
         )
+    refuse_reserved(file, tuple(renamed.values()))
     known = Description.read(file.parent)
     # Further keys tell how that folder was made; they do not hold for this one.
     kept = {name: getattr(known, name) for name in Description.model_fields}
-    found = Found(Description(**{**kept, "classes": {**known.classes, **classes.described}}))
+    described = Description(**{**kept, "classes": {**known.classes, **classes.described}})
+    found = Found(described.showing(area, shows))
     base = folder or file.parent
     ignored_votes = 0
     for number, row in enumerate(rows, start=2):
