@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from simulator.feed import Fault
+from simulator.viewpoints import FULL_SIZE
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -21,6 +22,18 @@ SpritesOption = Annotated[
 
 ControlPortOption = Annotated[
     int, typer.Option(help="Of the control for `cane-sim break`; 0 chooses a free one.")
+]
+
+CamerasOption = Annotated[
+    str,
+    typer.Option(
+        help="standard: of several makes; uniform: equal ones, to measure; or a YAML file with "
+        "codec, fps, gop, latency_ms, jitter_ms, clock_offset_ms and phase_ms by camera."
+    ),
+]
+
+WidthOption = Annotated[
+    int, typer.Option(help="Of the cameras' pictures, in pixels; small ones render fast.")
 ]
 
 
@@ -65,9 +78,8 @@ def dataset(
 def station(
     seed: Annotated[int, typer.Option(help="Same seed, same truck.")] = 1,
     difficulty: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.3,
-    cameras: Annotated[
-        str, typer.Option(help="standard: of several makes; uniform: equal ones, to measure.")
-    ] = "standard",
+    cameras: CamerasOption = "standard",
+    width: WidthOption = FULL_SIZE[0],
     clock: Annotated[bool, typer.Option(help="Draw the frame clock into the pictures.")] = False,
     rtsp_port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 0,
     scale_port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 0,
@@ -76,20 +88,20 @@ def station(
 ) -> None:
     """Serve four cameras and a scale with one standing truck, until interrupted.
 
-    Prints one JSON object: the cameras' addresses and phases, the scale's port, the log-in, and
+    Prints one JSON object: the cameras' addresses and settings, the scale's port, the log-in, and
     the address of the control, through which `cane-sim break` breaks cameras.
     """
+    from simulator.camera_file import cameras_named
+    from simulator.scenes import picture_size
     from simulator.serve import serve_station
 
-    if cameras not in ("standard", "uniform"):
-        typer.echo(f"--cameras must be standard or uniform, not {cameras}", err=True)
-        raise typer.Exit(2)
     try:
         serve_station(
+            cameras_named(cameras),
             seed=seed,
             difficulty=difficulty,
-            uniform=cameras == "uniform",
             clock=clock,
+            size=picture_size(width),
             rtsp_port=rtsp_port,
             scale_port=scale_port,
             control_port=control_port,
@@ -113,44 +125,53 @@ def demo(
     port: Annotated[int, typer.Option(help="Of the console; 0 chooses a free one.")] = 8080,
     control_port: ControlPortOption = 0,
     stay: Annotated[float, typer.Option(min=0.0, help="Seconds a graded truck stays.")] = 6.0,
+    wait: Annotated[
+        float, typer.Option(min=0.0, max=30.0, help="Seconds to wait for a truck's outcome.")
+    ] = 30.0,
+    cameras: CamerasOption = "standard",
+    width: WidthOption = FULL_SIZE[0],
     bundle: Annotated[Path, typer.Option(help="Model bundle.")] = Path(
         "deploy/models/sim-mobilenetv2.bundle"
     ),
     data_dir: Annotated[Path, typer.Option(help="Records and evidence.")] = Path("run/demo"),
     sprites: SpritesOption = None,
 ) -> None:
-    """Start a virtual station and a separate agent, and let trucks come."""
-    import httpx
+    """Start a virtual station and a separate agent, and let trucks come.
 
+    Exit code 1: a truck ended without a record. 2: the demo could not begin or go on.
+    """
+    from simulator.camera_file import cameras_named
     from simulator.demo import DemoOptions, run_demo
+    from simulator.demo_report import exit_code, report
+    from simulator.scenes import picture_size
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    options = DemoOptions(
-        bundle=bundle,
-        data_dir=data_dir,
-        trucks=trucks,
-        seed=seed,
-        difficulty=difficulty,
-        port=port,
-        control_port=control_port,
-        stay_s=stay,
-        sprites=sprites,
-    )
     try:
-        report = run_demo(options)
+        options = DemoOptions(
+            bundle=bundle,
+            data_dir=data_dir,
+            trucks=trucks,
+            seed=seed,
+            difficulty=difficulty,
+            port=port,
+            control_port=control_port,
+            stay_s=stay,
+            wait_s=wait,
+            cameras=cameras_named(cameras),
+            size=picture_size(width),
+            sprites=sprites,
+        )
+        run = run_demo(options)
     except (RuntimeError, OSError, ValueError) as error:
         typer.echo(f"cane-sim demo: {error}", err=True)
         raise typer.Exit(2) from None
-    except httpx.HTTPError as error:
-        typer.echo(f"cane-sim demo: the agent has gone: {error}; see its log", err=True)
-        raise typer.Exit(2) from None
+    result = report(run.entries)
     if as_json:
-        typer.echo(json.dumps(report, ensure_ascii=False))
-    summary = report["summary"]
-    # Without a number of trucks it was stopped by hand, maybe with one on the scale.
-    if trucks is not None and summary["recorded"] != summary["announced"]:
-        raise typer.Exit(1)
+        typer.echo(json.dumps(result, ensure_ascii=False))
+    if run.fault is not None:
+        typer.echo(f"cane-sim demo: {run.fault}", err=True)
+    raise typer.Exit(exit_code(result["summary"], trucks, run.fault))
 
 
 @app.command("break")
@@ -163,8 +184,10 @@ def break_camera(
     import httpx
 
     at = at if "://" in at else f"http://{at}"
+    address = f"{at}/cameras/{camera}/fault"
     try:
-        answer = httpx.put(f"{at}/cameras/{camera}/fault", json={"fault": fault}, timeout=30.0)
+        # What the broken camera shows is encoded first: half a minute for a long GOP of H.265.
+        answer = httpx.put(address, json={"fault": fault}, timeout=120.0)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         typer.echo(f"cane-sim break: {at}: {error}; is the station running there?", err=True)
         raise typer.Exit(2) from None

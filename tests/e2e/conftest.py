@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from console_states import healthy_status
 from console_station import PASSWORD, ConsoleStation, config
 from console_trucks import fill
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from serving import Serving
 
 from edge_agent.api import create_app
@@ -28,13 +28,18 @@ FLAGS = (
 SMALL = (320, 240)
 
 
+def require_chromium() -> None:
+    """Skips the test where there is none."""
+    if not CHROMIUM.exists():
+        pytest.skip("needs Debian's chromium (apt-get install chromium)")
+
+
 @pytest.fixture(scope="session")
 def served(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[ConsoleStation, dict[str, str], str]]:
     """The station, its trucks by name, and its address; once, for NiceGUI keeps pages so."""
-    if not CHROMIUM.exists():
-        pytest.skip("needs Debian's chromium (apt-get install chromium)")
+    require_chromium()
     station = ConsoleStation(config(tmp_path_factory.mktemp("station")))
     ids = fill(station, SMALL)
     app = create_app(station)
@@ -46,6 +51,7 @@ def served(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    require_chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
         yield browser
@@ -63,20 +69,37 @@ def station(served: tuple[ConsoleStation, dict[str, str], str]) -> Iterator[Cons
 
 
 @pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[[str], Page]]:
+    """Opens a page of a browser of its own at an address; may be called again.
+
+    Fails the test on console errors and foreign requests.
+    """
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def opened(base_url: str) -> Page:
+        context = browser.new_context(base_url=base_url, viewport={"width": 1366, "height": 768})
+        contexts.append(context)
+        page = context.new_page()
+        bad = ("error", "warning")
+        page.on("console", lambda m: faults.append(m.text) if m.type in bad else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        own = (base_url, base_url.replace("http", "ws"), "data:")
+        page.on("request", lambda r: None if r.url.startswith(own) else faults.append(r.url))
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+@pytest.fixture
 def page(
     served: tuple[ConsoleStation, dict[str, str], str],
-    browser: Browser,
+    open_page: Callable[[str], Page],
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Page]:
-    """A page of its own browser; fails the test on console errors and foreign requests."""
+) -> Page:
+    """A page of the served console."""
     monkeypatch.setenv("CONSOLE_TEST_PASSWORD", PASSWORD)
-    context = browser.new_context(base_url=served[2], viewport={"width": 1366, "height": 768})
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    own = (served[2], served[2].replace("http", "ws"), "data:")
-    page.on("request", lambda r: None if r.url.startswith(own) else faults.append(r.url))
-    yield page
-    context.close()
-    assert faults == []
+    return open_page(served[2])
