@@ -89,23 +89,23 @@ def count(process: subprocess.Popen[bytes]) -> int:
 
 def read_all(way: str, station: dict[str, Any]) -> None:
     """Reads until terminated; for each line on stdin says how many pictures there were."""
-    pictures = start_agent(station) if way == "ours" else start_opencv(station)
-    for _ in sys.stdin:
-        print(pictures(), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        start = start_agent if way == "ours" else start_opencv
+        pictures = start(station, Path(folder))
+        for _ in sys.stdin:
+            print(pictures(), flush=True)
 
 
-def start_agent(station: dict[str, Any]) -> Callable[[], int]:
+def start_agent(station: dict[str, Any], folder: Path) -> Callable[[], int]:
     """The agent's four readers, counting what goes into their rings."""
     from edge_agent.cameras.group import Cameras
 
-    folder = tempfile.TemporaryDirectory()
-    cameras = Cameras(cameras_section(station, Path(folder.name)))
+    cameras = Cameras(cameras_section(station, folder))
     cameras.start()
-    folder_is_kept = folder  # until the process ends
-    return lambda: folder_is_kept and sum(r.packets for r in cameras.readers.values())
+    return lambda: sum(reader.packets() for reader in cameras.readers.values())
 
 
-def start_opencv(station: dict[str, Any]) -> Callable[[], int]:
+def start_opencv(station: dict[str, Any], _: Path) -> Callable[[], int]:
     """A thread a camera that decodes everything."""
     import cv2
 

@@ -94,6 +94,11 @@ class CameraReader:
         with self._changed:
             return self._seen.least_delay_s()
 
+    def packets(self) -> int:
+        """How many packets have come, over all connections, from each one's first keyframe on."""
+        with self._changed:
+            return self._seen.ring.count
+
     def status(self) -> CameraStatus:
         """How the camera is now."""
         with self._changed:

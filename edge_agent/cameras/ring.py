@@ -42,6 +42,11 @@ class PacketRing(Generic[PacketT]):
         return self._entries[-1] if self._entries else None
 
     @property
+    def count(self) -> int:
+        """How many packets have ever been taken in."""
+        return self._number
+
+    @property
     def entries(self) -> tuple[Entry[PacketT], ...]:
         """All packets held, oldest first; the first is a keyframe."""
         return tuple(self._entries)
