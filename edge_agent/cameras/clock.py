@@ -68,6 +68,8 @@ class CaptureClock:
         """Producer time less time stamp, as two packets agreed on it by a report that counts."""
         self._candidate: float | None = None
         """The same, as the last packet gave it."""
+        self._began_anew = False
+        """Whether the stream has restarted on this connection."""
         self._reported: float | None = None
         """Time stamp of the first packet by the last report; None if none counts."""
         self._last: tuple[float, float] | None = None
@@ -93,6 +95,8 @@ class CaptureClock:
             return Stamp(arrived_at - self._latency_s, Clock.HOST)
         if self._has_restarted(pts_s, arrived_at):
             self._forget_report()
+            # Producer times go on by the report from before, until two of them differ.
+            self._candidate, self._began_anew = None, True
             self._host_offsets.clear()
         self._last = pts_s, arrived_at
         self._host_offsets.append(arrived_at - pts_s)
@@ -114,7 +118,9 @@ class CaptureClock:
 
     def _learn(self, offset: float, pts_s: float, reported: bool) -> None:
         last, self._candidate = self._candidate, offset
-        if reported or last is None or abs(offset - last) > _SAME_REPORT_S:
+        first = last is None and not self._began_anew
+        moved = last is not None and abs(offset - last) > _SAME_REPORT_S
+        if reported or first or moved:
             self._reported = pts_s
         if self._reported is None or last is None:
             return

@@ -11,7 +11,7 @@ from typing import cast
 import av
 import pytest
 from av.video.codeccontext import VideoCodecContext
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scripted_camera import (
     EPOCH,
@@ -229,6 +229,7 @@ class Story:
     ),
     jitters=st.lists(st.floats(0.0, 0.03), min_size=1, max_size=7),
 )
+@example(events=[("report", 1), ("restart", 2)], jitters=[0.0])  # before two packets had agreed
 def test_a_frame_is_as_old_as_its_clock_says(
     events: list[tuple[str, int]], jitters: list[float]
 ) -> None:
