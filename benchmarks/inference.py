@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
@@ -19,15 +20,17 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import torch
+from torch.ao.quantization import get_default_qconfig_mapping
+from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 from virtual import machine, percentile
 
-from exporter.graph import INPUT_NAME, OUTPUT_NAME, export
+from exporter.graph import INPUT_NAME, OUTPUT_NAME, Serving, export
 from exporter.precision import FLOAT_CONVOLUTIONS
 from exporter.quantization import quantize
 from training.classifiers.registry import CLASSIFIERS
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
-from training.model import ModelCard, TrainedModel
+from training.model import ModelCard, TrainedModel, to_input
 
 try:
     import openvino
@@ -102,7 +105,8 @@ def runners(classifier: str, size: int, pixels: Pixels) -> dict[str, Callable[[P
         name = "int8" if count == 0 else f"int8, first {count} convolutions fp32"
         forms[name] = quantize(graph.model, noise, float_convolutions=count)[0]
     ways: dict[str, Callable[[Pixels], Any]] = {
-        "torch fp32": lambda image: _torch(graph.reference, image)
+        "torch fp32": lambda image: _torch(graph.reference, image),
+        "torch int8": _torch_int8(network, pixels),
     }
     for name, model in forms.items():
         ways[f"onnxruntime {name}"] = _onnxruntime(model)
@@ -114,6 +118,22 @@ def runners(classifier: str, size: int, pixels: Pixels) -> dict[str, Callable[[P
 @torch.inference_mode()
 def _torch(module: torch.nn.Module, image: Pixels) -> Any:
     return module(torch.from_numpy(image))
+
+
+def _torch_int8(network: torch.nn.Module, pixels: Pixels) -> Callable[[Pixels], Any]:
+    """All layers in 8 bits by torch's FX graph mode, the way torch itself has for CPUs.
+
+    It is deprecated in favour of another package, torchao.
+    """
+    kinds = get_default_qconfig_mapping(torch.backends.quantized.engine)
+    images = to_input(torch.from_numpy(pixels), torch.device("cpu"))
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        prepared = prepare_fx(network, kinds, (images[:1],))
+        for image in images:
+            prepared(image[None])
+        module = Serving(convert_fx(prepared), 1.0)
+    return lambda image: _torch(module, image)
 
 
 def _onnxruntime(model: bytes) -> Callable[[Pixels], Any]:

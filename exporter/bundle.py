@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import zipfile
 from collections import Counter
@@ -29,6 +30,7 @@ from exporter.errors import ExportError
 from exporter.golden import TOLERANCE, Golden, golden
 from exporter.graph import INPUT_NAME, OUTPUT_NAME
 from exporter.precision import Form, Wanted, choose
+from exporter.source import Source
 from training import provenance
 from training.data.dataset import Dataset
 from training.data.description import Area
@@ -78,9 +80,8 @@ def make(
     graded_area: for data whose dataset.json names none.
     Raises ExportError, TrainingError or BundleError.
     """
-    model = TrainedModel.load(checkpoint)
-    dataset = Dataset.open(data)
-    _check_data(model, dataset, checkpoint)
+    source = Source.open(checkpoint, data)
+    model, dataset = source.model, source.dataset
     area = _graded_area(dataset, graded_area)
     if dataset.description.classes:
         slots = ", ".join(f"{n} as {g}" for n, g in dataset.description.classes.items())
@@ -97,16 +98,6 @@ def make(
     _write(out, manifest, graph, samples.pictures)
     say(f"wrote {out}, {form.precision}, {out.stat().st_size / 1e6:.2f} MB")
     return manifest
-
-
-def _check_data(model: TrainedModel, dataset: Dataset, checkpoint: Path) -> None:
-    trained_on = str(model.card.training.get("data", {}).get("digest"))
-    if dataset.digest != trained_on:
-        raise ExportError(
-            f"{dataset.manifest.folder}: is not the data that {checkpoint} was trained on (digest "
-            f"{dataset.digest[:12]}, not {trained_on[:12]}), so its splits are not the network's; "
-            "give the folder given to cane-train fit"
-        )
 
 
 def _graded_area(dataset: Dataset, given: Area | None) -> GradedArea:
@@ -176,8 +167,11 @@ def _record(model: TrainedModel, dataset: Dataset) -> TrainingRecord:
             if found.get(name) is not None:
                 figures[f"{key}_{name}"] = float(found[name])
         for grade, values in found.get("grades", {}).items():
-            figures[f"{key}_recall_{grade}"] = float(values["recall"])
-            figures[f"{key}_precision_{grade}"] = float(values["precision"])
+            # A grade without an image has no recall: runs of cane-train 0.1.0 say 0.
+            if values["n"] and values["recall"] is not None:
+                figures[f"{key}_recall_{grade}"] = float(values["recall"])
+            if values["precision"] is not None:
+                figures[f"{key}_precision_{grade}"] = float(values["precision"])
     rows = dataset.manifest.rows
     return TrainingRecord(
         command=f"{metrics['command']} && {provenance.command_line()}",
@@ -216,4 +210,5 @@ def _write(out: Path, manifest: Manifest, model: bytes, pictures: dict[str, byte
     except OSError as error:
         raise ExportError(f"{out}: {error.strerror or error}; choose another --out") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # such as: it lies under a file
+            temporary.unlink(missing_ok=True)

@@ -12,12 +12,11 @@ import onnx
 
 from edge_agent.inference.bundle import Bundle
 from edge_agent.inference.grader import Grader
-from exporter import metadata, model_card
+from exporter import claims, form, metadata, model_card
 from exporter.errors import ExportError
 
 BATCHES: Final = (1, 2, 7)
 _BATCH_TOLERANCE: Final = 1e-4
-_FORMS: Final = ("stored_values", "parity")
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,9 @@ def check(path: Path) -> Checked:
 
     As a station does it: members, manifest and labels, digest, operator domains, no tensor outside
     the file, input and output with a free batch size, golden images. Beyond that: ONNX's checker,
-    metadata_props, what is stored, the model card, the precision gate, and that one image alone and
-    the same in company come out the same. Raises BundleError or ExportError that says which failed.
+    what the manifest claims against the limits of this exporter, metadata_props, what is stored and
+    in which form, the temperature, the model card, and that one image alone and the same in company
+    come out the same. Raises BundleError or ExportError that says which failed.
     """
     bundle = Bundle.read(path)
     proto = onnx.load_model_from_string(bundle.model)
@@ -47,8 +47,12 @@ def check(path: Path) -> Checked:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         fault = " ".join(str(error).split())[:160]
         raise ExportError(f"{path}: ONNX's checker refuses model.onnx: {fault}") from error
-    _check_manifest(bundle)
+    for fault in claims.faults(bundle.manifest):
+        raise ExportError(f"{path}: {fault}; export it again")
     _check_metadata(bundle, proto)
+    for fault in form.faults(proto, bundle.manifest):
+        raise ExportError(f"{path}: {fault}; export it again")
+    _check_model_card(bundle)
     grader = Grader(bundle)
     _check_batches(bundle, grader)
     for image in bundle.golden:
@@ -58,36 +62,16 @@ def check(path: Path) -> Checked:
     return Checked(bundle, path.stat().st_size, float(np.abs(together - expected).max()))
 
 
-def _check_manifest(bundle: Bundle) -> None:
-    """What the agent does not need and a new bundle must have all the same."""
-    manifest = bundle.manifest
-    missing = [name for name in _FORMS if not getattr(manifest, name)]
-    if manifest.precision != "fp32" and manifest.precision_gate is None:
-        missing.append("precision_gate")
-    if any(golden.split is None for golden in manifest.golden):
-        missing.append("golden.split")
-    if missing:
-        raise ExportError(
-            f"{bundle.path}: manifest.json does not say {', '.join(missing)}; export it again"
-        )
-    gate = manifest.precision_gate
-    if gate is not None:
-        passes = (
-            gate.agreement >= gate.min_agreement
-            and gate.macro_f1_trained - gate.macro_f1 <= gate.max_macro_f1_loss + 1e-9
-        )
-        if passes != gate.passed or (gate.tried == manifest.precision and not passes):
-            raise ExportError(
-                f"{bundle.path}: precision_gate contradicts its own figures; export it again"
-            )
+def _check_model_card(bundle: Bundle) -> None:
     with zipfile.ZipFile(bundle.path) as archive:
         if model_card.NAME not in archive.namelist():
             raise ExportError(f"{bundle.path}: {model_card.NAME} is missing; export it again")
-        if archive.read(model_card.NAME).decode("utf-8", "replace") != model_card.render(manifest):
-            raise ExportError(
-                f"{bundle.path}: {model_card.NAME} is not the manifest's, or was written by another"
-                " version of cane-export; export it again"
-            )
+        found = archive.read(model_card.NAME).decode("utf-8", "replace")
+    if found != model_card.render(bundle.manifest):
+        raise ExportError(
+            f"{bundle.path}: {model_card.NAME} is not the manifest's, or was written by another"
+            " version of cane-export; export it again"
+        )
 
 
 def _check_metadata(bundle: Bundle, proto: onnx.ModelProto) -> None:

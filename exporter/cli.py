@@ -12,8 +12,9 @@ from exporter.bundle import Naming, make
 from exporter.check import check
 from exporter.errors import ExportError
 from exporter.precision import Wanted
+from exporter.recheck import recheck
 from training.console import OneLineErrors
-from training.data.description import Area
+from training.data.description import parse_area
 from training.errors import TrainingError
 
 
@@ -63,16 +64,14 @@ def bundle_command(
 ) -> None:
     """Export to ONNX, compare with torch, choose the precision, add golden images, check."""
     if precision not in get_args(Wanted):
-        raise typer.BadParameter(
-            f"--precision is {precision!r}; choose one of {', '.join(get_args(Wanted))}"
-        )
+        raise ExportError(f"--precision {precision}: choose one of {', '.join(get_args(Wanted))}")
     make(
         checkpoint,
         data,
         out,
         Naming(name or out.stem, model_version, description),
         precision=cast("Wanted", precision),
-        graded_area=None if graded_area is None else _area(graded_area),
+        graded_area=None if graded_area is None else parse_area(graded_area),
         say=typer.echo,
     )
 
@@ -80,9 +79,19 @@ def bundle_command(
 @app.command("check")
 def check_command(
     bundle: Annotated[Path, typer.Argument(help="The bundle to check.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="The run it was exported from: repeat parity and precision gate too."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The folder that run was trained on; needed for that.")
+    ] = None,
 ) -> None:
     """Repeat every check of a bundle, with the agent's own code where the agent has it."""
+    if (checkpoint is None) != (data is None):
+        raise ExportError("--checkpoint and --data go together: give both or none")
     found = check(bundle)
+    again = "" if checkpoint is None or data is None else recheck(found.bundle, checkpoint, data)
     manifest = found.bundle.manifest
     accuracy = manifest.training.metrics.get("test_accuracy")
     typer.echo(
@@ -91,17 +100,8 @@ def check_command(
         f"SHA-256 {found.bundle.digest[:16]}; {len(manifest.golden)} golden images within "
         f"{found.golden_difference:.1e}; test accuracy as recorded: {accuracy}"
     )
-
-
-def _area(text: str) -> Area:
-    parts = text.split(",")
-    try:
-        left, top, right, bottom = (float(part) for part in parts)
-    except ValueError:
-        raise typer.BadParameter(
-            f"--graded-area is {text!r}; write four fractions, such as 0,0.04,1,0.96"
-        ) from None
-    return left, top, right, bottom
+    if again:
+        typer.echo(f"done again from {checkpoint}: {again}")
 
 
 if __name__ == "__main__":

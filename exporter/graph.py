@@ -56,16 +56,21 @@ def export(model: TrainedModel, *, half_weights: bool = True) -> Graph:
     With `half_weights` the file holds 16-bit weights and casts them back as it is loaded: half the
     size, and all arithmetic in 32 bits. The reference has the rounded weights too.
     """
-    network = _folded(model.network)
-    if half_weights:
-        _round(network)
-    serving = Serving(network, model.card.temperature).eval()
+    serving = reference(model, half_weights=half_weights)
     proto = _to_onnx(serving, model.card.size)
     if half_weights:
         _store_half(proto)
     del proto.metadata_props[:]
     onnx.checker.check_model(proto, full_check=True)
     return Graph(proto.SerializeToString(deterministic=True), serving)
+
+
+def reference(model: TrainedModel, *, half_weights: bool) -> Serving:
+    """The torch module that the graph is made of: batch norm folded, weights rounded or not."""
+    network = _folded(model.network)
+    if half_weights:
+        _round(network)
+    return Serving(network, model.card.temperature).eval()
 
 
 def _folded(network: nn.Module) -> nn.Module:

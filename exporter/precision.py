@@ -14,13 +14,15 @@ from sklearn.metrics import f1_score  # type: ignore[import-untyped]
 from edge_agent.inference.manifest import Int8Record, Parity, Precision, PrecisionGate
 from exporter.errors import ExportError
 from exporter.graph import export
-from exporter.parity import compare, run
+from exporter.parity import Probabilities, by_torch, compare, run
 from exporter.quantization import quantize
 from training.data.dataset import ImageSet
 from training.model import TrainedModel
 
 Wanted = Literal["auto", "fp32", "fp16-weights", "int8"]
 """auto: int8 where it passes the gate, else fp32."""
+
+Smaller = Literal["fp16-weights", "int8"]
 
 MIN_AGREEMENT: Final = 0.98
 MAX_F1_LOSS: Final = 0.005
@@ -58,40 +60,50 @@ def choose(
     validation: images of the validation split. calibration: loads those of the training split,
     called only for int8. Raises ExportError when a form asked for by name does not pass.
     """
-    graph = export(model, half_weights=wanted == "fp16-weights")
-    parity = compare(graph, validation)
+    trained = model.probabilities(validation.images)
+    fp32 = export(model, half_weights=False).model
+    # Whatever ships: the export as such must not change the trained network.
+    parity = compare(fp32, trained, validation)
     say(
         f"parity with torch on {parity.images} validation images: max |dp| "
         f"{parity.max_difference:.1e}, all decisions equal"
     )
     if wanted == "fp32":
-        return Form("fp32", graph.model, parity)
-    trained = model.probabilities(validation.images)
+        return Form("fp32", fp32, parity)
     if wanted == "fp16-weights":
-        gate = judge(wanted, trained, run(graph.model, validation.images), validation)
+        half = export(model, half_weights=True)
+        parity = compare(half.model, by_torch(half.reference, validation.images), validation)
+        gate = judge(wanted, trained, run(half.model, validation.images), validation)
         say(gate.reason)
-        _insist(gate)
-        return Form(wanted, graph.model, parity, gate)
-    form = _int8(graph.model, parity, trained, validation, calibration(), say)
+        insist(gate)
+        return Form(wanted, half.model, parity, gate)
+    form = _int8(fp32, parity, trained, validation, calibration(), say)
     if form.precision != "int8" and wanted == "int8":
         assert form.gate is not None  # noqa: S101 - int8 was tried
-        _insist(form.gate)
+        insist(form.gate)
     return form
 
 
 def judge(
-    tried: Literal["fp16-weights", "int8"],
-    trained: npt.NDArray[np.float32],
-    served: npt.NDArray[np.float32],
-    images: ImageSet,
+    tried: Smaller, trained: Probabilities, served: Probabilities, images: ImageSet
 ) -> PrecisionGate:
     """Holds the probabilities (n, 5) of a smaller form against those of the trained network."""
     agreement = float((served.argmax(1) == trained.argmax(1)).mean())
     before, after = (_macro_f1(images.labels, p.argmax(1)) for p in (trained, served))
+    return verdict(tried, len(images), agreement, before, after)
+
+
+def verdict(
+    tried: Smaller, images: int, agreement: float, before: float, after: float
+) -> PrecisionGate:
+    """What these figures of so many images come to, by the limits here.
+
+    before, after: macro F1 of the trained network and of the smaller form.
+    """
     agrees, as_good = agreement >= MIN_AGREEMENT, before - after <= MAX_F1_LOSS + 1e-9
     passed = agrees and as_good
     figures = (
-        f"{tried} decides as the trained network on {agreement:.2%} of {len(images)} validation "
+        f"{tried} decides as the trained network on {agreement:.2%} of {images} validation "
         f"images (at least {MIN_AGREEMENT:.0%}), macro F1 {after:.4f} against {before:.4f} "
         f"(at most {MAX_F1_LOSS} less)"
     )
@@ -101,7 +113,7 @@ def judge(
     ]
     return PrecisionGate(
         tried=tried,
-        images=len(images),
+        images=images,
         agreement=agreement,
         min_agreement=MIN_AGREEMENT,
         macro_f1=after,
@@ -115,7 +127,7 @@ def judge(
 def _int8(
     fp32: bytes,
     parity: Parity,
-    trained: npt.NDArray[np.float32],
+    trained: Probabilities,
     validation: ImageSet,
     calibration: ImageSet,
     say: Callable[[str], None],
@@ -139,6 +151,7 @@ def _macro_f1(labels: npt.NDArray[np.int64], guesses: npt.NDArray[np.int64]) -> 
     return float(f1_score(labels, guesses, labels=occurring, average="macro", zero_division=0.0))
 
 
-def _insist(gate: PrecisionGate) -> None:
+def insist(gate: PrecisionGate) -> None:
+    """Raises ExportError for a form that does not pass."""
     if not gate.passed:
         raise ExportError(f"{gate.reason}; export with --precision auto or fp32")

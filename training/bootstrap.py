@@ -68,16 +68,20 @@ class TruckBootstrap:
             return None
         return [round(float(q), 4) for q in np.quantile(found, _TAILS)]
 
-    def interval_of_distance(self, values: Floats, estimate: float) -> list[float] | None:
-        """The basic interval (2 estimate - quantiles), for figures that are no less than 0.
+    def interval_of_norm(self, drawn: Floats, found: Floats) -> list[float] | None:
+        """The interval of sum(|v|) of a vector v, to four places; None where there is one truck.
 
-        A distance such as a calibration error grows with noise, and every draw adds noise: the
-        percentile interval would lie too high, often beyond the estimate itself.
+        drawn (rounds, k): v in each round. found (k,): v itself. Every draw adds noise and noise
+        only adds to the sum, so that its own quantiles lie too high. How far v strays is told
+        well: sum(|drawn - found|) stays within r in LEVEL of the rounds. By the triangle
+        inequality the true sum then is within r of the found one, whatever v is. The level is met
+        where v is 0 and exceeded elsewhere.
         """
-        found = self.interval(values)
-        if found is None:
+        if self.trucks < 2:
             return None
-        return [round(max(0.0, 2 * estimate - edge), 4) for edge in reversed(found)]
+        estimate = np.abs(found).sum()
+        r = np.quantile(np.abs(drawn - found).sum(-1), LEVEL)
+        return [round(max(0.0, float(estimate - r)), 4), round(float(estimate + r), 4)]
 
 
 _TAILS: Final = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)

@@ -134,7 +134,7 @@ def fit_command(
                 save_every=seconds(save_every),
                 tensorboard=tensorboard,
             )
-            if metrics is not None:
+            if metrics is not None:  # else time is up, and that has been said
                 report.say(train_summary(metrics))
     finally:
         parallel.leave()

@@ -41,21 +41,42 @@ def compare(
     The difference is second - first. Raises RunError when the two were not asked about the same
     images, or those have other labels.
     """
-    _check_same(first, second, against)
-    known = first.known(against)
-    labels = first.indices(against)
-    right = [one.probabilities[known].argmax(1) == labels for one in (first, second)]
-    difference = right[1].astype(np.float64) - right[0]
-    resampled = TruckBootstrap([first.trucks[i] for i in known])
-    drawn = resampled.sums(difference) / resampled.sums(np.ones(len(known)))
+    right = _right(first, second, against)
     return {
-        "n": len(known),
-        "only_first_right": int((difference < 0).sum()),
-        "only_second_right": int((difference > 0).sum()),
-        "p_value": float(f"{mcnemar(right[0], right[1]):.4g}"),
-        "accuracy_difference": round(float(difference.mean()), 4),
+        "n": len(right[0]),
+        "only_first_right": int((right[0] & ~right[1]).sum()),
+        "only_second_right": int((right[1] & ~right[0]).sum()),
+        "p_value": float(f"{mcnemar(*right):.4g}"),
+        **difference(first, second, against=against),
+    }
+
+
+def difference(
+    first: Predictions, second: Predictions, *, against: Against = "label"
+) -> dict[str, Any]:
+    """The difference in accuracy, second - first, with its interval by truck.
+
+    Also of models that are `pooled` over the same seeds, whose images McNemar's test would count
+    several times. Raises RunError as `compare` does.
+    """
+    right = _right(first, second, against)
+    found = right[1].astype(np.float64) - right[0]
+    resampled = TruckBootstrap([first.trucks[i] for i in first.known(against)])
+    drawn = resampled.sums(found) / resampled.sums(np.ones(len(found)))
+    return {
+        "accuracy_difference": round(float(found.mean()), 4),
         "accuracy_difference_ci": resampled.interval(drawn),
     }
+
+
+def _right(first: Predictions, second: Predictions, against: Against) -> tuple[Right, Right]:
+    """Of each image that has a label: are the first and the second right about it?"""
+    _check_same(first, second, against)
+    known, labels = first.known(against), first.indices(against)
+    return (
+        first.probabilities[known].argmax(1) == labels,
+        second.probabilities[known].argmax(1) == labels,
+    )
 
 
 def _check_same(first: Predictions, second: Predictions, against: Against) -> None:

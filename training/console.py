@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,21 +24,46 @@ from typer.core import TyperGroup
 from training.errors import ElsewhereError, TrainingError
 from training.progress import EpochRecord
 
+_ANYWHERE: Final[tuple[type[Exception], ...]] = (typer.BadParameter, ValidationError, OSError)
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
 class OneLineErrors(TyperGroup):
-    """A command group whose expected errors end in one line on stderr and exit code 2."""
+    """A command group whose expected errors end in one line on stderr and exit code 2.
+
+    Beside its package's own errors: option values that cannot be, and files and folders that
+    cannot be read or written.
+    """
 
     expected: ClassVar[tuple[type[Exception], ...]] = (TrainingError,)
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except self.expected as error:
-            if not isinstance(error, ElsewhereError):
-                typer.echo(f"{ctx.info_name}: {error}", err=True)
+        except BrokenPipeError:
+            raise  # nobody reads any more: typer ends without a word
+        except ElsewhereError as error:
             raise typer.Exit(2) from error
+        except self.expected + _ANYWHERE as error:
+            typer.echo(f"{ctx.info_name}: {_one_line(error)}", err=True)
+            raise typer.Exit(2) from error
+
+
+def _one_line(error: Exception) -> str:
+    """What failed, on what, and what to do."""
+    if isinstance(error, typer.BadParameter):
+        told = error.message if error.param is None else error.format_message()
+        return f"{told.rstrip('.')}; --help lists what can be given"
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        if not first["loc"]:
+            return f"{error.title}: {first['msg']}"
+        option = str(first["loc"][0]).replace("_", "-")
+        return f"--{option} {first['input']!r}: {first['msg']}; give another value"
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}; give another path"
+    return str(error)
 
 
 class RichReport(AbstractContextManager["RichReport"]):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,12 @@ from training import metrics, provenance
 from training.data.agreement import fleiss_kappa
 from training.data.dataset import Dataset, ImageSet
 from training.data.images import Skip
+from training.data.labels import label
 from training.data.manifest import SPLITS, Split
 from training.model import TrainedModel, write_json
 from training.predictions import PREDICTIONS_NAME, Predictions
+
+Asked = Split | Literal["all"]
 
 
 class Report(Protocol):
@@ -109,17 +112,32 @@ def predictions_on(
 def evaluate(
     model: TrainedModel,
     dataset: Dataset,
-    split: Split | None,
+    asked: Asked | None,
     report: Report,
     *,
     out: Path | None = None,
 ) -> dict[str, Any]:
     """The story of `cane-train evaluate`: the figures of one model on one folder.
 
+    asked: which images; None for all of them, or for the test split of the data that the model was
+    trained on. Figures on its other images come with a warning, told and in the result.
     out: file for what is returned; predictions.csv goes beside it.
     """
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
+    own = is_training_data(model, dataset)
+    chosen: Asked = asked or ("test" if own else "all")
+    warnings = []
+    if own and asked is None:
+        report.say("the data that the model was trained on: its test split is measured")
+    elif own and chosen != "test":
+        warnings.append(
+            f"--split {chosen}: the model was trained, or its epoch, temperature and threshold "
+            "chosen, on such images, so the figures are too good; only --split test tells how "
+            "good it is"
+        )
+        report.say(f"warning: {warnings[0]}")
+    split = None if chosen == "all" else chosen
     results = {
         "command": provenance.command_line(),
         "date": provenance.now(),
@@ -132,14 +150,32 @@ def evaluate(
             "data_digest": model.card.training.get("data", {}).get("digest"),
         },
         "data": describe_data(dataset),
+        "split": chosen,
+        "warnings": warnings,
         "confidence_threshold": model.card.confidence_threshold,
         **evaluate_on(
-            model, dataset, split, report, key=split or "all", folder=out.parent if out else None
+            model, dataset, split, report, key=chosen, folder=out.parent if out else None
         ),
     }
     if out is not None:
         write_json(out, results)
     return results
+
+
+def is_training_data(model: TrainedModel, dataset: Dataset) -> bool:
+    """Is this the data that the model was trained on, whatever its labels are made of here?"""
+    trained = model.card.training
+    digest = str(trained.get("data", {}).get("digest"))
+    if dataset.digest == digest:
+        return True
+    labels = label(
+        dataset.manifest.rows,
+        agreement=trained.get("config", {}).get("agreement", dataset.labels.agreement),
+        method=dataset.description.label_method or "majority",
+    )
+    if labels.grades == dataset.labels.grades:
+        return False
+    return replace(dataset, labels=labels).digest == digest
 
 
 def describe_data(dataset: Dataset, loaded: tuple[ImageSet, ...] = ()) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import typer
 
 from training.comparison import compare
 from training.console import RichReport
+from training.data.description import Shows, parse_area
 from training.data.importing import folder
 from training.evaluation import evaluate
 from training.foreign import open_labelled
@@ -25,8 +26,11 @@ def evaluate_command(
         typer.Option(help="Manifest, folder with one, or folder with a sub-folder for each grade."),
     ],
     split: Annotated[
-        Literal["train", "val", "test", "all"], typer.Option(help="Which images.")
-    ] = "all",
+        Literal["train", "val", "test", "all"] | None,
+        typer.Option(
+            help="Which images; by default all, of the data it was trained on the test split."
+        ),
+    ] = None,
     labels: Annotated[
         Literal["auto", "votes", "truth"],
         typer.Option(help="auto: votes where there are any. truth: the manifest's column grade."),
@@ -35,7 +39,8 @@ def evaluate_command(
     class_map: Annotated[
         list[str] | None,
         typer.Option(
-            help="Without a manifest: NAME=GRADE for a class by another name; NAME= leaves it out."
+            help="Without a manifest: NAME=GRADE for a class by another name; NAME= leaves it out. "
+            "By default as in the data that the model was trained on."
         ),
     ] = None,
     truck_pattern: Annotated[
@@ -45,6 +50,20 @@ def evaluate_command(
             "image's truck in its path."
         ),
     ] = None,
+    graded_area: Annotated[
+        str | None,
+        typer.Option(
+            help="Without a manifest: LEFT,TOP,RIGHT,BOTTOM as fractions, the part of the "
+            "camera's frame that counts."
+        ),
+    ] = None,
+    shows: Annotated[
+        Shows | None,
+        typer.Option(
+            help="Without a manifest: whether the files show the graded_area alone (default) or "
+            "the whole frame, which reading then cuts to it."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Write metrics.json here as well, and predictions.csv beside it."),
@@ -52,6 +71,7 @@ def evaluate_command(
 ) -> None:
     """Print the figures of a trained model on any labelled images, as JSON."""
     pattern = folder.compiled(truck_pattern) if truck_pattern is not None else None
+    area = parse_area(graded_area) if graded_area is not None else None
     model = TrainedModel.load(checkpoint)
     with RichReport() as report:
         dataset = open_labelled(
@@ -60,9 +80,12 @@ def evaluate_command(
             agreement=agreement,
             source=None if labels == "auto" else labels,
             classes=class_map or [],
+            trained_on=model.card.training.get("data", {}).get("classes", {}),
             pattern=pattern,
+            area=area,
+            shows=shows,
         )
-        metrics = evaluate(model, dataset, None if split == "all" else split, report, out=out)
+        metrics = evaluate(model, dataset, split, report, out=out)
     typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
 
 

@@ -1,7 +1,8 @@
 """How good a classifier is, from its probabilities alone: the figures of metrics.json.
 
 A figure X has beside it X_ci, its 95 % interval by truck, [low, high]; null where the images say
-nothing about it.
+nothing about it. A figure is null itself where it is not defined: the recall of a grade without an
+image, the precision of one that the model never says.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def evaluate(
         "trucks": resampled.trucks,
         "intervals": {
             "method": "percentiles of a bootstrap by truck",
+            "calibration_error": "how far the bins' gaps stray in it, by the triangle inequality",
             "level": bootstrap.LEVEL,
             "rounds": rounds,
             "seed": seed,
@@ -95,9 +97,9 @@ def evaluate(
 def _figure(
     name: str, found: np.floating[Any] | Floats, drawn: Floats, resampled: TruckBootstrap
 ) -> dict[str, Any]:
-    """A figure and its interval. What is not defined is 0, without an interval."""
+    """A figure and its interval. What is not defined is null and has no interval."""
     if np.isnan(found):
-        return {name: 0.0, f"{name}_ci": None}
+        return {name: None, f"{name}_ci": None}
     return {name: round(float(found), 4), f"{name}_ci": resampled.interval(drawn)}
 
 

@@ -48,7 +48,7 @@ QUESTIONS: Final = (
 class OneAgainstRest:
     """precision, recall, f1: (..., k) for k things to tell from all others.
 
-    Precision is 0 where nothing was called so; the others are nan where nothing is so.
+    nan where undefined: precision where nothing was called so, the others where nothing is so.
     """
 
     precision: Floats
@@ -96,7 +96,7 @@ def of(confusion: Floats) -> Rates:
 
 def _one_against_rest(hits: Floats, labelled: Floats, guessed: Floats) -> OneAgainstRest:
     return OneAgainstRest(
-        precision=np.nan_to_num(_ratio(hits, guessed)),
+        precision=_ratio(hits, guessed),
         recall=_ratio(hits, labelled),
         f1=np.where(labelled > 0, _ratio(2 * hits, labelled + guessed), np.nan),
     )

@@ -28,19 +28,25 @@ RECALIBRATION_IMAGES: Final = 128
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights to start from: their file, its SHA-256, and the pixel values they were trained on."""
+    """Weights to start from: their file, its SHA-256, and the pixel values they were trained on.
+
+    assumed: what is taken for granted of the file and may be wrong, in words; "" for nothing.
+    """
 
     file: Path
     sha256: str
     pixels: Pixels
+    assumed: str = ""
 
     @classmethod
     def find(cls, source: str, classifier_name: str, pixels: Pixels | None = None) -> Weights:
         """`source` is a file or "hub". Raises WeightsError.
 
         Where `pixels` is None: what the publisher says of a checkpoint on the hub, [0, 1] for a
-        model of `cane-train fit`, ImageNet's normalisation for any other file.
+        model of `cane-train fit`, ImageNet's normalisation for any other file, which then has
+        `assumed` to be told.
         """
+        assumed = ""
         if source == HUB:
             published = classifier(classifier_name).published
             if published is None:
@@ -52,13 +58,18 @@ class Weights:
         else:
             file = Path(source)
             default = Pixels.UNIT if _is_ours(file) else Pixels.IMAGENET
+            if default is Pixels.IMAGENET and pixels is None:
+                assumed = (
+                    f"weights {file}: taken as trained on ImageNet-normalised pixels; "
+                    "--weights-pixels says otherwise"
+                )
         try:
             digest = hashlib.sha256(file.read_bytes()).hexdigest()
         except OSError as error:
             raise WeightsError(
                 f"weights {file}: {error.strerror or error}; check the path"
             ) from error
-        return cls(file, digest, pixels or default)
+        return cls(file, digest, pixels or default, assumed)
 
 
 def initial_network(name: str, seed: int, train: ImageSet, given: Weights | None) -> nn.Module:

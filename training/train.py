@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -14,7 +16,9 @@ from training import parallel, progress, provenance
 from training.calibration import confidence_threshold, temperature
 from training.classifiers.pixels import Pixels
 from training.config import FitConfig
+from training.data.coverage import require_grades
 from training.data.dataset import Dataset, ImageSet
+from training.errors import RunError
 from training.evaluation import Report as EvaluationReport
 from training.evaluation import describe_data, evaluate_on, figures_of, load_split
 from training.loop import End, Loop
@@ -45,27 +49,30 @@ def fit(
 ) -> dict[str, Any] | None:
     """Trains, calibrates and evaluates; returns what it also writes to OUT/metrics.json.
 
-    OUT gets last.pt (to resume from), model.safetensors (calibrated), metrics.json,
-    predictions.csv (of the test split) and history.json. A second call with the same arguments
-    resumes. Raises TrainingError.
+    OUT gets last.pt (to resume from) and history.json; when training is done model.safetensors
+    (calibrated), predictions.csv (of the test split) and metrics.json. A second call with the same
+    arguments resumes; of a finished run it returns the figures it has. Raises TrainingError.
 
     weights, pixels: see `Weights.find`. max_seconds: from now; training then stops at the next
     step. save_every: seconds between checkpoints. tensorboard: folder for its events.
-    Under `accelerate launch`, processes other than the main one return None.
+    Returns None where time was up, and in processes other than the main one.
     """
     deadline = time.monotonic() + max_seconds
     if threads is not None:
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
     with parallel.accelerator(config.precision, tensorboard) as accelerator:
-        # The main process writes the splits, and downloads weights, where there are none.
-        dataset, given = parallel.main_first(
-            lambda: (
-                Dataset.open(data, agreement=config.agreement).split(config.seed),
-                Weights.find(weights, config.classifier, pixels) if weights else None,
-            )
-        )
+        # The main process writes splits and folder, and downloads weights, where there are none.
+        def prepare() -> tuple[Dataset, Weights | None]:
+            dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
+            given = Weights.find(weights, config.classifier, pixels) if weights else None
+            out.mkdir(parents=True, exist_ok=True)
+            return dataset, given
+
+        dataset, given = parallel.main_first(prepare)
         report.say(_describe(dataset))
+        if given is not None and given.assumed:
+            report.say(given.assumed)
         config = config.model_copy(
             update={
                 "data_digest": dataset.digest,
@@ -73,9 +80,16 @@ def fit(
                 "processes": accelerator.num_processes,
             }
         )
+        done_before = finished(out, config.model_dump(exclude={"data_digest"}), dataset.digest)
+        if done_before is not None:
+            report.say(
+                f"{out}: finished on {done_before['date']}, its figures stand; to train again give "
+                "another --out"
+            )
+            return done_before if accelerator.is_main_process else None
         train = load_split(dataset, "train", config.size, report)
         validation = load_split(dataset, "val", config.size, report)
-        out.mkdir(parents=True, exist_ok=True)
+        require_grades(dataset, report, {"train": train, "val": validation})
         network = initial_network(config.classifier, config.seed, train, given)
         loop = Loop(
             accelerator,
@@ -99,7 +113,42 @@ def fit(
         ended = loop.run(report, deadline=deadline)
         if not accelerator.is_main_process:
             return None
+        write_json(
+            out / HISTORY_NAME,
+            {"epochs": loop.progress.history, "step_losses": loop.progress.losses},
+        )
+        if ended == "time":
+            report.say(
+                f"time is up after step {len(loop.progress.losses)} of {loop.total}; the same "
+                "command goes on from here"
+            )
+            return None
         return _finish(loop, ended, dataset, train, validation, out, report)
+
+
+def finished(out: Path, wanted: Mapping[str, Any], digest: str) -> dict[str, Any] | None:
+    """The metrics.json of a run that is done, None where there is none in OUT.
+
+    wanted: what its configuration must be. digest: of its data. Raises RunError when OUT holds
+    another run: the test split is read once, and not for each choice of options.
+    """
+    file = out / METRICS_NAME
+    if not file.exists():
+        return None
+    cure = "give another --out or delete that folder"
+    try:
+        metrics: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        found, of_data = dict(metrics["config"]), metrics["data"]["digest"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file}: not readable as a run's figures; {cure}") from error
+    for name, value in wanted.items():
+        before = found.get(name)
+        if before != value:
+            raise RunError(f"{out}: holds a run with {name} {before}, now it is {value}; {cure}")
+    if of_data != digest:
+        raise RunError(f"{out}: holds a run on other images, labels or splits; {cure}")
+    # Earlier versions wrote figures, marked so, whenever time was up.
+    return None if metrics.get("ended_by") == "time" else metrics
 
 
 def train_summary(metrics: dict[str, Any]) -> str:
@@ -151,11 +200,7 @@ def _finish(
         **evaluate_on(model, dataset, "test", report, folder=out),
     }
     TrainedModel(network, card.model_copy(update={"training": metrics})).save(out / MODEL_NAME)
-    write_json(out / METRICS_NAME, metrics)
-    write_json(
-        out / HISTORY_NAME,
-        {"epochs": loop.progress.history, "step_losses": loop.progress.losses},
-    )
+    write_json(out / METRICS_NAME, metrics)  # the last file: with it the run is finished
     return metrics
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from training.cli import app
 from training.data.dataset import Dataset
 from training.experiments import baselines
 from training.predictions import Predictions
+from training.report.tables import points
 
 
 def train(*arguments: str | Path, code: int = 0) -> str:
@@ -54,6 +56,7 @@ def out(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     said = train(*command(data, folder), *seeds, "--max-time", "0s")
     assert "time is up" in said
     assert "1 runs, 4 missing" in said
+    assert not list(folder.glob("simple_dcnn-*/m*"))  # neither a model nor figures
     assert "frozen_features-baseline is left out: its packages are not installed" in said
     train(*command(data, folder), *seeds)
     return folder
@@ -111,6 +114,60 @@ def test_seeds_are_pooled_and_arms_compared(study: dict[str, Any]) -> None:
     for one in study["comparisons"]:
         assert 0 < one["p_value"] <= 1
         assert None in (seeds := {one["first"]["seed"], one["second"]["seed"]}) or len(seeds) == 1
+
+
+def test_gains_are_measured_over_all_seeds(out: Path, study: dict[str, Any]) -> None:
+    pairs = {
+        (one["first"]["model"], one["second"]["arm"], *one["second"]["seeds"]): one
+        for one in study["pooled_comparisons"]
+    }
+    assert set(pairs) == {
+        ("colour_histogram", "baseline", 1, 2),
+        ("colour_histogram", "augmented", 1, 2),
+        ("simple_dcnn", "augmented", 1, 2),
+    }
+    gain = pairs["simple_dcnn", "augmented", 1, 2]
+    by_seed = [
+        one["accuracy_difference"]
+        for one in study["comparisons"]
+        if one["first"]["model"] == one["second"]["model"] == "simple_dcnn"
+    ]
+    assert len(by_seed) == 2
+    assert gain["accuracy_difference"] == pytest.approx(sum(by_seed) / 2, abs=1e-4)
+    low, high = gain["accuracy_difference_ci"]
+    assert low <= gain["accuracy_difference"] <= high
+    text = points(gain, "accuracy_difference")
+    tables = (out / "report" / "tables.md").read_text()
+    row = next(line for line in tables.split("Table II.")[1].splitlines() if "SimpleDCNN" in line)
+    assert f"{text.text} ({text.interval})" in row
+    assert "Over all seeds" in tables
+
+
+def test_a_command_for_some_runs_keeps_the_rows_of_all(
+    data: Path, out: Path, study: dict[str, Any], tmp_path: Path
+) -> None:
+    """As two commands on one OUT, of which the later one writes study.json last."""
+    shared = tmp_path / "study"
+    shutil.copytree(out, shared)
+    unfinished = shared / "resnet50v2-baseline-1"
+    unfinished.mkdir()
+    (unfinished / "last.pt").write_bytes(b"of another command that still trains")
+    said = train(*command(data, shared), "--seeds", "2", "--arms", "augmented")
+    assert "5 runs, 0 missing" in said
+    found = json.loads((shared / "study.json").read_text())
+    assert found["rows"] == study["rows"]
+    assert found["pooled_comparisons"] == study["pooled_comparisons"]
+    assert (found["config"], found["start"]) == (study["config"], study["start"])
+    # A run that is not alike stays out, and that is said.
+    other = shared / "simple_dcnn-baseline-1" / "metrics.json"
+    metrics = json.loads(other.read_text())
+    metrics["config"]["steps"] = 9
+    other.write_text(json.dumps(metrics))
+    said = train(*command(data, shared), "--seeds", "2", "--arms", "augmented")
+    assert "4 runs, 0 missing" in said
+    left_out = json.loads((shared / "study.json").read_text())["left_out"]
+    assert "holds a run with steps 9, now it is 5" in left_out["simple_dcnn-baseline-1"]
+    assert "simple_dcnn-baseline-1 is left out: " in said
 
 
 def test_a_finished_study_is_not_trained_again(data: Path, out: Path) -> None:

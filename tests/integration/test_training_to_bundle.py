@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from labelled import SIZE, labelled_folder
@@ -30,10 +33,15 @@ from exporter.check import check
 from exporter.cli import app as cane_export
 from exporter.golden import TOLERANCE
 from exporter.model_card import render
+from exporter.parity import run as served
 from training.cli import app as cane_train
 from training.data.manifest import Manifest as TrainingManifest
 
 BROKEN = {"images/7.png"}
+FIT = (
+    *("fit", "--size", SIZE, "--epochs", 6, "--batch", 16, "--patience", 6),
+    *("--precision", "fp32", "--seed", 1),
+)
 
 
 def train(*arguments: str | Path, code: int = 0) -> str:
@@ -48,6 +56,13 @@ def export(*arguments: str | Path, code: int = 0) -> str:
     return result.output
 
 
+def told(*arguments: str | Path, code: int = 0) -> str:
+    """What cane-train says to people, on stderr."""
+    result = CliRunner().invoke(cane_train, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    return result.stderr
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return labelled_folder(tmp_path_factory.mktemp("data") / "set")
@@ -56,10 +71,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    train(
-        *("fit", "--data", data, "--out", folder, "--size", SIZE, "--epochs", 6, "--batch", 16),
-        *("--patience", 6, "--precision", "fp32", "--seed", 1),
-    )
+    train(*FIT, "--data", data, "--out", folder)
     return folder
 
 
@@ -96,6 +108,25 @@ def test_evaluate_prints_the_same_figures_for_any_folder(
     printed = json.loads(train("evaluate", "--checkpoint", run, "--data", other, "--out", out))
     assert printed["all"]["n"] + printed["data"]["disputed"] == 19
     assert json.loads(out.read_text()) == printed
+    assert printed["warnings"] == []
+
+
+def test_the_models_own_data_are_told(data: Path, run: Path, tmp_path: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    asked = ("evaluate", "--checkpoint", run, "--data", data)
+    by_default = json.loads(train(*asked))
+    assert by_default["test"] == metrics["test"]
+    assert (by_default["split"], by_default["warnings"]) == ("test", [])
+    assert "its test split is measured" in told(*asked)
+    # They are its own also where their labels are asked for otherwise.
+    assert json.loads(train(*asked, "--labels", "truth"))["split"] == "test"
+    out = tmp_path / "metrics.json"
+    for split in ("val", "all"):
+        found = json.loads(train(*asked, "--split", split, "--out", out))
+        assert f"--split {split}: the model was trained" in found["warnings"][0]
+        assert found["warnings"][0] in told(*asked, "--split", split)
+    train("report", out)
+    assert "the figures are too good" in (tmp_path / "report" / "report.html").read_text()
 
 
 def test_a_run_stopped_by_the_clock_goes_on_later(data: Path, tmp_path: Path) -> None:
@@ -103,21 +134,47 @@ def test_a_run_stopped_by_the_clock_goes_on_later(data: Path, tmp_path: Path) ->
         *("fit", "--data", data, "--out", tmp_path, "--size", SIZE, "--steps", 4, "--batch", 16),
         *("--classifier", "simple_dcnn", "--precision", "fp32", "--augment", "none"),
     )
-    train(*command, "--max-time", "0s")
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert (metrics["ended_by"], metrics["steps"]) == ("time", 0)
+    said = told(*command, "--max-time", "0s")
+    assert "time is up after step 0 of 4; the same command goes on from here" in said
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["history.json", "last.pt"]
     train(*command)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert (metrics["ended_by"], metrics["steps"]) == ("steps", 4)
     # The next run starts from this one's weights, whose pixels need no folding.
-    train(
+    next_run = (
         *("fit", "--data", data, "--out", tmp_path / "next", "--size", SIZE, "--steps", 1),
         *("--classifier", "simple_dcnn", "--precision", "fp32", "--learning-rate", 1e-9),
-        *("--weights", tmp_path / "model.safetensors"),
     )
+    said = told(*next_run, "--weights", tmp_path / "model.safetensors")
+    assert "taken as trained" not in said
     state = load_file(tmp_path / "model.safetensors")
     stem = load_file(tmp_path / "next" / "model.safetensors")["stages.0.conv.weight"]
     assert torch.allclose(stem, state["stages.0.conv.weight"], atol=1e-6)
+    # A file of unknown origin is taken for ImageNet's, and that is said.
+    save_file(state, tmp_path / "foreign.safetensors")
+    said = told(*next_run, "--weights", tmp_path / "foreign.safetensors", code=2)
+    assert "foreign.safetensors: taken as trained on ImageNet-normalised pixels" in said
+    assert "holds a run with weights_sha256" in said
+
+
+def test_a_finished_run_keeps_its_figures_and_reads_no_test_image_again(
+    data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    monkeypatch.setattr("training.train.evaluate_on", None)  # to call it would be an error
+    command = (*FIT, "--data", data, "--out", folder)
+    said = told(*command)
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert f"finished on {metrics['date']}" in said
+    assert f"test accuracy {metrics['test']['accuracy']:.4f}" in said
+    assert {file: file.read_bytes() for file in folder.iterdir()} == before
+    assert "holds a run with batch 16, now it is 8" in told(*command, "--batch", 8, code=2)
+    other = labelled_folder(tmp_path / "other", 40)
+    train("data", "split", "--data", other)
+    said = told(*FIT, "--data", other, "--out", folder, code=2)
+    assert "holds a run on other images, labels or splits" in said
 
 
 def test_the_bundle_is_one_the_agent_takes(data: Path, run: Path, bundle: Path) -> None:
@@ -204,8 +261,10 @@ def test_data_that_names_no_graded_area_needs_the_option(
     out = tmp_path / "b.bundle"
     command = ("bundle", "--checkpoint", run, "--data", folder, "--out", out, "--precision", "fp32")
     assert "names no graded_area" in export(*command, code=2)
-    assert "four fractions" in export(*command, "--graded-area", "all", code=2)
-    assert "smaller than a tenth" in export(*command, "--graded-area", "0,0,0.05,1", code=2)
+    for area in ("all", "0,0,0.05,1", "0,0,1"):
+        said = export(*command, "--graded-area", area, code=2)
+        assert f"--graded-area '{area}': write LEFT,TOP,RIGHT,BOTTOM" in said
+        assert len(said.splitlines()) == 1
     assert not out.exists()
     assert "glass as fresh_clean" in export(*command, "--graded-area", "0,0.1,1,0.9")
     manifest = check(out).bundle.manifest
@@ -234,6 +293,15 @@ def test_data_that_names_no_graded_area_needs_the_option(
         (lambda m, p: p["input"].update(width=64), "must be UINT8 [batch, 32, 64, 3]"),
         (lambda m, p: m.pop(p["golden"][0]["path"]), "is missing"),
         (lambda m, p: p["golden"][0].pop("split"), "golden.split"),
+        (lambda m, p: p.update(int8=None), "but int8 is None"),
+        (
+            lambda m, p: p["int8"].update(float_operators=["node_softmax"]),
+            "but the weights of node_linear lie in fp32",
+        ),
+        (
+            lambda m, p: p["int8"]["float_operators"].append("node_x"),
+            "float_operators names node_x",
+        ),
     ],
 )
 def test_check_repeats_every_check(
@@ -254,6 +322,53 @@ def test_check_repeats_every_check(
     said = export("check", file, code=2)
     assert says in said
     assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32", "fp16-weights"])
+def test_check_does_parity_and_gate_again(
+    data: Path, run: Path, bundle: Path, tmp_path: Path, precision: str
+) -> None:
+    if precision != "int8":  # which the other bundle is
+        bundle = tmp_path / "b.bundle"
+        command = ("bundle", "--checkpoint", run, "--data", data, "--out", bundle)
+        export(*command, "--precision", precision)
+    source = ("--checkpoint", run, "--data", data)
+    n = json.loads((run / "metrics.json").read_text())["validation"]["n"]
+    said = export("check", bundle, *source)
+    assert f"parity on {n} validation images" in said
+    assert (f"{precision} decides as the trained network" in said) == (precision != "fp32")
+    # Another network, with golden outputs of its own, passes all that needs no data.
+    forged = _with_other_weights(bundle, tmp_path / "forged.bundle")
+    assert "good" in export("check", forged)
+    said = export("check", forged, *source, code=2)
+    assert ("refused, too many other" if precision == "int8" else "off torch") in said
+    assert len(said.splitlines()) == 1
+    assert "go together" in export("check", bundle, "--data", data, code=2)
+
+
+def test_check_tells_a_bundle_of_another_run(
+    data: Path, bundle: Path, run: Path, tmp_path: Path
+) -> None:
+    other = labelled_folder(tmp_path / "other", 40)
+    said = export("check", bundle, "--checkpoint", run, "--data", other, code=2)
+    assert "is not the data that" in said
+    for folder, says in ((other, "training.data_digest is"), (data, "temperature is")):
+        checkpoint = tmp_path / says
+        train(*FIT, "--data", folder, "--out", checkpoint, "--classifier", "simple_dcnn")
+        said = export("check", bundle, "--checkpoint", checkpoint, "--data", folder, code=2)
+        assert says in said
+
+
+def test_a_run_that_is_not_finished_is_refused(data: Path, run: Path, tmp_path: Path) -> None:
+    """As cane-train 0.1.0 left them when time was up."""
+    with safe_open(run / "model.safetensors", framework="pt") as file:
+        card = json.loads(file.metadata()["canegrade"])
+    card["training"]["ended_by"] = "time"
+    state = load_file(run / "model.safetensors")
+    save_file(state, tmp_path / "m.st", {"canegrade": json.dumps(card)})
+    out = tmp_path / "b.bundle"
+    command = ("bundle", "--checkpoint", tmp_path / "m.st", "--data", data, "--out", out)
+    assert "its training was stopped by --max-time" in export(*command, code=2)
 
 
 @pytest.mark.parametrize(
@@ -310,21 +425,81 @@ def test_weights_under_another_networks_name_are_refused(
             ],
             "made for mobilenetv2",
         ),
+        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--learning-rate", "-1"], "than 0; give"),
+        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--learning-rate", "0"], "-rate 0.0: "),
+        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--learning-rate", "nan"], "-rate nan: "),
+        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--size", "7"], "--size"),
+        (["fit", "--data", "{data}"], "Missing option '--out'; --help lists"),
+        (["fit", "--data", "{data}", "--out", "{tmp}/file"], "/file: File exists; give another"),
+        (["fit", "--data", "{data}", "--out", "{tmp}/file/r"], "/file/r: Not a directory; give"),
+        (["study", "--data", "{data}", "--out", "{tmp}/file/s", "--fast"], "Not a directory"),
+        (["study", "--data", "{data}", "--out", "{tmp}/s", "--learning-rate", "-1"], "--learning"),
+        (["report", "{run}", "--out", "{tmp}/file"], "/file: File exists; choose another --out"),
+        (
+            [
+                *("evaluate", "--checkpoint", "{run}", "--data", "{data}"),
+                *("--out", "{tmp}/file/metrics.json"),
+            ],
+            "/file: File exists; give another path",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_code_two(
     data: Path, run: Path, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
+    (tmp_path / "file").write_text("")
     filled = [argument.format(tmp=tmp_path, data=data, run=run) for argument in arguments]
     said = train(*filled, code=2)
-    assert says in said
-    assert "Traceback" not in said
+    assert says in said.splitlines()[-1]
+    assert not re.search("Traceback|Usage:", said)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--out", "{tmp}/file/b.bundle", "file/b.bundle: "),
+        ("--out", "{tmp}", "choose another --out"),
+        ("--precision", "int4", "--precision int4: choose one of auto, fp32"),
+        ("--name", "A B", "--name 'A B': may have"),
+    ],
+)
+def test_a_bundle_that_cannot_be_is_refused_in_one_line(
+    data: Path, run: Path, tmp_path: Path, option: str, value: str, says: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    command = ("bundle", "--checkpoint", run, "--data", data, "--out", tmp_path / "b.bundle")
+    said = export(*command, "--precision", "fp32", option, value.format(tmp=tmp_path), code=2)
+    assert says in said.splitlines()[-1]
+    assert not re.search("Traceback|Usage:", said)
 
 
 def test_a_folder_whose_images_are_all_gone_is_refused(run: Path, tmp_path: Path) -> None:
     folder = labelled_folder(tmp_path / "gone", 10)
     shutil.rmtree(folder / "images")
     assert "no such file" in train("evaluate", "--checkpoint", run, "--data", folder, code=2)
+
+
+def _with_other_weights(bundle: Path, out: Path) -> Path:
+    """The same bundle with the classes of its last layer turned round, and its golden outputs."""
+    with zipfile.ZipFile(bundle) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    proto = onnx.load_model_from_string(members["model.onnx"])
+    for tensor in proto.graph.initializer:
+        if re.fullmatch(r"network\.classifier\.(weight|bias)(\.half)?", tensor.name):
+            turned = np.roll(onnx.numpy_helper.to_array(tensor), 1, axis=0)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(turned, tensor.name))
+    content = proto.SerializeToString(deterministic=True)
+    manifest = json.loads(members["manifest.json"])
+    manifest["model_sha256"] = hashlib.sha256(content).hexdigest()
+    pictures = np.stack(
+        [np.asarray(Image.open(io.BytesIO(members[g["path"]]))) for g in manifest["golden"]]
+    )
+    for golden, row in zip(manifest["golden"], served(content, pictures), strict=True):
+        golden["probabilities"] = [min(float(p), 1.0) for p in row]
+    members |= {"model.onnx": content, "manifest.json": json.dumps(manifest).encode()}
+    members["model-card.md"] = render(Manifest.model_validate(manifest)).encode()
+    _pack(out, members)
+    return out
 
 
 def _pack(out: Path, members: dict[str, bytes]) -> None:

@@ -10,12 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from exporter import precision
+from exporter import graph, precision
 from exporter.errors import ExportError
 from exporter.golden import golden
 from exporter.graph import export
-from exporter.parity import run
+from exporter.parity import by_torch, compare, run
 from exporter.precision import choose, judge
 from exporter.quantization import quantize
 from training.classifiers.simple_dcnn import SimpleDCNN
@@ -77,6 +79,27 @@ def test_eight_bits_decide_the_same_and_are_said_to(model: TrainedModel) -> None
     assert np.abs(run(form.model, val.images) - run(fp32, val.images)).max() < 0.1
 
 
+@pytest.mark.parametrize("wanted", ["fp32", "fp16-weights", "int8"])
+def test_a_fault_of_folding_cannot_ship(
+    model: TrainedModel, monkeypatch: pytest.MonkeyPatch, wanted: precision.Wanted
+) -> None:
+    """The folded network agrees with itself; only the trained one tells that it is wrong."""
+
+    def forgetful(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+        fused: nn.Conv2d = fuse_conv_bn_eval(convolution, norm)
+        with torch.no_grad():
+            assert fused.bias is not None
+            fused.bias.mul_(0.97)
+        return fused
+
+    monkeypatch.setattr(graph, "fuse_conv_bn_eval", forgetful)
+    val = images("val", 2)
+    exported = export(model, half_weights=False)
+    compare(exported.model, by_torch(exported.reference, val.images), val)
+    with pytest.raises(ExportError, match="off torch in probability"):
+        choose(model, wanted, val, lambda: images("train", 1))
+
+
 def test_weights_have_a_scale_a_channel_and_relu_is_quantised(model: TrainedModel) -> None:
     fp32 = export(model, half_weights=False).model
     quantised, record = quantize(fp32, images("train", 1), float_convolutions=2)
@@ -111,11 +134,11 @@ def test_only_training_images_calibrate(model: TrainedModel, split: Split) -> No
 
 
 def test_golden_images_are_validation_images(model: TrainedModel) -> None:
-    graph = export(model).model
-    samples = golden(graph, images("val", 2))
+    exported = export(model).model
+    samples = golden(exported, images("val", 2))
     assert [image.split for image in samples.images] == ["val"] * 10
     with pytest.raises(ExportError, match="split test"):
-        golden(graph, images("test", 2))
+        golden(exported, images("test", 2))
 
 
 def test_where_eight_bits_decide_otherwise_32_ship_with_the_reason(

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score, classification_report, recall_score
+from sklearn.metrics import (
+    average_precision_score,
+    classification_report,
+    f1_score,
+    recall_score,
+)
 
 from edge_agent.grades import GRADES
 from training.calibration import confidence_threshold, temperature
@@ -44,6 +49,25 @@ def test_grades_that_do_not_occur_do_not_lower_macro_f1() -> None:
     assert found["macro_f1"] == 1.0
     assert found["asks_a_person"] == 1.0
     assert found["accuracy_when_sure"] is None
+
+
+def test_what_is_not_defined_is_null_and_not_zero() -> None:
+    """Of three burnt clean loads none is recognised; "burnt with trash" is said, but never true."""
+    labels = np.array([0, 0, 2, 2, 2, 1])
+    found = evaluate(sure_of([0, 0, 3, 0, 0, 1]), labels, list("ABCDEF"), threshold=0.5)
+    figures = {
+        grade: [found["grades"][grade][name] for name in ("precision", "recall", "f1")]
+        for grade in GRADES
+    }
+    assert figures["burn_clean"] == [None, 0.0, 0.0]
+    assert figures["burn_trash"] == [0.0, None, None]
+    assert figures["undefined"] == [None, None, None]
+    assert found["grades"]["undefined"]["recall_ci"] is None
+    known = f1_score(labels, [0, 0, 3, 0, 0, 1], labels=[0, 1, 2], average="macro")
+    assert found["macro_f1"] == pytest.approx(known, abs=6e-5)
+    assert found["hierarchy"]["trash"]["recall"] == 1.0
+    only_waste = evaluate(sure_of([4, 4]), np.array([4, 4]), ["A", "B"], threshold=0.5)
+    assert only_waste["hierarchy"]["burnt"]["accuracy"] is None
 
 
 def test_one_truck_says_nothing_about_others() -> None:

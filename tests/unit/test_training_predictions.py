@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import binom
 
 from edge_agent.grades import GRADES, Grade
-from training.comparison import compare, mcnemar
+from training.comparison import compare, difference, mcnemar
 from training.errors import DataError, RunError
 from training.predictions import Predictions, pooled
 
@@ -127,6 +127,18 @@ def test_other_images_cannot_be_compared() -> None:
         compare(one, guessing("0011223", "0011223"))
     with pytest.raises(RunError, match="order, truck or label"):
         compare(one, replace(one, label=one.label[::-1]))
+
+
+def test_a_difference_over_seeds_is_their_mean_and_no_surer_than_the_trucks() -> None:
+    first, second = guessing("00112244"), guessing("00112233")
+    one = difference(first, second)
+    assert one["accuracy_difference"] == 0.25
+    thrice = difference(pooled([first] * 3), pooled([second] * 3))
+    assert thrice == one  # the same trucks again say nothing new
+    mixed = difference(pooled([first, second]), pooled([second, second]))
+    assert mixed["accuracy_difference"] == 0.125
+    with pytest.raises(RunError, match="not the same images"):
+        difference(pooled([first]), pooled([second] * 2))
 
 
 def test_pooled_runs_give_the_mean_and_keep_trucks_together() -> None:

@@ -63,6 +63,12 @@ def test_a_page_tells_the_data_and_escapes_names(tmp_path: Path) -> None:
     assert "no split" in page
 
 
+def test_a_warning_stands_at_the_head_of_the_page(tmp_path: Path) -> None:
+    metrics = run([0, 1, 2, 3, 4] * 2, list("ABCDE") * 2)
+    assert "too good" not in drawn(tmp_path, metrics)
+    assert "too good" in drawn(tmp_path, {**metrics, "warnings": ["the figures are too good"]})
+
+
 def test_one_truck_and_absent_grades_leave_gaps_and_not_zeros(tmp_path: Path) -> None:
     drawn(tmp_path, run([0, 0, 0, 1, 1, 1], ["T"] * 6, fleiss_kappa=None))
     rows = (tmp_path / "out" / "tables.md").read_text().splitlines()

@@ -14,6 +14,8 @@ from training.classifiers.registry import CLASSIFIERS, classifier
 from training.classifiers.resnet50v2 import ResNet50V2
 from training.classifiers.weights import has_folded_batch_norm, load, recalibrate_batch_norm
 from training.errors import TrainingError, WeightsError
+from training.model import METADATA_KEY
+from training.start import Weights
 
 KIND = classifier("mobilenetv2")
 
@@ -80,6 +82,26 @@ def test_the_publishers_pixels_are_folded_in(tmp_path: Path, name: str, pixels: 
     # Away from the border, where zero padding means another colour, both agree.
     ours, published = first_layers(model, images()), first_layers(source, (images() - mean) / std)
     assert torch.allclose(ours, published, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("source", "asked", "pixels"),
+    [
+        ("foreign", None, Pixels.IMAGENET),
+        ("foreign", Pixels.IMAGENET, Pixels.IMAGENET),
+        ("foreign", Pixels.UNIT, Pixels.UNIT),
+        ("ours", None, Pixels.UNIT),
+    ],
+)
+def test_pixels_are_assumed_only_of_foreign_files_and_never_silently(
+    tmp_path: Path, source: str, asked: Pixels | None, pixels: Pixels
+) -> None:
+    file = tmp_path / f"{source}.safetensors"
+    save_file(MobileNetV2(5).state_dict(), file, {METADATA_KEY: "{}"} if source == "ours" else {})
+    found = Weights.find(str(file), "mobilenetv2", asked)
+    assert found.pixels is pixels
+    assumed = f"weights {file}: taken as trained on ImageNet-normalised pixels; --weights-pixels"
+    assert found.assumed.startswith(assumed) == (source == "foreign" and asked is None)
 
 
 def test_recalibration_changes_the_statistics_and_not_the_output() -> None:

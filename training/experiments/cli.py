@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from training import parallel
 from training.classifiers.pixels import Pixels
@@ -76,16 +75,9 @@ def study_command(
         "agreement": agreement,
     }
     base = PRESETS["fast" if fast else preset].model_dump()
-    try:
-        config = StudyConfig.model_validate(
-            {**base, **{name: value for name, value in given.items() if value is not None}}
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = str(first["loc"][0]).replace("_", "-")
-        raise TrainingError(
-            f"--{option} {first['input']!r}: {first['msg']}; give another value"
-        ) from error
+    config = StudyConfig.model_validate(
+        {**base, **{name: value for name, value in given.items() if value is not None}}
+    )
     start = Start(_assignments(weights or [], config), weights_pixels)
     try:
         with RichReport() as report:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.grades import GRADES
-from training.comparison import compare
+from training.comparison import compare, difference
 from training.data.dataset import Dataset
 from training.evaluation import describe_data
 from training.experiments import published
-from training.experiments.config import Run
+from training.experiments.config import ARMS, Run
 from training.predictions import Predictions, pooled
 from training.train import HISTORY_NAME, METRICS_NAME
 
@@ -24,20 +24,23 @@ _KEPT = (
 
 
 def summary(out: Path, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
-    """data, published, rows, pooled and comparisons of study.json.
+    """data, published, rows, pooled, comparisons and pooled_comparisons of study.json.
 
     rows: one a run. pooled: one a model and arm, over its seeds; intervals keep a truck's images of
     all seeds together, and do not cover how seeds differ: `accuracy_of_seeds` shows that.
     comparisons: McNemar's tests on the test split's labels. p-values are not corrected for their
-    number.
+    number. pooled_comparisons: differences in accuracy over the seeds that both sides have.
+
+    Figures are made from predictions.csv, so that all rows are of this version of the code.
     """
     predictions = {run: Predictions.read(run.folder(out)) for run in runs}
-    rows = [_row(run, run.folder(out)) for run in runs]
+    measured = {run: _measured(found) for run, found in predictions.items()}
+    rows = [_row(run, run.folder(out), measured[run]) for run in runs]
     return {
         "data": describe_data(dataset),
         "published": {"source": published.SOURCE, "accuracy": published.ACCURACY},
         "rows": rows,
-        "pooled": list(_pooled(runs, rows, predictions)),
+        "pooled": list(_pooled(runs, measured, predictions)),
         "comparisons": [
             {
                 "first": _names(first),
@@ -46,24 +49,33 @@ def summary(out: Path, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
             }
             for first, second in _pairs(runs)
         ],
+        "pooled_comparisons": list(_pooled_comparisons(predictions)),
     }
 
 
-def _row(run: Run, folder: Path) -> dict[str, Any]:
+def _row(run: Run, folder: Path, measured: dict[str, Any]) -> dict[str, Any]:
     metrics = json.loads((folder / METRICS_NAME).read_text("utf-8"))
     row = {
         **_names(run),
         "steps": metrics.get("steps"),
-        **_figures(metrics["test"]),
+        **measured,
         "folder": run.name,
+        "command": metrics["command"],
+        "machine": metrics["machine"],
     }
-    if "test_truth" in metrics:
-        row["truth"] = _figures(metrics["test_truth"])
     if (folder / HISTORY_NAME).exists():
         history = json.loads((folder / HISTORY_NAME).read_text("utf-8"))
         row["kept_epoch"] = metrics["kept_epoch"]
         row["curve"] = _curve(history["epochs"])
     return row
+
+
+def _measured(predictions: Predictions) -> dict[str, Any]:
+    """What a table shows of a model; `truth`: against the true grades, where they differ."""
+    found = _figures(predictions.figures(0.0))
+    if any(predictions.truth) and predictions.truth != predictions.label:
+        found["truth"] = _figures(predictions.figures(0.0, against="truth"))
+    return found
 
 
 def _figures(found: dict[str, Any]) -> dict[str, Any]:
@@ -92,23 +104,50 @@ def _curve(epochs: Sequence[dict[str, float]]) -> dict[str, list[float]]:
 
 
 def _pooled(
-    runs: Sequence[Run], rows: Sequence[dict[str, Any]], predictions: dict[Run, Predictions]
+    runs: Sequence[Run], measured: dict[Run, dict[str, Any]], predictions: dict[Run, Predictions]
 ) -> Iterator[dict[str, Any]]:
-    for model, arm in dict.fromkeys((run.model, run.arm) for run in runs):
-        same = [run for run in runs if (run.model, run.arm) == (model, arm)]
-        several = pooled([predictions[run] for run in same])
-        found = {
+    for (model, arm), same in _groups(runs).items():
+        several = [predictions[run] for run in same]
+        yield {
             "model": model,
             "arm": arm,
             "seeds": [run.seed for run in same],
-            "accuracy_of_seeds": [
-                row["accuracy"] for run, row in zip(runs, rows, strict=True) if run in same
-            ],
-            **_figures(several.figures(0.0)),
+            "accuracy_of_seeds": [measured[run]["accuracy"] for run in same],
+            **(measured[same[0]] if len(same) == 1 else _measured(pooled(several))),
         }
-        if any(several.truth) and several.truth != several.label:
-            found["truth"] = _figures(several.figures(0.0, against="truth"))
-        yield found
+
+
+def _pooled_comparisons(predictions: dict[Run, Predictions]) -> Iterator[dict[str, Any]]:
+    """Arms of a model and models of an arm over their common seeds; baselines with everything."""
+    sides = {
+        names: {run.seed: predictions[run] for run in same}
+        for names, same in _groups(list(predictions)).items()
+    }
+    for (first, one), (second, other) in combinations(sides.items(), 2):
+        simple = None in one  # a baseline: it says the same beside every seed
+        seeds = list(other) if simple else [seed for seed in one if seed in other]
+        related = simple or (first[0] == second[0]) != (first[1] == second[1])
+        if not related or not seeds:
+            continue
+        yield {
+            "first": {"model": first[0], "arm": first[1], "seeds": [None] if simple else seeds},
+            "second": {"model": second[0], "arm": second[1], "seeds": seeds},
+            **difference(
+                pooled([one[None if simple else seed] for seed in seeds]),
+                pooled([other[seed] for seed in seeds]),
+            ),
+        }
+
+
+def _groups(runs: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
+    """The runs of each model and arm, arms in their usual order even where seeds lack some."""
+    models = dict.fromkeys(run.model for run in runs)
+    groups = {
+        (model, arm): [run for run in runs if (run.model, run.arm) == (model, arm)]
+        for model in models
+        for arm in ARMS
+    }
+    return {names: same for names, same in groups.items() if same}
 
 
 def _pairs(runs: Sequence[Run]) -> Iterator[tuple[Run, Run]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,13 +15,22 @@ import torch
 
 from training import parallel, provenance
 from training.classifiers.pixels import Pixels
+from training.classifiers.registry import CLASSIFIERS
+from training.data.coverage import require_grades
 from training.data.dataset import Dataset
 from training.errors import RunError
 from training.experiments import baselines, results, simple_runs
-from training.experiments.config import Run, StudyConfig
+from training.experiments.config import ARMS, Run, StudyConfig
 from training.model import write_json
 from training.start import Weights
-from training.train import CHECKPOINT_NAME, METRICS_NAME, Report, fit, train_summary
+from training.train import (
+    CHECKPOINT_NAME,
+    METRICS_NAME,
+    Report,
+    finished,
+    fit,
+    train_summary,
+)
 
 STUDY_NAME: Final = "study.json"
 
@@ -50,6 +59,7 @@ def study(
     """Trains what is not trained yet, one folder a run, and returns what OUT/study.json gets.
 
     A second call with the same arguments skips finished runs and takes up the interrupted one.
+    study.json has all finished runs in OUT, also those of other models, arms and seeds.
     Where the dataset has no splits they are made, under the first seed; all runs share them.
     max_seconds: from now; training then stops at the next step, study.json says what is missing.
     Raises TrainingError, also when OUT holds runs of another study.
@@ -63,29 +73,19 @@ def study(
         cv2.setNumThreads(threads)
     start = start or Start()
     dataset = Dataset.open(data, agreement=config.agreement).split(config.seeds[0])
+    require_grades(dataset, report)
     digests = {
         model: Weights.find(source, model, start.pixels).sha256
         for model, source in start.weights.items()
     }
     out.mkdir(parents=True, exist_ok=True)
-    done: list[Run] = []
     left_out: dict[str, str] = {}
-    for name in simple_runs.BASELINES:
-        run = Run(name, "baseline", None)
-        if name == simple_runs.FROZEN and not baselines.has_frozen_features():
-            left_out[name] = (
-                "its packages are not installed; in a checkout: pip install '.[benchmarks]'"
-            )
-            report.say(f"{run.name} is left out: {left_out[name]}")
-            continue
-        if not _is_finished(run, out, simple_runs.config_of(run, config), dataset):
-            simple_runs.measure(run, run.folder(out), config, dataset, report)
-        done.append(run)
-    runs = list(config.runs())
-    for number, run in enumerate(runs, start=1):
+    simple = _baselines(out, config, dataset, report, left_out)
+    asked = list(config.runs())
+    for number, run in enumerate(asked, start=1):
         wanted = config.fit(run).model_copy(update={"weights_sha256": digests.get(run.model)})
-        if not _is_finished(run, out, wanted.model_dump(exclude=_NOT_ASKED), dataset):
-            report.say(f"run {number} of {len(runs)}: {run.name}")
+        if finished(run.folder(out), wanted.model_dump(exclude=_NOT_ASKED), dataset.digest) is None:
+            report.say(f"run {number} of {len(asked)}: {run.name}")
             metrics = fit(
                 data,
                 run.folder(out),
@@ -96,23 +96,24 @@ def study(
                 threads=threads,
                 max_seconds=deadline - time.monotonic(),
             )
-            if metrics is None or metrics["ended_by"] == "time":
-                report.say("time is up; the same command goes on from here")
-                break
+            if metrics is None:
+                break  # time is up, as has been said
             report.say(train_summary(metrics))
         # A finished run never goes on: what it would resume from is the largest of its files.
         (run.folder(out) / CHECKPOINT_NAME).unlink(missing_ok=True)
-        done.append(run)
+    starts: dict[str, str | None] = {model: digests.get(model) for model in config.models}
+    done = _finished_runs(out, config, starts, dataset, report, left_out)
+    covering = _covering(config, done)
     found = {
         "command": provenance.command_line(),
         "date": provenance.now(),
         "machine": provenance.machine(),
         "versions": provenance.versions("scikit-learn", "scipy"),
-        "config": config.model_dump(mode="json"),
-        "start": {model: digests.get(model, "random") for model in config.models},
-        "missing": [run.name for run in runs if run not in done],
+        "config": covering.model_dump(mode="json"),
+        "start": {model: starts[model] or "random" for model in covering.models},
+        "missing": [run.name for run in asked if run not in done],
         "left_out": left_out,
-        **results.summary(out, done, dataset),
+        **results.summary(out, [*simple, *done], dataset),
     }
     write_json(out / STUDY_NAME, found)
     return found
@@ -121,23 +122,89 @@ def study(
 _NOT_ASKED: Final = {"data_digest", "processes"}
 
 
-def _is_finished(run: Run, out: Path, wanted: Mapping[str, Any], dataset: Dataset) -> bool:
-    """Is the run done? Raises RunError when its folder holds another one."""
-    file = run.folder(out) / METRICS_NAME
-    if not file.exists():
-        return False
-    cure = "give another --out or delete that folder"
-    try:
-        metrics = json.loads(file.read_text("utf-8"))
-        found, digest = metrics["config"], metrics["data"]["digest"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{file}: not readable as a run's figures; {cure}") from error
-    for name, value in wanted.items():
-        before = found.get(name)
-        if before != value:
-            raise RunError(
-                f"{file.parent}: holds a run with {name} {before}, now it is {value}; {cure}"
+def _baselines(
+    out: Path, config: StudyConfig, dataset: Dataset, report: Report, left_out: dict[str, str]
+) -> list[Run]:
+    """Measures those that are not measured yet. Names in `left_out` those that cannot be."""
+    done = []
+    for name in simple_runs.BASELINES:
+        run = Run(name, "baseline", None)
+        if name == simple_runs.FROZEN and not baselines.has_frozen_features():
+            left_out[name] = (
+                "its packages are not installed; in a checkout: pip install '.[benchmarks]'"
             )
-    if digest != dataset.digest:
-        raise RunError(f"{file.parent}: holds a run on other images, labels or splits; {cure}")
-    return bool(metrics.get("ended_by") != "time")
+            report.say(f"{run.name} is left out: {left_out[name]}")
+            continue
+        folder = run.folder(out)
+        if finished(folder, simple_runs.config_of(run, config), dataset.digest) is None:
+            simple_runs.measure(run, folder, config, dataset, report)
+        done.append(run)
+    return done
+
+
+def _finished_runs(
+    out: Path,
+    config: StudyConfig,
+    starts: dict[str, str | None],
+    dataset: Dataset,
+    report: Report,
+    left_out: dict[str, str],
+) -> list[Run]:
+    """All finished runs in OUT that differ from this study's in model, arm and seed alone.
+
+    Several commands may share the work; whichever writes study.json last must not lose the others'
+    rows. starts: what each model starts from (the digest of its weights, None for random ones);
+    gets those of the other commands' models. Names in `left_out` the runs that do not fit.
+    """
+    done = []
+    for file in sorted(out.glob(f"*/{METRICS_NAME}")):
+        run = _run_of(file.parent.name)
+        if run is None:
+            continue
+        if run.model not in starts:
+            starts[run.model] = _start_of(file)
+        wanted = config.fit(run).model_copy(update={"weights_sha256": starts[run.model]})
+        try:
+            metrics = finished(file.parent, wanted.model_dump(exclude=_NOT_ASKED), dataset.digest)
+        except RunError as error:
+            left_out[run.name] = str(error)
+            report.say(f"{run.name} is left out: {error}")
+            continue
+        if metrics is not None:
+            done.append(run)
+    return sorted(done, key=_order)
+
+
+def _run_of(folder: str) -> Run | None:
+    """The run whose folder is called so; None for other folders."""
+    model, _, rest = folder.partition("-")
+    arm, _, seed = rest.rpartition("-")
+    if model not in CLASSIFIERS or arm not in ARMS or not seed.isdecimal():
+        return None
+    return Run(model, arm, int(seed))
+
+
+def _start_of(file: Path) -> str | None:
+    """The digest of the weights that a run has started from, as its metrics.json says."""
+    try:
+        found = json.loads(file.read_text("utf-8"))["config"]["weights_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # `finished` tells what is wrong with it
+    return None if found is None else str(found)
+
+
+def _order(run: Run) -> tuple[int, int, int]:
+    """Rows stand seed by seed, whatever command has made them."""
+    return run.seed or 0, list(CLASSIFIERS).index(run.model), list(ARMS).index(run.arm)
+
+
+def _covering(config: StudyConfig, runs: Sequence[Run]) -> StudyConfig:
+    """The configuration with models, arms and seeds of these runs beside those asked for."""
+    every = sorted({*config.runs(), *runs}, key=_order)
+    return config.model_copy(
+        update={
+            "models": tuple(dict.fromkeys(run.model for run in every)),
+            "arms": tuple(arm for arm in ARMS if arm in {run.arm for run in every}),
+            "seeds": tuple(dict.fromkeys(run.seed for run in every)),
+        }
+    )

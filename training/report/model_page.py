@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from training.report import plots
 from training.report.page import Page, Plot, Section
-from training.report.parts import INTERVALS, data_section, facts
+from training.report.parts import CALIBRATION, INTERVALS, data_section, facts
 from training.report.tables import Cell, Table, grade_name, model_name, percent, table
 
 _TITLES: Final = {
@@ -39,7 +39,11 @@ def page(metrics: dict[str, Any]) -> Page:
         title=f"{model_name(model['classifier'])} on {metrics['data']['name']}",
         summary=f"Accuracy {percent(first, 'accuracy').text} %, macro F1 "
         f"{percent(first, 'macro_f1').text} % on {first['n']} images of {first['trucks']} trucks.",
-        facts=[*_model_facts(metrics, model), *facts(metrics)],
+        facts=[
+            *(("warning", text) for text in metrics.get("warnings", [])),
+            *_model_facts(metrics, model),
+            *facts(metrics),
+        ],
         sections=[*sections, data_section(metrics["data"])],
     )
 
@@ -59,7 +63,7 @@ def _model_facts(metrics: dict[str, Any], model: dict[str, Any]) -> list[tuple[s
 def _section(key: str, figures: dict[str, Any], classes: dict[str, str], title: str) -> Section:
     return Section(
         title,
-        "" if key.endswith("_truth") else INTERVALS,
+        "" if key.endswith("_truth") else f"{INTERVALS} {CALIBRATION}",
         [_whole(figures), _grades(figures, classes), _hierarchy(figures)],
         [
             Plot(

@@ -13,6 +13,12 @@ INTERVALS: Final = (
     "width this way: few trucks may be behind it, so look at their number too."
 )
 
+CALIBRATION: Final = (
+    "The calibration error grows with noise, so its interval is made otherwise: from how far the "
+    "gaps between confidence and accuracy stray. It is wider than it need be where the error is "
+    "large."
+)
+
 
 def facts(found: dict[str, Any]) -> list[tuple[str, str]]:
     """Where the figures come from."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from training.report import study_plots
 from training.report.page import Page, Plot, Section
-from training.report.parts import INTERVALS, data_section, facts
+from training.report.parts import CALIBRATION, INTERVALS, data_section, facts
 from training.report.tables import (
     NONE,
     Cell,
@@ -53,7 +53,7 @@ def page(study: dict[str, Any]) -> Page:
             "own images and say nothing of these; what can be compared is the order and the gains.",
             [_table_2(study)],
         ),
-        Section("The hierarchy's questions", "", [_hierarchy(study)]),
+        Section("The hierarchy's questions", CALIBRATION, [_hierarchy(study)]),
     ]
     if any("truth" in one for one in study["pooled"]):
         text = (
@@ -79,14 +79,18 @@ def page(study: dict[str, Any]) -> Page:
             "Comparisons",
             "McNemar's exact test on the same test images, and the difference in accuracy (second "
             "less first) with its interval by truck. The test takes images as independent and is "
-            "not corrected for the number of comparisons.",
-            [_comparisons(study)],
+            "not corrected for the number of comparisons. Over several seeds there is only the "
+            "difference: its interval covers other trucks, not other seeds.",
+            [_comparisons(study), *_over_seeds(study)],
         ),
     ]
     if course is not None:
         plot = Plot("courses", course, "Dots: the epoch whose weights were measured")
         text = (
-            "Has every arm converged? Then training loss and accuracy no longer change at the end."
+            "Has every arm converged? The learning rate falls to zero, and every curve flattens "
+            "with it: a flat end does not show it. A training loss near zero shows that a network "
+            "has learnt its images; one still high, or a validation accuracy that rose until the "
+            "end, that more steps may help. Whether they do, only a run with more --steps shows."
         )
         sections.append(Section("Courses of training", text, (), [plot]))
     return Page(
@@ -177,19 +181,13 @@ def _table_2(study: dict[str, Any]) -> Table:
 
 
 def _gain(study: dict[str, Any], model: str, first: str, second: str) -> Cell | str:
-    """Of one seed with its interval; of several, the mean."""
-    found = [
-        one
-        for one in study["comparisons"]
-        if one["first"]["model"] == one["second"]["model"] == model
-        and (one["first"]["arm"], one["second"]["arm"]) == (first, second)
-    ]
-    if not found:
-        return NONE
-    if len(found) == 1:
-        return points(found[0], "accuracy_difference")
-    mean = sum(one["accuracy_difference"] for one in found) / len(found)
-    return points({"mean": mean}, "mean")
+    """Over the seeds that both arms have, with its interval by truck."""
+    for one in study["pooled_comparisons"]:
+        if one["first"]["model"] == one["second"]["model"] == model and (
+            (one["first"]["arm"], one["second"]["arm"]) == (first, second)
+        ):
+            return points(one, "accuracy_difference")
+    return NONE
 
 
 def _hierarchy(study: dict[str, Any]) -> Table:
@@ -212,15 +210,11 @@ def _hierarchy(study: dict[str, Any]) -> Table:
 
 
 def _comparisons(study: dict[str, Any]) -> Table:
-    def name(one: dict[str, Any]) -> str:
-        arm = "" if one["seed"] is None else f", {one['arm']}"
-        seed = f", seed {one['seed']}" if len(study["config"]["seeds"]) > 1 and arm else ""
-        return f"{model_name(one['model'])}{arm}{seed}"
-
+    several = len(study["config"]["seeds"]) > 1
     rows: list[list[Cell | str]] = [
         [
-            name(one["first"]),
-            name(one["second"]),
+            _name(one["first"], several=several),
+            _name(one["second"], several=several),
             str(one["only_first_right"]),
             str(one["only_second_right"]),
             points(one, "accuracy_difference"),
@@ -230,3 +224,27 @@ def _comparisons(study: dict[str, Any]) -> Table:
     ]
     columns = ["first", "second", "only first right", "only second right", "points", "p"]
     return table(f"{len(rows)} comparisons", columns, rows, names=2)
+
+
+def _over_seeds(study: dict[str, Any]) -> list[Table]:
+    """Nothing where there is one seed: the table above has the same differences."""
+    if len(study["config"]["seeds"]) == 1:
+        return []
+    rows: list[list[Cell | str]] = [
+        [
+            _name(one["first"]),
+            _name(one["second"]),
+            ", ".join(NONE if seed is None else str(seed) for seed in one["second"]["seeds"]),
+            points(one, "accuracy_difference"),
+        ]
+        for one in study["pooled_comparisons"]
+    ]
+    return [table("Over all seeds", ["first", "second", "seeds", "points"], rows, names=3)]
+
+
+def _name(one: dict[str, Any], *, several: bool = False) -> str:
+    """Of a run, or of a model and arm over its seeds."""
+    seeds = one["seeds"] if "seeds" in one else [one["seed"]]
+    if seeds[0] is None:  # a baseline
+        return model_name(one["model"])
+    return f"{model_name(one['model'])}, {one['arm']}" + (f", seed {seeds[0]}" if several else "")

@@ -1,0 +1,87 @@
+"""What a manifest claims, held against the limits of this exporter and not against its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from edge_agent.inference.manifest import Manifest
+from exporter.golden import TOLERANCE
+from exporter.parity import MAX_DIFFERENCE
+from exporter.precision import verdict
+
+_FORMS: Final = ("stored_values", "parity")
+
+
+def faults(manifest: Manifest) -> Iterator[str]:
+    """What no bundle that cane-export has made can say."""
+    missing = [name for name in _FORMS if not getattr(manifest, name)]
+    if manifest.precision != "fp32" and manifest.precision_gate is None:
+        missing.append("precision_gate")
+    if any(golden.split is None for golden in manifest.golden):
+        missing.append("golden.split")
+    if missing:
+        yield f"manifest.json does not say {', '.join(missing)}"
+    yield from _parity(manifest)
+    yield from _gate(manifest)
+    yield from _golden(manifest)
+    yield from _figures(manifest)
+
+
+def _parity(manifest: Manifest) -> Iterator[str]:
+    parity = manifest.parity
+    if parity is None:
+        return
+    if not parity.max_difference <= MAX_DIFFERENCE:
+        yield f"parity.max_difference is {parity.max_difference}, allowed is {MAX_DIFFERENCE}"
+    known = manifest.training.metrics.get("validation_n")
+    if parity.images != known:
+        yield f"parity is of {parity.images} validation images, the trained network's of {known}"
+
+
+def _gate(manifest: Manifest) -> Iterator[str]:
+    gate, precision = manifest.precision_gate, manifest.precision
+    if gate is None:
+        return
+    if gate != verdict(
+        gate.tried, gate.images, gate.agreement, gate.macro_f1_trained, gate.macro_f1
+    ):
+        yield "precision_gate contradicts its own figures, or the limits of cane-export"
+    if manifest.parity is not None and gate.images != manifest.parity.images:
+        yield f"precision_gate is of {gate.images} images, parity of {manifest.parity.images}"
+    if precision == "fp32" and (gate.passed or gate.tried != "int8"):
+        yield f"precision is fp32, but precision_gate is of a passed {gate.tried}"
+    if precision != "fp32" and (gate.tried != precision or not gate.passed):
+        state = "passed" if gate.passed else "refused"
+        yield f"precision is {precision}, but precision_gate is of a {state} {gate.tried}"
+
+
+def _golden(manifest: Manifest) -> Iterator[str]:
+    allowed = TOLERANCE[manifest.precision]
+    if not manifest.golden_tolerance <= allowed:
+        yield (
+            f"golden_tolerance is {manifest.golden_tolerance}, allowed for {manifest.precision} is "
+            f"{allowed}"
+        )
+    others = {str(golden.split) for golden in manifest.golden} - {"val"}
+    if others:
+        yield f"golden images are of split {', '.join(sorted(others))}, not val"
+    recalls = manifest.training.metrics
+    absent = [
+        grade.value
+        for grade in manifest.labels
+        if f"validation_recall_{grade}" in recalls
+        and grade not in {golden.grade for golden in manifest.golden}
+    ]
+    if absent:
+        yield f"no golden image shows {', '.join(absent)}"
+
+
+def _figures(manifest: Manifest) -> Iterator[str]:
+    """Shares lie in 0..1; what ends in _n is a number of images."""
+    for name, value in manifest.training.metrics.items():
+        if name.endswith("_n"):
+            if not (value >= 1 and value == int(value)):
+                yield f"training.metrics.{name} is {value}, not a number of images"
+        elif not 0.0 <= value <= 1.0:
+            yield f"training.metrics.{name} is {value}, not within 0 and 1"

@@ -1,0 +1,86 @@
+"""Doing again what a bundle says was done with its training data: parity, gate, golden images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edge_agent.inference.bundle import Bundle
+from exporter.errors import ExportError
+from exporter.graph import export, reference
+from exporter.parity import by_torch, compare, run
+from exporter.precision import insist, judge
+from exporter.source import Source
+from training.data.dataset import ImageSet
+from training.model import TrainedModel
+
+
+def recheck(bundle: Bundle, checkpoint: Path, data: Path) -> str:
+    """Holds a bundle against the run and the data it says it comes from; one line on the outcome.
+
+    fp32: its graph against the trained network. fp16-weights: its graph against torch with the
+    weights rounded alike, and the gate. int8: the gate, and the parity of a new export, since the
+    graph that was quantised is not in the bundle.
+    Raises ExportError where it does not hold, or for another run or other data.
+    """
+    source = Source.open(checkpoint, data)
+    model, manifest = source.model, bundle.manifest
+    _check_origin(bundle, model, source.dataset.digest, checkpoint)
+    validation = source.dataset.load("val", model.card.size)
+    _check_golden(bundle, validation)
+    trained = model.probabilities(validation.images)
+    graph, expected = bundle.model, trained
+    if manifest.precision == "fp16-weights":
+        expected = by_torch(reference(model, half_weights=True), validation.images)
+    if manifest.precision == "int8":
+        graph = export(model, half_weights=False).model
+    try:
+        parity = compare(graph, expected, validation)
+        said = f"parity on {parity.images} validation images within {parity.max_difference:.1e}"
+        if manifest.precision != "fp32":
+            served = run(bundle.model, validation.images)
+            gate = judge(manifest.precision, trained, served, validation)
+            insist(gate)
+            said += f"; {gate.reason}"
+    except ExportError as error:
+        raise ExportError(f"{bundle.path}: {error}") from error
+    return said
+
+
+def _check_origin(bundle: Bundle, model: TrainedModel, digest: str, checkpoint: Path) -> None:
+    manifest, card = bundle.manifest, model.card
+    for what, ours, theirs in (
+        ("training.data_digest", manifest.training.data_digest, digest),
+        ("temperature", manifest.temperature, card.temperature),
+        ("confidence_threshold", manifest.confidence_threshold, card.confidence_threshold),
+        ("input.width", manifest.input.width, card.size),
+        ("input.height", manifest.input.height, card.size),
+    ):
+        if ours != theirs:
+            raise ExportError(
+                f"{bundle.path}: {what} is {ours}, of {checkpoint} {theirs}; give the run and the "
+                "data it was exported from, or export it again"
+            )
+
+
+def _check_golden(bundle: Bundle, validation: ImageSet) -> None:
+    """Each golden image is a validation image, with that image's label."""
+    for golden, pixels in zip(bundle.manifest.golden, bundle.golden, strict=True):
+        same = (validation.images == pixels).all(axis=(1, 2, 3))
+        labels = {int(label) for label in validation.labels[np.flatnonzero(same)]}
+        if bundle.manifest.labels.index(golden.grade) not in labels:
+            raise ExportError(
+                f"{bundle.path}: {golden.path} is no validation image of grade {golden.grade}; "
+                "export it again"
+            )
+    shown = {golden.grade for golden in bundle.manifest.golden}
+    absent = [
+        bundle.manifest.labels[int(label)]
+        for label in np.unique(validation.labels)
+        if bundle.manifest.labels[int(label)] not in shown
+    ]
+    if absent:
+        raise ExportError(
+            f"{bundle.path}: no golden image shows {', '.join(absent)}; export it again"
+        )
