@@ -100,8 +100,15 @@ def courses(study: dict[str, Any]) -> Figure | None:
     panels[0, 0].set_ylabel("loss, nats")
     panels[1, 0].set_ylim(0, 1)
     panels[1, 0].set_ylabel("validation accuracy")
+    # A model may lack an arm that others have.
+    handles = {
+        label: handle
+        for axes in panels[0]
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(
-        *panels[0, 0].get_legend_handles_labels(),
+        list(handles.values()),
+        list(handles),
         loc="outside lower center",
         ncols=4,
         frameon=False,
