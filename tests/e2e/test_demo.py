@@ -14,31 +14,11 @@ from typing import Any, Self
 
 import httpx
 import pytest
+from demo_keys import SUMMARY_KEYS, TRUCK_KEYS
 
 from edge_agent.grades import GRADES
 
 BUNDLE = Path(__file__).parents[2] / "deploy" / "models" / "sim-mobilenetv2.bundle"
-TRUCK = {
-    "record_id",
-    "ticket",
-    "truth",
-    "outcome",
-    "reason",
-    "grade",
-    "probabilities",
-    "frames",
-    "skew_ms",
-    "latency_ms",
-}
-SUMMARY = {
-    "announced",
-    "recorded",
-    "graded",
-    "refused",
-    "accuracy",
-    "skew_ms_p95",
-    "latency_ms_p95",
-}
 
 
 class Demo:
@@ -77,8 +57,8 @@ class Demo:
         (line,) = out.splitlines()
         report = json.loads(line)
         assert set(report) == {"trucks", "summary"}
-        assert set(report["summary"]) == SUMMARY
-        assert all(set(truck) == TRUCK for truck in report["trucks"])
+        assert set(report["summary"]) == SUMMARY_KEYS
+        assert all(set(truck) == TRUCK_KEYS for truck in report["trucks"])
         return self._process.returncode, report
 
 

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from console_station import ConsoleStation, config
+from demo_keys import SUMMARY_KEYS, TRUCK_KEYS
 from serving import Serving
 
 from edge_agent.api import create_app
@@ -24,27 +25,6 @@ from simulator.truth import draw_truck
 SMALL = (320, 240)
 DOCS = Path(__file__).parents[2] / "docs" / "simulator-station.md"
 TRUCK = draw_truck(np.random.default_rng(7), 0.3, Grade.BURN_TRASH)
-ENTRY_KEYS = {
-    "record_id",
-    "ticket",
-    "truth",
-    "outcome",
-    "reason",
-    "grade",
-    "probabilities",
-    "frames",
-    "skew_ms",
-    "latency_ms",
-}
-SUMMARY_KEYS = {
-    "announced",
-    "recorded",
-    "graded",
-    "refused",
-    "accuracy",
-    "skew_ms_p95",
-    "latency_ms_p95",
-}
 
 
 class Records:
@@ -87,7 +67,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Records]:
 
 def test_graded_truck(records: Records) -> None:
     graded = records.graded(Grade.BURN_TRASH)
-    assert set(graded) == ENTRY_KEYS
+    assert set(graded) == TRUCK_KEYS
     assert graded["truth"] == {
         "grade": "burn_trash",
         "trash": round(TRUCK.trash_share, 1),
@@ -105,14 +85,14 @@ def test_graded_truck(records: Records) -> None:
 
 def test_truck_for_a_person_is_graded_and_says_why_not_simply(records: Records) -> None:
     unsure = records.graded(Grade.BURN_CLEAN, needs_person=True)
-    assert set(unsure) == ENTRY_KEYS
+    assert set(unsure) == TRUCK_KEYS
     assert (unsure["outcome"], unsure["reason"]) == ("graded", "needs_person")
     assert unsure["grade"] == "burn_clean"
 
 
 def test_refused_truck_has_its_reason_and_the_frames_there_were(records: Records) -> None:
     refused = records.refused(Reason.STALLED)
-    assert set(refused) == ENTRY_KEYS
+    assert set(refused) == TRUCK_KEYS
     assert (refused["outcome"], refused["reason"]) == ("refused", "stalled")
     assert refused["grade"] is refused["probabilities"] is None
     assert set(refused["frames"]) == {"C101", "C201", "C401"}
@@ -123,7 +103,7 @@ def test_truck_without_an_outcome_and_truck_the_agent_never_took(records: Record
     assert waiting["record_id"] is not None
     assert lost["record_id"] is None
     for truck in (waiting, lost):
-        assert set(truck) == ENTRY_KEYS
+        assert set(truck) == TRUCK_KEYS
         assert truck["outcome"] is None
         assert truck["frames"] == {}
 

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from importing import run
 from PIL import Image
-from typer.testing import CliRunner
 
 from edge_agent.grades import GRADES, Grade
-from training.cli import app
 from training.data.dataset import Dataset
 from training.data.description import Description
 from training.data.importing import folder as image_folder
@@ -24,14 +23,6 @@ from training.data.importing.classes import ClassMap
 from training.data.manifest import Manifest
 from training.data.merge import merge
 from training.errors import DataError
-
-
-def run(*arguments: str | Path, code: int = 0) -> str:
-    result = CliRunner().invoke(app, ["data", "import", *map(str, arguments)])
-    assert result.exit_code == code, result.output
-    if code:
-        assert len(result.output.strip().splitlines()) == 1
-    return result.output
 
 
 def save(path: Path, seed: int, exif: Image.Exif | None = None) -> Path:

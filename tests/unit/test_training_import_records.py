@@ -9,25 +9,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from importing import run
 from PIL import Image
-from typer.testing import CliRunner
 
 from edge_agent.grades import GRADES
 from edge_agent.records.evidence import EvidenceFolder
 from edge_agent.records.store import FrameRecord, NewArrival, Outcome, Store
-from training.cli import app
 from training.data.dataset import Dataset
 from training.data.description import Description
 
 NOW = datetime(2026, 1, 15, 3, 0, tzinfo=UTC)
-
-
-def run(*arguments: str | Path, code: int = 0) -> str:
-    result = CliRunner().invoke(app, ["data", "import", *map(str, arguments)])
-    assert result.exit_code == code, result.output
-    if code:
-        assert len(result.output.strip().splitlines()) == 1
-    return result.output
 
 
 @pytest.fixture
