@@ -21,7 +21,7 @@ run: $(VENV)/run.stamp  ## A virtual station and the agent; the console is at ht
 	$(BIN)/cane-sim demo
 
 test: $(VENV)/test.stamp lint  ## All quick tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 slow: $(VENV)/test.stamp  ## The long tests
 	$(BIN)/python -m pytest -m slow

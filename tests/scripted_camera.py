@@ -45,7 +45,9 @@ class ScriptedCamera:
 
     def __init__(self) -> None:
         context = av.CodecContext.create("h264", "r")
-        self.streams = SimpleNamespace(video=[SimpleNamespace(codec_context=context)])
+        self.streams = SimpleNamespace(
+            video=[SimpleNamespace(codec_context=context, time_base=Fraction(1, TICKS))]
+        )
         self.now = EPOCH
         self._packets: queue.Queue[tuple[av.Packet[Any], float] | None] = queue.Queue()
 

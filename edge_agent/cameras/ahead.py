@@ -20,17 +20,21 @@ _FRAMES: Final = 6
 class DecodeAhead:
     """A thread that keeps the newest pictures of a ring decoded while it is armed. Thread-safe.
 
-    Ring and format belong to the reader; both it and this thread touch them under `changed` only.
+    Ring and format belong to the reader; both it and this thread touch them under `lock` only.
     """
 
     def __init__(
         self,
         camera: str,
+        lock: threading.RLock,
         changed: threading.Condition,
         ring: PacketRing[Any],
         stream_format: Callable[[], StreamFormat | None],
     ) -> None:
+        """changed: on `lock`; the reader notifies it of every packet."""
         self._changed = changed
+        # Of its own, so that packets do not wake the thread while nothing is to be decoded.
+        self._called = threading.Condition(lock)
         self._ring = ring
         self._format = stream_format
         self._armed = False
@@ -49,6 +53,7 @@ class DecodeAhead:
         """Ends the thread, waiting for it at most that long."""
         with self._changed:
             self._stopping = True
+            self._called.notify_all()
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
@@ -64,6 +69,7 @@ class DecodeAhead:
             self._armed = armed
             if not armed:
                 self._ready.clear()
+            self._called.notify_all()
             self._changed.notify_all()
 
     def want(self, instant: float | None) -> None:
@@ -102,10 +108,12 @@ class DecodeAhead:
             with self._changed:
                 if self._stopping:
                     return
+                if not self._armed:
+                    sequencer = None
+                    self._called.wait()
+                    continue
                 newest, form = self._ring.newest, self._format()
-                if not self._armed or newest is None or newest.number <= last or form is None:
-                    if not self._armed:
-                        sequencer = None
+                if newest is None or newest.number <= last or form is None:
                     self._changed.wait(1.0)
                     continue
                 run = self._ring.run_up(newest)

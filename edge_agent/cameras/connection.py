@@ -54,9 +54,10 @@ def open_stream(url: SecretStr, config: CamerasSection) -> Any:
 
 def produced_at(packet: Any) -> float | None:
     """The producer reference time FFmpeg derives from sender reports, in seconds since 1970."""
-    if not packet.has_sidedata("prft"):
+    data = bytes(packet.get_sidedata("prft"))
+    if not data:
         return None
-    microseconds, _flags = struct.unpack_from("<qi", bytes(packet.get_sidedata("prft")))
+    microseconds, _flags = struct.unpack_from("<qi", data)
     return float(microseconds) / 1e6
 
 

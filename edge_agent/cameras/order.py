@@ -34,4 +34,4 @@ class OrderWatch:
             if self._last is not None:
                 self._back.append(0 < self._last - pts_s < REORDERED_S)
             self._last = pts_s
-        return sum(self._back) >= _STEPS
+        return self._back.count(True) >= _STEPS

@@ -58,9 +58,12 @@ class CameraReader:
         self._url = config.camera(camera).url
         self._on_change = on_change
         self._stop = threading.Event()
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
         self._seen = Observed(camera, config)
-        self._ahead = DecodeAhead(camera, self._changed, self._seen.ring, lambda: self._seen.format)
+        self._ahead = DecodeAhead(
+            camera, lock, self._changed, self._seen.ring, lambda: self._seen.format
+        )
         self._thread = threading.Thread(target=self._read, name=f"{camera}-read", daemon=True)
 
     def start(self) -> None:
@@ -221,7 +224,7 @@ class CameraReader:
     def _consume(self, container: Any, stream: Any, backoff: Backoff) -> None:
         clock = CaptureClock(self._config.camera(self.camera).latency_ms / 1000)
         freeze, order = FreezeWatch(self._newest_repeats), OrderWatch()
-        pixels = self._config.width * self._config.height
+        pixels, second = self._config.width * self._config.height, float(stream.time_base)
         sets: bytes | None = None
         kind: Clock | None = None
         for packet in container.demux(stream):
@@ -230,7 +233,7 @@ class CameraReader:
             if packet.size == 0:
                 continue
             arrived, now = time.time(), time.monotonic()
-            pts_s = None if packet.pts is None else float(packet.pts * packet.time_base)
+            pts_s = None if packet.pts is None else packet.pts * second
             stamp = clock.stamp(pts_s, produced_at(packet), arrived, reported=brings_report(packet))
             if packet.is_keyframe:
                 current = parameter_sets(bytes(packet), stream.codec_context.name)
