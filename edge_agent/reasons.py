@@ -22,6 +22,7 @@ class Reason(StrEnum):
     NO_FRAME = "no_frame"
     STALE = "stale"
     UNDECODABLE = "undecodable"
+    REORDERED = "reordered"
     BLACK = "black"
     OVEREXPOSED = "overexposed"
     BLURRED = "blurred"
@@ -46,6 +47,7 @@ TEXTS: Final[dict[Reason, str]] = {
     Reason.NO_FRAME: "camera sent no picture for this instant",
     Reason.STALE: "picture was taken too long before or after the instant",
     Reason.UNDECODABLE: "picture could not be decoded",
+    Reason.REORDERED: "camera sends pictures out of order (B-frames)",
     Reason.BLACK: "picture is black",
     Reason.OVEREXPOSED: "picture is over-exposed",
     Reason.BLURRED: "picture is blurred",

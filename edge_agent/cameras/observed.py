@@ -81,7 +81,7 @@ class Observed:
             return Problem(Reason.STALLED, f"no picture for {age:.1f} s")
         if self.reordered:
             return Problem(
-                Reason.UNDECODABLE,
+                Reason.REORDERED,
                 "pictures come in another order than they were taken in; "
                 "switch B-frames off in the camera's video settings",
             )

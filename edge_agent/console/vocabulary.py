@@ -114,6 +114,7 @@ ADVICE: Final = {
     Reason.NO_FRAME: N_("Look at the camera's state, then grade the truck again."),
     Reason.STALE: N_("Check the network and the camera's clock, then grade the truck again."),
     Reason.UNDECODABLE: N_("Grade the truck again; restart the camera if it stays."),
+    Reason.REORDERED: N_("Switch B-frames off in the camera's video settings."),
     Reason.BLACK: N_("Check the lamps and the lens, then grade the truck again."),
     Reason.OVEREXPOSED: N_("Check lamps and sun on the lens, then grade the truck again."),
     Reason.BLURRED: N_("Clean the lens and check its focus, then grade the truck again."),

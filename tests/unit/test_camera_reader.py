@@ -163,7 +163,7 @@ def test_b_frames_are_told_with_the_cure() -> None:
     with reading() as (camera, reader):
         camera.play(b_frames())
         status = reader.status()
-        assert (status.state, status.problem) == (CameraState.TROUBLED, Reason.UNDECODABLE)
+        assert (status.state, status.problem) == (CameraState.TROUBLED, Reason.REORDERED)
         assert "switch B-frames off" in str(status.detail)
         assert status.clock == "rtcp"
         with pytest.raises(CameraError, match="B-frames"):
