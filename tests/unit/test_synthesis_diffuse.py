@@ -1,0 +1,270 @@
+"""The diffusion model learns to obey grade and edges, and its parts compute what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from pydantic import ValidationError
+
+from edge_agent.grades import GRADES, Grade
+from training import parallel
+from training.data.dataset import ImageSet
+from training.data.manifest import Row
+from training.errors import DataError, WeightsError
+from training.synthesis.conditions import LIGHTS, VECTOR, Conditions, Vocabulary
+from training.synthesis.denoiser import Architecture, Denoiser
+from training.synthesis.diffuse import (
+    DiffusionLoss,
+    Examples,
+    edge_agreement,
+    hints,
+    noise_schedule,
+    sample,
+    soft_edges,
+    to_images,
+    to_signal,
+)
+from training.synthesis.optimise import Steps
+
+SIZE = 32
+REGIONS = Vocabulary(regions=("east", "north"), lights=(80.0, 110.0, 140.0))
+COLOURS = {Grade.FRESH_CLEAN: (60, 150, 60), Grade.BURN_CLEAN: (90, 50, 30)}
+
+
+class Silent:
+    def step(self, done: int, total: int, loss: float) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several wait for each other on a busy machine
+    torch.manual_seed(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def accelerator() -> Iterator[Accelerator]:
+    with parallel.accelerator("fp32") as made:
+        yield made
+
+
+def loads(count: int, seed: int) -> tuple[ImageSet, np.ndarray]:
+    """Bright and dark rectangles on a ground in the colour of the grade, and their masks."""
+    rng = np.random.default_rng(seed)
+    images = np.empty((count, SIZE, SIZE, 3), np.uint8)
+    masks = np.zeros((count, SIZE, SIZE), np.uint8)
+    labels = np.empty(count, np.int64)
+    for i in range(count):
+        grade = list(COLOURS)[i % 2]
+        labels[i] = GRADES.index(grade)
+        images[i] = COLOURS[grade]
+        for value in (1, 2):
+            left, top = rng.integers(0, SIZE - 14, 2)
+            images[i, top : top + 14, left : left + 14] = 200 if value == 1 else 20
+            masks[i, top : top + 14, left : left + 14] = value
+    rows = tuple(
+        Row(image=f"{i}.png", truck=f"T{i}", split="train", region=REGIONS.regions[i % 2])
+        for i in range(count)
+    )
+    return ImageSet(images, labels, rows, ()), masks
+
+
+def examples(count: int, seed: int) -> Examples:
+    images, masks = loads(count, seed)
+    conditions = Conditions.of_loads(images, REGIONS)
+    return Examples(images.images, hints(images.images, masks), conditions, np.ones(count))
+
+
+def architecture(**changes: Any) -> Architecture:
+    made = {"size": SIZE, "patch": 2, "widths": (32, 64), "attention": 1, "vocabulary": REGIONS}
+    return Architecture.model_validate(made | changes)
+
+
+def steps(
+    accelerator: Accelerator, network: Denoiser, data: Examples, folder: Path, total: int
+) -> Steps:
+    folder.mkdir(exist_ok=True)
+    return Steps(
+        accelerator,
+        network,
+        DiffusionLoss(data, 16, accelerator.device, weight=0.02),
+        folder / "last.pt",
+        total=total,
+        seed=1,
+        learning_rate=2e-3,
+        config={"total": total},
+        ema=0.98,
+    )
+
+
+def test_samples_follow_their_edges_and_their_grade(
+    accelerator: Accelerator, tmp_path: Path
+) -> None:
+    network = Denoiser(architecture())
+    run = steps(accelerator, network, examples(64, 1), tmp_path / "run", 150)
+    assert run.run(Silent())
+    assert np.mean(run.losses[-10:]) < np.mean(run.losses[:3]) / 2
+    assert run.ema is not None
+    network.save(tmp_path / "model", run.ema.weights, {"steps": 150})
+    loaded = Denoiser.load(tmp_path / "model")
+
+    asked, seeds = examples(8, 2), np.arange(8)
+    drawn = sample(loaded, asked.conditions, asked.hints, seeds, steps=12)
+    own = edge_agreement(drawn, asked.images).mean()
+    others = edge_agreement(drawn, np.roll(asked.images, 1, axis=0)).mean()
+    assert own > others + 0.2
+    # The ground is green where fresh was asked for, and brown where burnt was.
+    redder = np.median(drawn[..., 0].astype(int) - drawn[..., 1], axis=(1, 2))
+    assert (redder[1::2] > redder[::2]).all()
+
+
+def test_an_image_is_a_function_of_its_seed_in_any_batch() -> None:
+    network = Denoiser(architecture()).eval()
+    asked = examples(4, 1)
+    together = sample(network, asked.conditions, asked.hints, np.arange(4), steps=3)
+    alone = sample(network, asked.conditions[2:3], asked.hints[2:3], np.array([2]), steps=3)
+    assert np.abs(together[2].astype(int) - alone[0]).max() <= 1
+    other = sample(network, asked.conditions[2:3], asked.hints[2:3], np.array([9]), steps=3)
+    assert np.abs(other[0].astype(int) - alone[0]).max() > 1
+
+
+def test_strength_says_how_much_of_an_image_is_left() -> None:
+    network = Denoiser(architecture()).eval()
+    asked = examples(4, 1)
+    gaps = []
+    for strength in (0.1, 0.5, 0.9):
+        drawn = sample(
+            network,
+            asked.conditions,
+            asked.hints,
+            np.arange(4),
+            steps=20,
+            start=asked.images,
+            strength=strength,
+        )
+        gaps.append(np.abs(drawn.astype(int) - asked.images).mean())
+    assert gaps == sorted(gaps)
+    assert gaps[0] < 0.4 * gaps[2]
+
+
+def test_a_frozen_base_stays_as_it_is_and_the_copy_learns(
+    accelerator: Accelerator, tmp_path: Path
+) -> None:
+    network = Denoiser(architecture(control="frozen"))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    steps(accelerator, network, examples(16, 1), tmp_path / "run", 2).run(Silent())
+    changed = {n for n, t in network.state_dict().items() if not torch.equal(t, before[n])}
+    assert changed
+    assert all(name.startswith("controlnet.") for name in changed)
+
+
+@pytest.mark.parametrize("patch", [1, 4])
+def test_a_new_controlnet_changes_nothing(patch: int) -> None:
+    """Its outputs begin at zero (Zhang et al. 2023, section 3.1)."""
+    network = Denoiser(architecture(patch=patch)).eval()
+    asked = examples(2, 1)
+    steering = torch.from_numpy(asked.hints).float() / 255
+    x, t = torch.randn(2, 3, SIZE, SIZE), torch.tensor([10, 500])
+    with torch.no_grad():
+        steered = network(x, t, asked.conditions, steering)
+        assert torch.equal(steered, network(x, t, asked.conditions, None))
+
+
+def test_without_control_there_is_none() -> None:
+    network = Denoiser(architecture(control="none"))
+    assert not any(name.startswith("controlnet.") for name in network.state_dict())
+    asked = examples(2, 1)
+    drawn = sample(network.eval(), asked.conditions, None, np.arange(2), steps=2)
+    assert drawn.shape == (2, SIZE, SIZE, 3)
+
+
+def test_the_last_noise_is_all_noise() -> None:
+    """What the docstring says of the schedule's signal-to-noise ratio."""
+    kept = float(noise_schedule().alphas_cumprod[-1])
+    assert kept / (1 - kept) == pytest.approx(2.4e-9, rel=0.05)
+
+
+def test_soft_edges_are_where_cannys_are() -> None:
+    images, masks = loads(6, 3)
+    edges = hints(images.images, masks)[:, 0]
+    assert edge_agreement(images.images, edges).min() > 0.6
+    assert edge_agreement(images.images, np.roll(edges, 1, axis=0)).max() < 0.5
+    flat = np.full((1, SIZE, SIZE, 3), 90, np.uint8)
+    assert float(soft_edges(to_signal(torch.from_numpy(flat))).max()) < 1e-6
+    assert edge_agreement(flat, edges[:1]) == [0.0]
+
+
+def test_the_shapes_share_the_edges_out() -> None:
+    images, masks = loads(3, 1)
+    planes = hints(images.images, masks)
+    assert set(np.unique(planes)) == {0, 255}
+    assert np.array_equal(planes[:, 1:].max(1), planes[:, 0])
+    assert (planes[:, 1:].astype(int).sum(1) <= 255).all()
+
+
+def test_pixels_survive_the_way_to_a_signal_and_back() -> None:
+    every = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
+    assert np.array_equal(to_images(to_signal(torch.from_numpy(every))), every)
+
+
+def test_what_images_are_is_said_in_numbers() -> None:
+    images, _ = loads(4, 1)
+    found = Conditions.of_loads(images, REGIONS)
+    assert found.vector.shape == (4, VECTOR)
+    assert found.vector[1].tolist() == [0, 0, 1, 0, 0, 0]
+    assert found.region.tolist() == [1, 2, 1, 2]
+    unsaid = found.without(torch.tensor([True, False, False, False]))
+    assert (unsaid.vector[0].sum(), unsaid.region[0], unsaid.light[0]) == (0, 0, 0)
+    assert torch.equal(unsaid.vector[1:], found.vector[1:])
+
+
+def test_light_has_four_classes_with_a_quarter_of_the_training_images_each() -> None:
+    levels = np.arange(40, dtype=np.uint8) * 5
+    grey = np.broadcast_to(levels[:, None, None, None], (40, 8, 8, 3)).copy()
+    rows = tuple(Row(image=f"{i}.png", truck=f"T{i}", split="train") for i in range(40))
+    vocabulary = Vocabulary.of(ImageSet(grey, np.zeros(40, np.int64), rows, ()))
+    assert vocabulary.regions == ()
+    assert np.bincount(vocabulary.light(grey)).tolist() == [0, *[10] * LIGHTS]
+
+
+def test_a_region_never_seen_is_refused() -> None:
+    assert REGIONS.region("") == 0
+    with pytest.raises(DataError, match=r"region 'south' .* \(east, north\); choose one"):
+        REGIONS.region("south")
+    images, _ = loads(2, 1)
+    abroad = Row(image="a.png", truck="T", split="train", region="south")
+    with pytest.raises(DataError, match="south"):
+        Conditions.of_loads(replace(images, rows=(abroad, images.rows[1])), REGIONS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"size": 36, "patch": 4}, "36 pixels are no multiple of 8"),
+        ({"widths": (32, 48)}, "not all multiples of 32"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        architecture(**changes)
+
+
+def test_a_broken_or_missing_model_is_told_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="run the stage diffuse first"):
+        Denoiser.load(tmp_path / "none")
+    file = tmp_path / "model"
+    network = Denoiser(architecture(control="none"))
+    network.save(file, network.state_dict(), {})
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match="broken or another network's"):
+        Denoiser.load(file)

@@ -1,0 +1,167 @@
+"""The network of stage 4: a conditional UNet with a ControlNet, both from diffusers, in pixels.
+
+Ho et al. 2020 (arXiv:2006.11239) for diffusion, Zhang et al. 2023 (arXiv:2302.05543) for
+ControlNet. Pixels are folded into channels first (pixel_unshuffle by `patch`): the UNet then works
+on size / patch, which makes larger images affordable without an autoencoder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+from training.errors import WeightsError
+from training.synthesis.conditions import LIGHTS, VECTOR, Conditions, Vocabulary
+
+HINTS: Final = 4
+"""Planes that steer: Canny's edges, and the edges of stalk, of leaf and trash, and of the rest."""
+METADATA_KEY: Final = "canegrade.denoiser"
+
+Control = Literal["joint", "frozen", "none"]
+
+
+class Architecture(BaseModel):
+    """What the network looks like.
+
+    size: of images, in pixels. patch: pixels folded into channels, in each direction.
+    widths: channels of each resolution, multiples of 32 (diffusers' group norm has 32 groups).
+    attention: at so many of the lowest resolutions the UNet attends to region and light.
+    control: joint: UNet and ControlNet are trained together; frozen: the ControlNet is a trainable
+        copy of a finished UNet that stays as it is, as published; none: there is no ControlNet.
+    vocabulary: of regions and lights.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(ge=16, le=1024)
+    patch: int = Field(default=1, ge=1, le=16)
+    widths: tuple[int, ...] = Field(default=(64, 128, 192), min_length=2)
+    layers: int = Field(default=1, ge=1)
+    attention: int = Field(default=2, ge=1)
+    token: int = Field(default=64, ge=8)
+    control: Control = "joint"
+    vocabulary: Vocabulary
+
+    @model_validator(mode="after")
+    def _fits(self) -> Architecture:
+        step = self.patch * 2 ** (len(self.widths) - 1)
+        if self.size % step:
+            raise ValueError(f"{self.size} pixels are no multiple of {step} (patch x halvings)")
+        if any(width % 32 for width in self.widths):
+            raise ValueError(f"widths {self.widths} are not all multiples of 32")
+        return self
+
+
+class Denoiser(nn.Module):
+    """Predicts the velocity v (Salimans and Ho 2022, arXiv:2202.00512) of noisy images."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.unet = _unet(architecture)
+        self.regions = nn.Embedding(1 + len(architecture.vocabulary.regions), architecture.token)
+        self.lights = nn.Embedding(1 + LIGHTS, architecture.token)
+        self.controlnet: ControlNetModel | None = None
+        if architecture.control != "none":
+            self.add_control()
+
+    def add_control(self) -> None:
+        """Makes the ControlNet anew: a copy of the UNet's first half with zero outputs."""
+        self.controlnet = ControlNetModel.from_unet(
+            self.unet,
+            # One entry: the default is made for latents and halves the resolution three times.
+            conditioning_embedding_out_channels=(32,),
+            conditioning_channels=HINTS * self.architecture.patch**2,
+        )
+        if self.architecture.control == "frozen":
+            for part in (self.unet, self.regions, self.lights):
+                part.requires_grad_(False)
+
+    def forward(
+        self, noisy: Tensor, t: Tensor, conditions: Conditions, hints: Tensor | None
+    ) -> Tensor:
+        """Velocities, of the shape of `noisy`, float (n, 3, size, size).
+
+        t: whole numbers (n,). hints: float (n, HINTS, size, size) in [0, 1], None for none.
+        """
+        patch = self.architecture.patch
+        x = pixel_unshuffle(noisy, patch)
+        tokens = torch.stack(
+            [self.regions(conditions.region), self.lights(conditions.light)], dim=1
+        )
+        said: dict[str, Any] = {
+            "encoder_hidden_states": tokens,
+            "class_labels": conditions.vector,
+            "return_dict": False,
+        }
+        steering: dict[str, Any] = {}
+        if self.controlnet is not None and hints is not None:
+            down, mid = self.controlnet(x, t, controlnet_cond=pixel_unshuffle(hints, patch), **said)
+            steering = {
+                "down_block_additional_residuals": down,
+                "mid_block_additional_residual": mid,
+            }
+        (velocity,) = self.unet(x, t, **said, **steering)
+        return pixel_shuffle(cast("Tensor", velocity), patch)
+
+    def save(self, path: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+        """Writes `weights` (as of state_dict) under the name only when complete.
+
+        about: what becomes of it in provenance, as JSON types.
+        """
+        metadata = {
+            METADATA_KEY: self.architecture.model_dump_json(),
+            "about": json.dumps(dict(about)),
+        }
+        temporary = path.with_name(f".{path.name}.new")
+        save_file({name: t.contiguous().cpu() for name, t in weights.items()}, temporary, metadata)
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Denoiser:
+        """Reads what `save` wrote, in evaluation mode, on the CPU. Raises WeightsError."""
+        try:
+            with safe_open(path, framework="pt") as tensors:
+                metadata = tensors.metadata() or {}
+                state = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+            network = cls(Architecture.model_validate_json(metadata[METADATA_KEY]))
+            network.load_state_dict(state)
+        except OSError as error:
+            raise WeightsError(
+                f"diffusion model {path}: {error.strerror or error}; run the stage diffuse first"
+            ) from error
+        except (KeyError, RuntimeError, SafetensorError, ValidationError) as error:
+            raise WeightsError(
+                f"diffusion model {path}: broken or another network's; delete it and run the "
+                "stage diffuse again"
+            ) from error
+        return network.eval()
+
+
+def _unet(architecture: Architecture) -> UNet2DConditionModel:
+    levels = len(architecture.widths)
+    attends = [level >= levels - architecture.attention for level in range(levels)]
+    channels = 3 * architecture.patch**2
+    return UNet2DConditionModel(
+        sample_size=architecture.size // architecture.patch,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=architecture.widths,
+        layers_per_block=architecture.layers,
+        down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attends),
+        up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),
+        cross_attention_dim=architecture.token,
+        attention_head_dim=8,
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=VECTOR,
+    )
