@@ -80,6 +80,7 @@ class RichReport(AbstractContextManager["RichReport"]):
             disable=quiet or not self._console.is_terminal,
         )
         self._steps: TaskID | None = None
+        self._what = ""
         self._done = ""
 
     def __enter__(self) -> Self:
@@ -103,12 +104,20 @@ class RichReport(AbstractContextManager["RichReport"]):
         """A line for people."""
         self._console.print(text, markup=False)
 
+    def begin(self, what: str) -> None:
+        """The steps that follow are those of `what`, with a bar, or some lines, of their own."""
+        self._what, self._steps = f"{what}: ", None
+
     def step(self, done: int, total: int, loss: float) -> None:
         """Moves the bar that counts all steps of the run."""
         if self._steps is None:
             self._steps = self._progress.add_task("", total=total)
-        self._progress.update(self._steps, completed=done, description=f"loss {loss:.3f}")
+        self._progress.update(
+            self._steps, completed=done, description=f"{self._what}loss {loss:.3f}"
+        )
         self._done = f"step {done} of {total}"
+        if self._what and self._progress.disable and done % max(1, total // 10) == 0:
+            self.say(f"{self._what}{self._done}, loss {loss:.4f}")
 
     def epoch(self, record: EpochRecord) -> None:
         """A line for each epoch."""

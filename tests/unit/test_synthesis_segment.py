@@ -130,6 +130,11 @@ def test_the_average_follows_the_weights(accelerator: Accelerator, tmp_path: Pat
     assert near.abs().max() < 0.05
 
 
+def image(path: Path, width: int = 8, height: int = 8) -> Path:
+    write(path, np.zeros((height, width, 3), np.uint8))
+    return path
+
+
 def write(path: Path, mask: np.ndarray) -> Path:
     path.parent.mkdir(exist_ok=True)
     cv2.imwrite(str(path), mask)
@@ -139,6 +144,7 @@ def write(path: Path, mask: np.ndarray) -> Path:
 def test_masks_come_from_the_manifest_and_are_made_as_small_as_the_images(tmp_path: Path) -> None:
     mask = np.kron(np.array([[0, 1], [2, 1]], np.uint8), np.ones((40, 40), np.uint8))
     write(tmp_path / "masks" / "a.png", mask)
+    image(tmp_path / "a.png", 80, 80)
     rows = (
         Row(image="a.png", truck="T1", mask="masks/a.png"),
         Row(image="b.png", truck="T2"),
@@ -159,12 +165,25 @@ def test_masks_come_from_the_manifest_and_are_made_as_small_as_the_images(tmp_pa
 )
 def test_what_is_no_mask_is_refused(tmp_path: Path, mask: np.ndarray, says: str) -> None:
     with pytest.raises(DataError, match=says):
-        read_mask(write(tmp_path / "mask.png", mask), 8)
+        read_mask(write(tmp_path / "mask.png", mask), 8, image(tmp_path / "image.png"))
+
+
+def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
+    mask = write(tmp_path / "mask.png", np.zeros((8, 9), np.uint8))
+    with pytest.raises(DataError, match=r"is 9 x 8, its image image\.png 8 x 8"):
+        read_mask(mask, 8, image(tmp_path / "image.png"))
+
+
+def test_a_mask_of_a_whole_frame_is_cut_as_the_frame_is(tmp_path: Path) -> None:
+    mask = np.repeat(np.array([2, 1, 1, 2], np.uint8), 4)[:, None].repeat(8, axis=1)
+    file = write(tmp_path / "mask.png", mask)
+    found = read_mask(file, 8, image(tmp_path / "image.png", 8, 16), (0.0, 0.25, 1.0, 0.75))
+    assert np.array_equal(found, np.ones((8, 8), np.uint8))
 
 
 def test_a_missing_mask_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"mask .*none\.png: missing or no image"):
-        read_mask(tmp_path / "none.png", 8)
+        read_mask(tmp_path / "none.png", 8, image(tmp_path / "image.png"))
 
 
 def test_one_mask_is_not_enough() -> None:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import psutil
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from training.data.cut_jpeg import is_cut
 from training.data.description import Area
@@ -29,6 +29,8 @@ a word (PPM, JPEG 2000), or reads them in ways that few have tried."""
 _QUIET: Final = Quiet()
 _WITH_ALPHA: Final = ("RGBA", "LA", "PA")
 _EIGHT_BIT: Final = ("RGB", "L", "P", *_WITH_ALPHA)
+_LAST_UPRIGHT: Final = 4
+"""EXIF orientations from 5 to 8 lie on their sides."""
 
 
 Made = TypeVar("Made")
@@ -100,6 +102,16 @@ def decode(path: Path) -> npt.NDArray[np.uint8] | Skip:
     known, transparency without what is behind it, animations.
     """
     return examine(path, lambda file: _rgb(path, file))
+
+
+def size_of(path: Path) -> tuple[int, int] | Skip:
+    """(width, height) of an image as `decode` gives it, without decoding its pixels."""
+
+    def upright(file: ImageFile.ImageFile) -> tuple[int, int]:
+        sideways = file.getexif().get(ExifTags.Base.Orientation, 1) > _LAST_UPRIGHT
+        return (file.height, file.width) if sideways else (file.width, file.height)
+
+    return examine(path, upright)
 
 
 def examine(path: Path, use: Callable[[ImageFile.ImageFile], Made]) -> Made | Skip:

@@ -48,13 +48,15 @@ class Vocabulary(BaseModel):
         return cls(regions=tuple(regions), lights=tuple(float(cut) for cut in cuts))
 
     def region(self, name: str) -> int:
-        """The number of a region; 0 for "". Raises DataError for one never seen."""
-        if not name:
+        """The number of a region; 0 for "", and where no region is told apart.
+
+        Raises DataError for one never seen.
+        """
+        if not name or not self.regions:
             return 0
         if name not in self.regions:
-            known = ", ".join(self.regions) or "none"
             raise DataError(
-                f"region {name!r} is not among the training images' regions ({known}); "
+                f"region {name!r} is not among the training images' ({', '.join(self.regions)}); "
                 "choose one of these or leave the region out"
             )
         return 1 + self.regions.index(name)

@@ -8,6 +8,7 @@ person who drew them; afterwards only what it *predicts* is used, since reality 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,7 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from training.data import images
 from training.data.dataset import ImageSet
+from training.data.description import Area
 from training.errors import DataError
 from training.model import to_input
 from training.synthesis.edges import canny
@@ -82,25 +85,37 @@ class Masks:
     masks: npt.NDArray[np.uint8]
 
     @classmethod
-    def of(cls, loads: ImageSet, folder: Path) -> Masks:
+    def of(cls, loads: ImageSet, folder: Path, cut: Area | None = None) -> Masks:
         """Those loads whose manifest row names a mask; its path is relative to `folder`.
 
-        Masks are resized to the images' size, by the nearest pixel. Raises DataError for a mask
-        that cannot be read, has another shape than its image, or other values than CLASSES has.
+        Masks are cut and resized as their images are, but by the nearest pixel. Raises DataError
+        for a mask that cannot be read, has another size than its image, or other values than
+        CLASSES has. cut: see `training.data.images.load`.
         """
         size = loads.images.shape[1]
         chosen = [i for i, row in enumerate(loads.rows) if row.mask]
         masks = np.empty((len(chosen), size, size), np.uint8)
         for n, i in enumerate(chosen):
-            masks[n] = read_mask(folder / str(loads.rows[i].mask), size)
+            row = loads.rows[i]
+            masks[n] = read_mask(folder / str(row.mask), size, folder / row.image, cut)
         return cls(loads.images[chosen], masks)
 
     def __len__(self) -> int:
         return len(self.masks)
 
 
-def read_mask(path: Path, size: int) -> npt.NDArray[np.uint8]:
-    """A mask file as uint8 (size, size). Raises DataError."""
+def masks_digest(loads: ImageSet, folder: Path) -> str:
+    """SHA-256 over the mask files of these loads, by image; a missing one counts as empty."""
+    digest = hashlib.sha256()
+    for row in loads.rows:
+        file = folder / str(row.mask) if row.mask else None
+        content = file.read_bytes() if file is not None and file.is_file() else b""
+        digest.update(f"{row.image} {hashlib.sha256(content).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def read_mask(path: Path, size: int, image: Path, cut: Area | None = None) -> npt.NDArray[np.uint8]:
+    """The mask file of an image as uint8 (size, size); see `Masks.of`. Raises DataError."""
     mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if mask is None:
         raise DataError(f"mask {path}: missing or no image; draw it again or clear the cell")
@@ -109,6 +124,18 @@ def read_mask(path: Path, size: int) -> npt.NDArray[np.uint8]:
     if mask.max() >= len(CLASSES):
         values = ", ".join(f"{k} {name}" for k, name in enumerate(CLASSES))
         raise DataError(f"mask {path}: has the value {mask.max()}; there are {values}")
+    found = images.size_of(image)
+    if isinstance(found, images.Skip):
+        raise DataError(f"mask {path}: its image {image} cannot be read: {found.reason}")
+    width, height = found
+    if mask.shape != (height, width):
+        raise DataError(
+            f"mask {path}: is {mask.shape[1]} x {mask.shape[0]}, its image {image.name} "
+            f"{width} x {height}; export masks in the size of their images"
+        )
+    if cut is not None:
+        left, top, right, bottom = images.in_pixels(cut, width, height)
+        mask = mask[top:bottom, left:right]
     resized = cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
     return np.asarray(resized, np.uint8)
 

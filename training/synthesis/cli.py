@@ -1,0 +1,99 @@
+"""`cane-train synthesize` and `cane-train sheet`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from training import parallel
+from training.console import RichReport, seconds
+from training.synthesis.config import PRESETS, GenerateSection, Preset, SynthesisConfig
+from training.synthesis.denoiser import Control
+from training.synthesis.pipeline import synthesize
+from training.synthesis.sheet import contact_sheet
+
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Folder with manifest.csv, or the CSV file itself.")
+]
+
+
+def synthesize_command(
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="Run directory; what is finished in it stands.")],
+    preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "cpu",
+    size: Annotated[
+        int | None, typer.Option(help="Width and height of images, px.", min=32, max=1024)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.", min=0)] = 1,
+    method: Annotated[
+        str, typer.Option(help="Of blends: segment (by masks), or alpha (as the study).")
+    ] = "segment",
+    control: Annotated[
+        str, typer.Option(help="ControlNet: joint, frozen (as published) or none.")
+    ] = "joint",
+    regions: Annotated[bool, typer.Option(help="Condition on the region.")] = True,
+    strength: Annotated[
+        float,
+        typer.Option(
+            help="1: from noise; less: from the blend, image to image; 0: the blend itself.",
+            min=0.0,
+            max=1.0,
+        ),
+    ] = 1.0,
+    diffusion_steps: Annotated[int | None, typer.Option(help="Of training.", min=1)] = None,
+    overlap: Annotated[
+        float, typer.Option(help="What the judge must at least agree by.", min=0.0, max=1.0)
+    ] = 0.5,
+    agreement: Annotated[
+        float, typer.Option(help="Share of votes that makes a label.", min=0.01, max=1.0)
+    ] = 0.6,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
+    max_time: Annotated[
+        str | None, typer.Option(help="Stop after this time (25m, 1h30m); it can go on later.")
+    ] = None,
+) -> None:
+    """Make images of scarce grades from the training split; prints the folder of the set."""
+    _choice("--preset", preset, get_args(Preset))
+    _choice("--method", method, get_args(GenerateSection.model_fields["method"].annotation))
+    _choice("--control", control, get_args(Control))
+    asked = PRESETS[preset].model_dump()  # type: ignore[index]
+    asked["seed"], asked["agreement"] = seed, agreement
+    asked["size"] = size or asked["size"]
+    asked["generate"] |= {"method": method, "strength": strength}
+    asked["diffuse"] |= {"control": control, "regions": regions}
+    if diffusion_steps is not None:
+        asked["diffuse"]["steps"] = diffusion_steps
+    asked["filter"]["overlap"] = overlap
+    try:
+        with RichReport(quiet=not parallel.is_main()) as report:
+            folder = synthesize(
+                data,
+                out,
+                SynthesisConfig.model_validate(asked),
+                report,
+                threads=threads,
+                max_seconds=seconds(max_time) if max_time else float("inf"),
+            )
+        if folder is not None:
+            typer.echo(folder)
+    finally:
+        parallel.leave()
+
+
+def sheet_command(
+    data: DataOption,
+    folder: Annotated[Path, typer.Option("--set", help="What cane-train synthesize printed.")],
+    out: Annotated[Path, typer.Option(help="PNG file to write.")],
+    across: Annotated[int, typer.Option(help="Images a row.", min=1, max=40)] = 10,
+    size: Annotated[int, typer.Option(help="Of an image, px.", min=16, max=512)] = 96,
+    agreement: Annotated[float, typer.Option(min=0.01, max=1.0)] = 0.6,
+) -> None:
+    """Draw synthetic images beside real ones, by grade and level."""
+    contact_sheet(data, folder, out, across=across, size=size, agreement=agreement)
+
+
+def _choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise typer.BadParameter(f"{option} is {value!r}; choose one of {', '.join(choices)}")

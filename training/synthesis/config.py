@@ -1,0 +1,108 @@
+"""Everything that decides what a synthesis computes, apart from its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from training.synthesis.blend import LEVELS, Method
+from training.synthesis.denoiser import Control
+
+Preset = Literal["fast", "cpu", "gpu"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SegmentSection(_Section):
+    """The U-Net's training. widths: channels of each resolution."""
+
+    widths: tuple[int, ...] = Field(default=(24, 48, 96, 192), min_length=2)
+    steps: int = Field(default=600, ge=1)
+    batch: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+
+
+class DiffuseSection(_Section):
+    """The diffusion model and its training; see `denoiser.Architecture`.
+
+    edge_weight: lambda of the loss in `diffuse`. regions: False trains without the embedding.
+    """
+
+    patch: int = Field(default=4, ge=1)
+    widths: tuple[int, ...] = Field(default=(64, 128, 192), min_length=2)
+    layers: int = Field(default=1, ge=1)
+    attention: int = Field(default=2, ge=1)
+    control: Control = "joint"
+    regions: bool = True
+    steps: int = Field(default=2000, ge=1)
+    batch: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=4e-4, gt=0)
+    edge_weight: float = Field(default=0.02, ge=0)
+    ema: float = Field(default=0.995, gt=0, lt=1)
+
+
+class GenerateSection(_Section):
+    """What is drawn.
+
+    method: how blends are made. levels: of these. surplus: candidates for each image that a grade
+        lacks beside the commonest one, as the filter takes some away.
+    steps, guidance: of the sampler; see `diffuse.sample`. strength: 1 starts from noise; less from
+        the blend itself, as image to image; 0 takes the blend as it is.
+    """
+
+    method: Method = "segment"
+    levels: tuple[int, ...] = Field(default=LEVELS, min_length=2)
+    surplus: float = Field(default=1.5, ge=1)
+    steps: int = Field(default=20, ge=1)
+    guidance: float = Field(default=2.0, ge=0)
+    strength: float = Field(default=1.0, ge=0, le=1)
+
+
+class FilterSection(_Section):
+    """What is kept. The judge is fitted to the real training images, see `filter`.
+
+    overlap: least sum over grades of min(judged, asked for), from 0 to 1.
+    copies: whether near-copies of training images are dropped.
+    """
+
+    overlap: float = Field(default=0.5, ge=0, le=1)
+    copies: Literal["drop", "keep"] = "drop"
+
+
+class SynthesisConfig(_Section):
+    """A run directory belongs to one of these. size: of all images, in pixels."""
+
+    size: int = Field(default=96, ge=32, le=1024)
+    seed: int = Field(default=1, ge=0)
+    agreement: float = Field(default=0.6, gt=0, le=1)
+    segment: SegmentSection = SegmentSection()
+    diffuse: DiffuseSection = DiffuseSection()
+    generate: GenerateSection = GenerateSection()
+    filter: FilterSection = FilterSection()
+
+
+PRESETS: Final[Mapping[Preset, SynthesisConfig]] = MappingProxyType(
+    {
+        "fast": SynthesisConfig(
+            size=32,
+            segment=SegmentSection(widths=(8, 16, 24), steps=40),
+            diffuse=DiffuseSection(patch=2, widths=(32, 64), attention=1, steps=60, batch=8),
+            generate=GenerateSection(steps=6, surplus=1.0),
+        ),
+        "cpu": SynthesisConfig(),
+        "gpu": SynthesisConfig(
+            size=224,
+            segment=SegmentSection(widths=(32, 64, 128, 256), steps=3000, batch=32),
+            diffuse=DiffuseSection(
+                widths=(128, 256, 384, 512), layers=2, steps=20_000, batch=64, ema=0.9995
+            ),
+            generate=GenerateSection(steps=25, surplus=2.0),
+        ),
+    }
+)
+"""fast: does it run at all, in minutes. cpu: hours on two cores. gpu: 224 px."""

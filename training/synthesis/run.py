@@ -1,0 +1,41 @@
+"""What all stages of a synthesis share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from accelerate import Accelerator  # type: ignore[import-untyped]
+
+from training.data.dataset import Dataset, ImageSet
+from training.evaluation import Report as EvaluationReport
+from training.synthesis.config import SynthesisConfig
+from training.synthesis.optimise import Report as StepReport
+
+CHECKPOINT_NAME: Final = "last.pt"
+WEIGHTS_NAME: Final = "model.safetensors"
+CLASSES_NAME: Final = "classes.npy"
+CANDIDATES_NAME: Final = "candidates.csv"
+
+
+class Report(EvaluationReport, StepReport, Protocol):
+    """Whoever wants to know how it goes."""
+
+    def begin(self, what: str) -> None:
+        """The steps that follow are those of `what`."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A call of the pipeline. Images in memory are of the configuration's size.
+
+    deadline: of time.monotonic().
+    """
+
+    dataset: Dataset
+    train: ImageSet
+    validation: ImageSet
+    config: SynthesisConfig
+    accelerator: Accelerator
+    report: Report
+    deadline: float

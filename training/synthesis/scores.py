@@ -1,0 +1,86 @@
+"""How near a set of synthetic images is to real ones, in a feature space that the caller names.
+
+FID: Heusel et al. 2017 (arXiv:1706.08500). KID: Binkowski et al. 2018 (arXiv:1801.01401), the
+unbiased estimate, which unlike FID does not grow as images get fewer. Precision and recall:
+Kynkaanniemi et al. 2019 (arXiv:1904.06991). Density and coverage: Naeem et al. 2020
+(arXiv:2002.09797).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.neighbors import NearestNeighbors  # type: ignore[import-untyped]
+
+NEIGHBOURS: Final = 5
+LEAST: Final = NEIGHBOURS + 1
+"""So many real and so many synthetic images are needed."""
+
+Features = npt.NDArray[np.float32]
+
+
+def scores(real: Features, synthetic: Features) -> dict[str, float] | None:
+    """All of them, of features (n, d) and (m, d); None where there are fewer than LEAST of a kind.
+
+    fid, kid: 0 is alike. precision: share of synthetic images among the real ones; recall: share
+    of real images among the synthetic ones; coverage: share of real images with a synthetic one
+    near. density: as precision, but 1 is as dense as real ones and more is possible.
+    """
+    if min(len(real), len(synthetic)) < LEAST:
+        return None
+    real_radius, synthetic_radius = _radii(real), _radii(synthetic)
+    apart = np.sqrt(_squared(real, synthetic))
+    in_real = apart < real_radius[:, None]
+    return {
+        "fid": fid(real, synthetic),
+        "kid": kid(real, synthetic),
+        "precision": float(in_real.any(0).mean()),
+        "recall": float((apart < synthetic_radius[None]).any(1).mean()),
+        "density": float(in_real.sum(0).mean() / NEIGHBOURS),
+        "coverage": float((apart.min(1) < real_radius).mean()),
+    }
+
+
+def fid(real: Features, synthetic: Features) -> float:
+    """The Frechet distance of two Gaussians with these features' means and covariances."""
+    a, b = real.astype(np.float64), synthetic.astype(np.float64)
+    gap = float(((a.mean(0) - b.mean(0)) ** 2).sum())
+    a, b = (x - x.mean(0) for x in (a, b))
+    a, b = a / np.sqrt(len(a) - 1), b / np.sqrt(len(b) - 1)
+    # With A = a'a and B = b'b the trace of sqrt(AB) is the sum of the singular values of ab', a
+    # far smaller matrix than A where there are fewer images than features.
+    mixed = float(np.linalg.svd(a @ b.T, compute_uv=False).sum())
+    return max(0.0, gap + float((a**2).sum() + (b**2).sum()) - 2 * mixed)
+
+
+def kid(real: Features, synthetic: Features) -> float:
+    """The squared maximum mean discrepancy under the kernel (x.y / d + 1)^3; may be below 0."""
+    a, b = real.astype(np.float64), synthetic.astype(np.float64)
+
+    def kernel(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.asarray((x @ y.T / x.shape[1] + 1) ** 3)
+
+    within = []
+    for x in (a, b):
+        k, n = kernel(x, x), len(x)
+        within.append((k.sum() - np.trace(k)) / (n * (n - 1)))
+    return float(sum(within) - 2 * kernel(a, b).mean())
+
+
+def nearest(features: Features, among: Features) -> npt.NDArray[np.float64]:
+    """Each one's distance (n,) to the nearest of `among`."""
+    return np.asarray(np.sqrt(_squared(features, among)).min(1), np.float64)
+
+
+def _radii(features: Features) -> npt.NDArray[np.float64]:
+    """Each one's distance (n,) to its fifth neighbour."""
+    found = NearestNeighbors(n_neighbors=NEIGHBOURS + 1).fit(features)
+    return np.asarray(found.kneighbors(features)[0][:, -1], np.float64)
+
+
+def _squared(a: Features, b: Features) -> npt.NDArray[np.float64]:
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    found = (x**2).sum(1)[:, None] + (y**2).sum(1)[None] - 2 * x @ y.T
+    return np.asarray(np.maximum(found, 0.0), np.float64)

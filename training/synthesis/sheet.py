@@ -1,0 +1,98 @@
+"""Contact sheets: synthetic images beside real ones, a row a grade and level."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from edge_agent.grades import GRADES, Grade
+from training.data import images, tables
+from training.data.dataset import Dataset
+from training.errors import RunError
+from training.synthesis.keep import VERDICTS_NAME
+
+_CELL_INCHES: Final = 1.1
+_MISSING: Final = 235
+"""Grey of a cell without an image."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a sheet. images: uint8 RGB (n, size, size, 3), n from 0 up to the width."""
+
+    title: str
+    images: npt.NDArray[np.uint8]
+
+
+def contact_sheet(
+    data: Path, folder: Path, file: Path, *, across: int = 10, size: int = 96, agreement: float
+) -> None:
+    """Draws a PNG of a set of `cane-train synthesize`: of each grade real training images, then
+    candidates that were kept by level, then some that were not.
+
+    across: images a row. size: of an image, in pixels. Raises TrainingError.
+    """
+    dataset = Dataset.open(data, agreement=agreement)
+    verdicts = folder / VERDICTS_NAME
+    if not verdicts.exists():
+        raise RunError(
+            f"{folder}: has no {VERDICTS_NAME}; give the folder that cane-train synthesize printed"
+        )
+    _, cells = tables.read(verdicts)
+    by_row: dict[tuple[Grade, int, bool], list[Path]] = defaultdict(list)
+    for cell in cells:
+        key = (Grade(cell["grade"]), int(cell["level"]), cell["verdict"] == "kept")
+        by_row[key].append(folder / cell["image"])
+    rows = []
+    pairs = list(zip(dataset.manifest.rows, dataset.labels.grades, strict=True))
+    for grade in dict.fromkeys(grade for grade, _, _ in sorted(by_row, key=_order)):
+        real = [
+            dataset.manifest.folder / r.image for r, g in pairs if g is grade and r.split == "train"
+        ]
+        rows.append(Row(f"{_name(grade)}\nreal", _read(_spread(real, across), size)))
+        for key in sorted(by_row, key=_order):
+            if key[0] is not grade:
+                continue
+            title = f"{_name(grade)}\nlevel {key[1]}" if key[2] else f"level {key[1]}\nnot kept"
+            rows.append(Row(title, _read(_spread(by_row[key], across), size)))
+    _draw(rows, across, size).savefig(file, dpi=size / _CELL_INCHES)
+
+
+def _order(key: tuple[Grade, int, bool]) -> tuple[int, bool, int]:
+    return GRADES.index(key[0]), not key[2], key[1]
+
+
+def _name(grade: Grade) -> str:
+    return grade.value.replace("_", " ")
+
+
+def _spread(files: list[Path], count: int) -> list[Path]:
+    """So many of them, evenly over the list."""
+    chosen = np.unique(np.linspace(0, len(files) - 1, min(count, len(files))).astype(int))
+    return [files[i] for i in chosen]
+
+
+def _read(files: list[Path], size: int) -> npt.NDArray[np.uint8]:
+    return images.load(files, size)[0]
+
+
+def _draw(rows: list[Row], across: int, size: int) -> Figure:
+    """A grid, titles to the left."""
+    figure = Figure(figsize=((across + 1.3) * _CELL_INCHES, len(rows) * _CELL_INCHES))
+    for number, row in enumerate(rows):
+        strip = np.full((size, across * size, 3), _MISSING, np.uint8)
+        for place, image in enumerate(row.images):
+            strip[:, place * size : (place + 1) * size] = image
+        bottom = 1 - (number + 1) / len(rows)
+        left = 1.3 / (across + 1.3)
+        axes = figure.add_axes((left, bottom, 1 - left, 1 / len(rows)))
+        axes.imshow(strip, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        figure.text(left * 0.95, bottom + 0.5 / len(rows), row.title, ha="right", va="center")
+    return figure

@@ -1,0 +1,102 @@
+"""Folders of stages: what is finished is used again, what is half done goes on.
+
+Each stage has a folder in the run directory, named by what decides its result: its section of the
+configuration and the stages it builds on. Variants thus share what they have in common, and no
+stage can be taken for another one's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.torch import save_file
+from torch import Tensor
+
+from training.errors import RunError
+from training.model import write_json
+
+RUN_NAME: Final = "run.json"
+DONE_NAME: Final = "done.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run. key: decides its result; goes into its folder's name and checkpoint."""
+
+    folder: Path
+    key: str
+
+    @classmethod
+    def of(cls, out: Path, name: str, config: Mapping[str, Any], *after: Stage) -> Self:
+        """The stage of this configuration (JSON types) that builds on those before it."""
+        decides = json.dumps([name, dict(config), [stage.key for stage in after]], sort_keys=True)
+        key = hashlib.sha256(decides.encode()).hexdigest()
+        return cls(out / f"{name}-{key[:8]}", key)
+
+    def done(self) -> dict[str, Any] | None:
+        """What the stage wrote when it was done; None where it is not. Raises RunError."""
+        file = self.folder / DONE_NAME
+        if not file.exists():
+            return None
+        try:
+            content: dict[str, Any] = json.loads(file.read_text("utf-8"))
+            fits = content["key"] == self.key
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{file}: not readable; delete {self.folder} and run again") from error
+        if not fits:
+            raise RunError(f"{file}: of another stage; delete {self.folder} and run again")
+        return content
+
+    def finish(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Writes that the stage is done, as its last file; returns what `done` will."""
+        whole = {"key": self.key, **content}
+        write_json(self.folder / DONE_NAME, whole)
+        return whole
+
+
+def open_run(out: Path, identity: Mapping[str, Any]) -> None:
+    """Makes the run directory, or checks that it is of the same data.
+
+    identity: what all stages rest on, as JSON types. Raises RunError.
+    """
+    file = out / RUN_NAME
+    if file.exists():
+        try:
+            found = dict(json.loads(file.read_text("utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise RunError(f"{file}: not readable; give another --out") from error
+        for name, value in identity.items():
+            if found.get(name) != value:
+                raise RunError(
+                    f"{out}: holds a synthesis with {name} {found.get(name)}, now it is {value}; "
+                    "give another --out"
+                )
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise RunError(
+            f"{out}: is no run of cane-train synthesize and not empty; give another --out"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(file, dict(identity))
+
+
+def save_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Writes an .npy file, under its name only when complete."""
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("wb") as stream:
+        np.save(stream, array)
+    temporary.replace(path)
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Writes a safetensors file, under its name only when complete."""
+    temporary = path.with_name(f".{path.name}.new")
+    save_file({name: t.contiguous().cpu() for name, t in weights.items()}, temporary)
+    temporary.replace(path)

@@ -1,0 +1,130 @@
+"""Runs the training of stage 4, and measures whether the model follows its edges."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.torch import load_file
+
+from edge_agent.grades import GRADES
+from training.data.dataset import ImageSet
+from training.sampling import reseed
+from training.synthesis.conditions import Conditions, Vocabulary
+from training.synthesis.denoiser import Architecture, Denoiser
+from training.synthesis.diffuse import DiffusionLoss, Examples, edge_agreement, hints, sample
+from training.synthesis.optimise import Steps
+from training.synthesis.run import CHECKPOINT_NAME, CLASSES_NAME, WEIGHTS_NAME, Run
+from training.synthesis.stages import Stage, save_weights
+
+BASE_NAME: Final = "base.safetensors"
+_LOOKED_AT: Final = 32
+"""Samples that are measured."""
+
+
+def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
+    """Trains on all training images, rare grades oftener than they occur. False: time was up."""
+    config = run.config.diffuse
+    classes = np.load(segmented.folder / CLASSES_NAME)
+    vocabulary = Vocabulary.of(run.train)
+    if not config.regions:
+        vocabulary = vocabulary.model_copy(update={"regions": ()})
+    architecture = Architecture(
+        size=run.config.size,
+        vocabulary=vocabulary,
+        **config.model_dump(include={"patch", "widths", "layers", "attention", "control"}),
+    )
+    counts = np.bincount(run.train.labels, minlength=len(GRADES))
+    examples = Examples(
+        run.train.images,
+        hints(run.train.images, classes),
+        Conditions.of_loads(run.train, vocabulary),
+        # Between as often as they occur and equally often: rare grades have few pictures to learn.
+        1 / np.sqrt(counts[run.train.labels]),
+    )
+    reseed(run.config.seed, 0, 1)
+    network = Denoiser(architecture)
+    if config.control == "frozen":
+        # As published: first a network without ControlNet, then a copy of it beside the frozen one.
+        base = Denoiser(architecture.model_copy(update={"control": "none"}))
+        file = stage.folder / BASE_NAME
+        if not file.exists():
+            steps = _steps(run, stage, "base", base, examples)
+            if not steps.run(run.report, deadline=run.deadline):
+                return False
+            if run.accelerator.is_main_process:
+                save_weights(file, _averaged(steps))
+            run.accelerator.wait_for_everyone()
+        network.load_state_dict(load_file(file), strict=False)
+        network.add_control()
+    steps = _steps(run, stage, "diffusion", network, examples)
+    if not steps.run(run.report, deadline=run.deadline):
+        return False
+    if run.accelerator.is_main_process:
+        network.save(stage.folder / WEIGHTS_NAME, _averaged(steps), {"key": stage.key})
+        stage.finish(
+            {
+                "steps": len(steps.losses),
+                "loss_of_last_50_steps": float(np.mean(steps.losses[-50:])),
+                **_obeys(run, stage, classes),
+            }
+        )
+        for checkpoint in stage.folder.glob(f"*-{CHECKPOINT_NAME}"):
+            checkpoint.unlink()
+    return True
+
+
+def _steps(run: Run, stage: Stage, name: str, network: Denoiser, examples: Examples) -> Steps:
+    config = run.config.diffuse
+    run.report.begin(name)
+    return Steps(
+        run.accelerator,
+        network,
+        DiffusionLoss(
+            examples,
+            max(1, config.batch // run.accelerator.num_processes),
+            run.accelerator.device,
+            weight=config.edge_weight if network.controlnet is not None else 0.0,
+        ),
+        stage.folder / f"{name}-{CHECKPOINT_NAME}",
+        total=config.steps,
+        seed=run.config.seed,
+        learning_rate=config.learning_rate,
+        config={"key": stage.key, "processes": run.accelerator.num_processes},
+        ema=config.ema,
+    )
+
+
+def _averaged(steps: Steps) -> dict[str, Any]:
+    assert steps.ema is not None  # noqa: S101 - asked for above
+    return steps.ema.weights
+
+
+def _obeys(run: Run, stage: Stage, classes: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    """Does the model follow its edges? Agreement with its own images' edges, and with others'."""
+    network = Denoiser.load(stage.folder / WEIGHTS_NAME).to(run.accelerator.device)
+    if network.controlnet is None:
+        return {}
+    count = min(_LOOKED_AT, len(run.train))
+    chosen = np.linspace(0, len(run.train) - 1, count).astype(int)
+    real = run.train.images[chosen]
+    part = ImageSet(real, run.train.labels[chosen], tuple(run.train.rows[i] for i in chosen), ())
+    conditions = Conditions.of_loads(part, network.architecture.vocabulary)
+    drawn = sample(
+        network,
+        conditions,
+        hints(real, classes[chosen]),
+        np.arange(count),
+        steps=run.config.generate.steps,
+        guidance=run.config.generate.guidance,
+    )
+    found = {
+        "own": float(edge_agreement(drawn, real).mean()),
+        "shuffled": float(edge_agreement(drawn, np.roll(real, count // 2, axis=0)).mean()),
+    }
+    run.report.say(
+        f"samples agree with their own edges by {found['own']:.2f}, with others' by "
+        f"{found['shuffled']:.2f}"
+    )
+    return {"edge_agreement": found}
