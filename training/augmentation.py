@@ -1,6 +1,7 @@
 """Augmentation of training images.
 
 none    as they are; each image once an epoch: the study's plain arm
+oversample  as they are, rarer grades drawn more often
 study   the study's five operations (III-B): shear, brightness, vertical flip, random crop and
         scale. Rarer grades are drawn more often, each time with other random parameters
 camera  these and what lamps, lenses and a video link do to a picture
@@ -24,8 +25,8 @@ class Augmentation(nn.Module):
 
     def __init__(self, augment: Augment, size: int) -> None:
         super().__init__()
-        steps = {"none": [], "study": _study(size), "camera": _camera(size)}[augment]
-        self.steps = nn.Sequential(*steps)
+        make = {"study": _study, "camera": _camera}.get(augment)
+        self.steps = nn.Sequential(*(make(size) if make else ()))
 
     def forward(self, images: Tensor) -> Tensor:
         return cast("Tensor", self.steps(images)).clamp_(0.0, 1.0)

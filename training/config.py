@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Augment = Literal["none", "study", "camera"]
+Augment = Literal["none", "oversample", "study", "camera"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Schedule = Literal["cosine", "constant"]
 Keep = Literal["best", "last"]
@@ -19,6 +19,9 @@ class FitConfig(BaseModel):
     batch: images an optimiser step, over all processes together.
     keep: whose weights are the result: the epoch's of least validation loss, or the last one's.
     augment: see `training.augmentation`. processes: how many compute the run.
+    synthetic_recipe: a digest of how the synthetic images of a study's arm are made.
+    synthetic_sha256, synthetic_shares, synthetic_shuffled: see `training.mixture`. All of these
+        are None without synthetic images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +42,10 @@ class FitConfig(BaseModel):
     processes: int = Field(default=1, ge=1)
     agreement: float = Field(default=0.6, gt=0, le=1)
     weights_sha256: str | None = None
+    synthetic_recipe: str | None = None
+    synthetic_sha256: str | None = None
+    synthetic_shares: tuple[float, ...] | None = None
+    synthetic_shuffled: bool | None = None
     data_digest: str = ""
 
     @model_validator(mode="after")

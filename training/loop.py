@@ -23,6 +23,7 @@ from training.augmentation import Augmentation, is_balanced
 from training.config import FitConfig
 from training.data.dataset import ImageSet
 from training.errors import RunError
+from training.mixture import Mixture
 from training.model import to_input
 from training.progress import EpochRecord, Progress, Report
 
@@ -46,10 +47,13 @@ class Loop:
         config: FitConfig,
         file: Path,
         *,
+        mixture: Mixture | None = None,
         save_every: float = 60.0,
     ) -> None:
         """Takes up the checkpoint `file` where it exists. Raises RunError if it is another run's.
 
+        mixture: `train` with synthetic images, which is then learned from in its place; an epoch
+        is still as many images as `train` has.
         save_every: seconds between two checkpoints within an epoch; each epoch's end makes one too.
         """
         self.config = config
@@ -57,10 +61,16 @@ class Loop:
         self.network = network
         self._accelerator = accelerator
         self._rank, self._processes = accelerator.process_index, accelerator.num_processes
-        self._train, self._validation = train, validation
-        self._labels = torch.from_numpy(train.labels)
-        self._pixels = torch.from_numpy(train.images)
-        self._steps = sampling.steps_an_epoch(len(train), config.batch)
+        self._epoch_images, self._validation = len(train), validation
+        learned = train if mixture is None else mixture.images
+        self._labels = torch.from_numpy(learned.labels)
+        self._pixels = torch.from_numpy(learned.images)
+        self._weights: Tensor | None = None
+        if mixture is not None:
+            self._weights = torch.from_numpy(mixture.weights)
+        elif is_balanced(config.augment):
+            self._weights = sampling.balanced(self._labels)
+        self._steps = sampling.steps_an_epoch(self._epoch_images, config.batch)
         self._check_shares()
         self.total = config.steps or (config.epochs or 0) * self._steps
         self._augment = Augmentation(config.augment, config.size)
@@ -87,10 +97,7 @@ class Loop:
                 return "patience"
             epoch_started = time.monotonic()
             order = sampling.epoch_order(
-                self._labels,
-                seed=config.seed,
-                epoch=progress.epoch,
-                balanced=is_balanced(config.augment),
+                self._epoch_images, seed=config.seed, epoch=progress.epoch, weights=self._weights
             )
             while progress.step < self._steps and len(progress.losses) < self.total:
                 if self._is_past(deadline):
@@ -235,10 +242,10 @@ class Loop:
 
     def _check_shares(self) -> None:
         """Batch norm needs two images a process at every step."""
-        smallest = len(self._train) // self._steps // self._processes
+        smallest = self._epoch_images // self._steps // self._processes
         if smallest < 2:
             raise RunError(
-                f"{len(self._train)} training images in batches of {self.config.batch} leave "
+                f"{self._epoch_images} training images in batches of {self.config.batch} leave "
                 f"{smallest} image(s) a step for one of {self._processes} process(es), 2 are "
                 "needed; use more images, a larger --batch or fewer processes"
             )

@@ -23,17 +23,22 @@ def reseed(seed: int, epoch: int, step: int, rank: int = 0) -> None:
     torch.manual_seed(int(state[0]) << 31 ^ int(state[1]))
 
 
-def epoch_order(labels: Tensor, *, seed: int, epoch: int, balanced: bool) -> Tensor:
-    """An epoch's image numbers, (n,), for n labels; the same in every process.
+def balanced(labels: Tensor) -> Tensor:
+    """Weights (n,) of images with these labels under which every class is equally likely."""
+    weight = 1.0 / torch.bincount(labels).clamp(min=1).double()
+    return weight[labels]
 
-    Balanced: drawn with replacement so that every class is equally likely. Otherwise each image
-    comes once.
+
+def epoch_order(images: int, *, seed: int, epoch: int, weights: Tensor | None = None) -> Tensor:
+    """An epoch's image numbers, (images,); the same in every process.
+
+    weights: (n,), of n images; so many are drawn with replacement, each as likely as its weight
+    says. None: each image comes once.
     """
     reseed(seed, epoch, ORDER_STEP)
-    if not balanced:
-        return torch.randperm(len(labels))
-    weight = 1.0 / torch.bincount(labels).clamp(min=1).double()
-    return torch.multinomial(weight[labels], len(labels), replacement=True)
+    if weights is None:
+        return torch.randperm(images)
+    return torch.multinomial(weights, images, replacement=True)
 
 
 def steps_an_epoch(images: int, batch: int) -> int:

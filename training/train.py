@@ -22,6 +22,7 @@ from training.errors import RunError
 from training.evaluation import Report as EvaluationReport
 from training.evaluation import describe_data, evaluate_on, figures_of, load_split
 from training.loop import End, Loop
+from training.mixture import Synthetic
 from training.model import MODEL_NAME, ModelCard, TrainedModel, logits, write_json
 from training.start import Weights, initial_network
 
@@ -42,6 +43,7 @@ def fit(
     *,
     weights: str | None = None,
     pixels: Pixels | None = None,
+    synthetic: Synthetic | None = None,
     threads: int | None = None,
     max_seconds: float = math.inf,
     save_every: float = 60.0,
@@ -53,8 +55,9 @@ def fit(
     (calibrated), predictions.csv (of the test split) and metrics.json. A second call with the same
     arguments resumes; of a finished run it returns the figures it has. Raises TrainingError.
 
-    weights, pixels: see `Weights.find`. max_seconds: from now; training then stops at the next
-    step. save_every: seconds between checkpoints. tensorboard: folder for its events.
+    weights, pixels: see `Weights.find`. synthetic: learned from beside the training split.
+    max_seconds: from now; training then stops at the next step. save_every: seconds between
+    checkpoints. tensorboard: folder for its events.
     Returns None where time was up, and in processes other than the main one.
     """
     deadline = time.monotonic() + max_seconds
@@ -78,6 +81,7 @@ def fit(
                 "data_digest": dataset.digest,
                 "weights_sha256": given.sha256 if given else None,
                 "processes": accelerator.num_processes,
+                **(synthetic.described() if synthetic else {}),
             }
         )
         done_before = finished(out, config.model_dump(exclude={"data_digest"}), dataset.digest)
@@ -98,6 +102,7 @@ def fit(
             validation,
             config,
             out / CHECKPOINT_NAME,
+            mixture=synthetic.mixed_with(train, config) if synthetic else None,
             save_every=save_every,
         )
         done = len(loop.progress.losses)
@@ -143,7 +148,7 @@ def finished(out: Path, wanted: Mapping[str, Any], digest: str) -> dict[str, Any
         raise RunError(f"{file}: not readable as a run's figures; {cure}") from error
     for name, value in wanted.items():
         before = found.get(name)
-        if before != value:
+        if before != (list(value) if isinstance(value, tuple) else value):
             raise RunError(f"{out}: holds a run with {name} {before}, now it is {value}; {cure}")
     if of_data != digest:
         raise RunError(f"{out}: holds a run on other images, labels or splits; {cure}")

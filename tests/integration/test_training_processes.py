@@ -9,11 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pytest
 import torch
 from labelled import SIZE, labelled_folder
@@ -49,15 +47,7 @@ def history(run: Path) -> dict[str, Any]:
     return content
 
 
-@pytest.fixture
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
-
-
-@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.usefixtures("one_thread")
 def test_a_run_killed_within_an_epoch_computes_the_same_losses(tmp_path: Path) -> None:
     data = labelled_folder(tmp_path / "data")
     whole, killed, events = tmp_path / "whole", tmp_path / "killed", tmp_path / "events"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from accelerate import Accelerator
 from pydantic import ValidationError
 
 from edge_agent.grades import GRADES, Grade
-from training import parallel
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
 from training.errors import DataError, WeightsError
@@ -44,18 +42,8 @@ class Silent:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several wait for each other on a busy machine
+def _seeded(one_thread: None) -> None:
     torch.manual_seed(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def accelerator() -> Iterator[Accelerator]:
-    with parallel.accelerator("fp32") as made:
-        yield made
 
 
 def loads(count: int, seed: int) -> tuple[ImageSet, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -11,7 +10,6 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from training import parallel
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
 from training.errors import DataError, RunError
@@ -33,15 +31,6 @@ COLOURS = np.array([(60, 60, 70), (150, 170, 90), (190, 140, 60)])
 class Silent:
     def step(self, done: int, total: int, loss: float) -> None:
         pass
-
-
-@pytest.fixture
-def accelerator() -> Iterator[Accelerator]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several wait for each other on a busy machine
-    with parallel.accelerator("fp32") as made:
-        yield made
-    torch.set_num_threads(threads)
 
 
 def scenes(count: int, seed: int) -> Masks:

@@ -22,7 +22,7 @@ from training.data.manifest import Row
 from training.errors import RunError
 from training.loop import Loop
 from training.progress import EpochRecord
-from training.sampling import epoch_order, reseed, share, step_images, steps_an_epoch
+from training.sampling import balanced, epoch_order, reseed, share, step_images, steps_an_epoch
 
 SIZE = 32
 
@@ -35,13 +35,7 @@ def image_set(count: int, seed: int) -> ImageSet:
     return ImageSet(images.astype(np.uint8), labels.astype(np.int64), (row,) * count, ())
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Several threads wait for each other for minutes where other work holds the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class KilledError(Exception):
@@ -247,7 +241,7 @@ def test_no_augmentation_leaves_images_alone() -> None:
 
 def test_a_balanced_order_gives_rare_grades_their_share() -> None:
     labels = torch.tensor([0] * 1800 + [1] * 200)
-    drawn = labels[epoch_order(labels, seed=1, epoch=0, balanced=True)]
+    drawn = labels[epoch_order(2000, seed=1, epoch=0, weights=balanced(labels))]
     assert len(drawn) == len(labels)
     assert (drawn == 1).float().mean() == pytest.approx(0.5, abs=0.05)
 
@@ -262,7 +256,7 @@ def test_a_balanced_order_gives_rare_grades_their_share() -> None:
 def test_a_plain_epoch_shows_each_image_once_over_all_processes(
     images: int, batch: int, processes: int, epoch: int
 ) -> None:
-    order = epoch_order(torch.zeros(images, dtype=torch.int64), seed=7, epoch=epoch, balanced=False)
+    order = epoch_order(images, seed=7, epoch=epoch)
     steps = steps_an_epoch(images, batch)
     sizes = [len(step_images(order, step, steps)) for step in range(steps)]
     assert max(sizes) <= batch

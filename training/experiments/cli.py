@@ -11,16 +11,20 @@ from training import parallel
 from training.classifiers.pixels import Pixels
 from training.config import Precision
 from training.console import RichReport, seconds
+from training.data.dataset import Dataset
 from training.errors import TrainingError
-from training.experiments.config import ARMS, MODELS, PRESETS, Preset, StudyConfig
-from training.experiments.study import STUDY_NAME, Start, study
+from training.experiments.config import ARMS, MODELS, PRESETS, USUAL, Preset, StudyConfig
+from training.experiments.enrichment import Start
+from training.experiments.study import STUDY_NAME, study
 from training.report.build import draw
 
 
 def study_command(
     data: Annotated[Path, typer.Option("--data", help="Folder with a manifest, or its file.")],
     out: Annotated[Path, typer.Option(help="Study folder; an unfinished study in it goes on.")],
-    arms: Annotated[str, typer.Option(help="Among these, separated by commas.")] = ",".join(ARMS),
+    arms: Annotated[str, typer.Option(help=f"Among {', '.join(ARMS)}; separated by commas.")] = (
+        ",".join(USUAL)
+    ),
     models: Annotated[str, typer.Option(help="Classifiers, separated by commas.")] = (
         ",".join(MODELS)
     ),
@@ -53,6 +57,10 @@ def study_command(
     weights_pixels: Annotated[
         Pixels | None, typer.Option(help="What pixel values those weights were trained on.")
     ] = None,
+    rendered: Annotated[
+        Path | None,
+        typer.Option(help="Dataset of further images for the arm rendered, such as cane-sim's."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
     max_time: Annotated[
         str | None, typer.Option(help="Stop after this time (25m, 1h30m); the study goes on later.")
@@ -73,12 +81,13 @@ def study_command(
         "learning_rate": learning_rate,
         "precision": chosen,
         "agreement": agreement,
+        "rendered_digest": Dataset.open(rendered).digest if rendered else None,
     }
     base = PRESETS["fast" if fast else preset].model_dump()
     config = StudyConfig.model_validate(
         {**base, **{name: value for name, value in given.items() if value is not None}}
     )
-    start = Start(_assignments(weights or [], config), weights_pixels)
+    start = Start(_assignments(weights or [], config), weights_pixels, rendered)
     try:
         with RichReport() as report:
             found = study(

@@ -2,22 +2,66 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from training.classifiers.registry import classifier
 from training.config import Augment, FitConfig, Precision
 from training.errors import TrainingError
+from training.synthesis.config import PRESETS as SYNTHESIS
+from training.synthesis.config import SynthesisConfig
 
 Preset = Literal["fast", "cpu", "gpu"]
 
-ARMS: Final[Mapping[str, Augment]] = MappingProxyType({"baseline": "none", "augmented": "study"})
-"""What is done to the training images in each arm, see `training.augmentation`."""
+
+@dataclass(frozen=True)
+class Arm:
+    """What a run learns from.
+
+    augment: see `training.augmentation`. synthesis: None without synthetic images; else how the
+    arm's differ from the study's `synthesis`, by section. shuffled: see `mixture.Synthetic`.
+    rendered: the further images are given, and not synthesized.
+    """
+
+    augment: Augment
+    synthesis: Mapping[str, Mapping[str, Any]] | None = None
+    shuffled: bool = False
+    rendered: bool = False
+
+    @property
+    def is_enriched(self) -> bool:
+        """Has it images that are not of the training split?"""
+        return self.synthesis is not None or self.rendered
+
+
+ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
+    {
+        "baseline": Arm("none"),
+        "oversampled": Arm("oversample"),
+        "augmented": Arm("study"),
+        "synthesized": Arm("study", {}),
+        # What the parts of a synthesis are worth:
+        "blended": Arm("study", {"generate": {"strength": 0.0}}),
+        "blended-alpha": Arm("study", {"generate": {"strength": 0.0, "method": "alpha"}}),
+        "image-to-image-30": Arm("study", {"generate": {"strength": 0.3}}),
+        "image-to-image-50": Arm("study", {"generate": {"strength": 0.5}}),
+        "image-to-image-70": Arm("study", {"generate": {"strength": 0.7}}),
+        "uncontrolled": Arm("study", {"diffuse": {"control": "none"}}),
+        "frozen-base": Arm("study", {"diffuse": {"control": "frozen"}}),
+        "regionless": Arm("study", {"diffuse": {"regions": False}}),
+        "unfiltered": Arm("study", {"filter": {"overlap": 0.0, "copies": "keep"}}),
+        "shuffled": Arm("study", {}, shuffled=True),
+        "rendered": Arm("study", rendered=True),
+    }
+)
+USUAL: Final = ("baseline", "augmented")
+"""Arms of a study that names none."""
 
 MODELS: Final = ("simple_dcnn", "resnet50v2", "mobilenetv2")
 
@@ -26,13 +70,15 @@ class StudyConfig(BaseModel):
     """Everything that decides what a study computes, apart from its data.
 
     Every run takes the same number of optimiser `steps`, of `batch` images each, whatever the
-    model and the arm. seeds: one run of each model and arm for each.
+    model and the arm. seeds: one run of each model and arm for each. synthesis: of the arms that
+    learn from synthetic images; its size, seed and agreement are the study's. rendered_digest: of
+    the dataset that the arm `rendered` learns from.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     models: tuple[str, ...] = Field(default=MODELS, min_length=1)
-    arms: tuple[str, ...] = Field(default=tuple(ARMS), min_length=1)
+    arms: tuple[str, ...] = Field(default=USUAL, min_length=1)
     seeds: tuple[int, ...] = Field(default=(1,), min_length=1)
     size: int = Field(ge=32, le=1024)
     steps: int = Field(ge=1)
@@ -40,6 +86,8 @@ class StudyConfig(BaseModel):
     learning_rate: float = Field(default=1e-3, gt=0)
     precision: Precision = "fp32"
     agreement: float = Field(default=0.6, gt=0, le=1)
+    synthesis: SynthesisConfig = SynthesisConfig()
+    rendered_digest: str | None = None
 
     @field_validator("models", "arms", "seeds")
     @classmethod
@@ -55,6 +103,10 @@ class StudyConfig(BaseModel):
         for arm in self.arms:
             if arm not in ARMS:
                 raise TrainingError(f"no arm is called {arm!r}; choose among {', '.join(ARMS)}")
+            if ARMS[arm].rendered and self.rendered_digest is None:
+                raise TrainingError(f"arm {arm}: needs --rendered, a dataset of further images")
+            if ARMS[arm].synthesis is not None:
+                self.synthesis_of(arm)
 
     def runs(self) -> Iterator[Run]:
         """All runs, seed after seed."""
@@ -75,10 +127,26 @@ class StudyConfig(BaseModel):
             patience=None,
             keep="last",
             seed=run.seed or 0,
-            augment=ARMS[run.arm],
+            augment=ARMS[run.arm].augment,
+            synthetic_recipe=self._recipe(run.arm),
             precision=self.precision,
             agreement=self.agreement,
         )
+
+    def synthesis_of(self, arm: str) -> SynthesisConfig:
+        """How an arm's synthetic images are made. Raises pydantic's ValidationError."""
+        found = self.synthesis.model_dump()
+        for section, changes in (ARMS[arm].synthesis or {}).items():
+            found[section] |= changes
+        found |= {"size": self.size, "seed": self.seeds[0], "agreement": self.agreement}
+        return SynthesisConfig.model_validate(found)
+
+    def _recipe(self, arm: str) -> str | None:
+        if ARMS[arm].rendered:
+            return self.rendered_digest
+        if ARMS[arm].synthesis is None:
+            return None
+        return hashlib.sha256(self.synthesis_of(arm).model_dump_json().encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -102,9 +170,11 @@ class Run:
 
 PRESETS: Final[Mapping[Preset, StudyConfig]] = MappingProxyType(
     {
-        "fast": StudyConfig(size=48, steps=60, batch=32),
+        "fast": StudyConfig(size=48, steps=60, batch=32, synthesis=SYNTHESIS["fast"]),
         "cpu": StudyConfig(size=96, steps=800, batch=64),
-        "gpu": StudyConfig(size=224, steps=4000, batch=64, seeds=(1, 2, 3)),
+        "gpu": StudyConfig(
+            size=224, steps=4000, batch=64, seeds=(1, 2, 3), synthesis=SYNTHESIS["gpu"]
+        ),
     }
 )
 """fast: does it run at all, in minutes. cpu: hours on two cores. gpu: three seeds at 224 px."""

@@ -11,8 +11,8 @@ SOURCE: Final = (
 )
 
 ACCURACY: Final[Mapping[str, Mapping[str, float]]] = {
-    "simple_dcnn": {"baseline": 0.648, "augmented": 0.669, "synthesised": 0.907},
-    "resnet50v2": {"baseline": 0.727, "augmented": 0.825, "synthesised": 0.949},
-    "mobilenetv2": {"baseline": 0.752, "augmented": 0.862, "synthesised": 0.980},
+    "simple_dcnn": {"baseline": 0.648, "augmented": 0.669, "synthesized": 0.907},
+    "resnet50v2": {"baseline": 0.727, "augmented": 0.825, "synthesized": 0.949},
+    "mobilenetv2": {"baseline": 0.752, "augmented": 0.862, "synthesized": 0.980},
 }
 """Accuracy by model and arm, on the study's own images: not on those measured here."""

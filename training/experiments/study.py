@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,13 +13,13 @@ import cv2
 import torch
 
 from training import parallel, provenance
-from training.classifiers.pixels import Pixels
 from training.classifiers.registry import CLASSIFIERS
 from training.data.coverage import require_grades
 from training.data.dataset import Dataset
 from training.errors import RunError
-from training.experiments import baselines, results, simple_runs
+from training.experiments import baselines, enrichment, results, simple_runs
 from training.experiments.config import ARMS, Run, StudyConfig
+from training.experiments.enrichment import Start
 from training.model import write_json
 from training.start import Weights
 from training.train import (
@@ -35,22 +34,11 @@ from training.train import (
 STUDY_NAME: Final = "study.json"
 
 
-@dataclass(frozen=True)
-class Start:
-    """Published weights to start from, by model; others start from random ones.
-
-    weights: a file, or "hub". pixels: see `training.start.Weights.find`.
-    """
-
-    weights: Mapping[str, str] = field(default_factory=dict)
-    pixels: Pixels | None = None
-
-
 def study(
     data: Path,
     out: Path,
     config: StudyConfig,
-    report: Report,
+    report: enrichment.Report,
     *,
     start: Start | None = None,
     threads: int | None = None,
@@ -86,6 +74,13 @@ def study(
         wanted = config.fit(run).model_copy(update={"weights_sha256": digests.get(run.model)})
         if finished(run.folder(out), wanted.model_dump(exclude=_NOT_ASKED), dataset.digest) is None:
             report.say(f"run {number} of {len(asked)}: {run.name}")
+            synthetic = None
+            if ARMS[run.arm].is_enriched:
+                synthetic = enrichment.synthetic_for(
+                    run, data, out, config, report, start=start, threads=threads, deadline=deadline
+                )
+                if synthetic is None:
+                    break
             metrics = fit(
                 data,
                 run.folder(out),
@@ -93,6 +88,7 @@ def study(
                 report,
                 weights=start.weights.get(run.model),
                 pixels=start.pixels,
+                synthetic=synthetic,
                 threads=threads,
                 max_seconds=deadline - time.monotonic(),
             )
@@ -119,7 +115,11 @@ def study(
     return found
 
 
-_NOT_ASKED: Final = {"data_digest", "processes"}
+_NOT_ASKED: Final = {
+    *("data_digest", "processes"),
+    # Found on the way, by the recipe, which is asked for:
+    *("synthetic_sha256", "synthetic_shares", "synthetic_shuffled"),
+}
 
 
 def _baselines(

@@ -1,0 +1,167 @@
+"""A study whose arms learn from synthetic images: the whole of it, on drawn loads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scenes import SIZE, scene_folder
+from typer.testing import CliRunner
+
+from edge_agent.grades import GRADES
+from training.cli import app
+from training.config import FitConfig
+from training.data.dataset import Dataset, ImageSet
+from training.data.manifest import Row
+from training.errors import DataError
+from training.experiments.enrichment import SHARES
+from training.mixture import Synthetic, mix
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ARMS = ("augmented", "synthesized", "blended", "shuffled", "rendered")
+
+
+def study(data: Path, out: Path, *further: str | Path, code: int = 0) -> str:
+    arguments = (
+        *("study", "--data", data, "--out", out, "--fast", "--models", "simple_dcnn"),
+        *("--size", SIZE, "--steps", 8, "--batch", 16, "--precision", "fp32", "--threads", 1),
+        *further,
+    )
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return scene_folder(tmp_path_factory.mktemp("scenes") / "data")
+
+
+@pytest.fixture(scope="module")
+def more(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Further images, none of them with a split."""
+    folder = scene_folder(tmp_path_factory.mktemp("more") / "data", seed=2)
+    manifest = folder / "manifest.csv"
+    lines = manifest.read_text().splitlines()
+    manifest.write_text(
+        "\n".join([lines[0], *(line.rpartition(",")[0] + "," for line in lines[1:])])
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def out(data: Path, more: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    arms = ("--arms", ",".join(ARMS), "--rendered", str(more))
+    said = study(data, folder, *arms, "--max-time", "0s")
+    assert "time is up" in said
+    study(data, folder, *arms)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(out: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((out / "study.json").read_text())
+    return content
+
+
+def config(out: Path, arm: str) -> dict[str, Any]:
+    metrics = json.loads((out / f"simple_dcnn-{arm}-1" / "metrics.json").read_text())
+    return dict(metrics["config"])
+
+
+def test_every_arm_takes_the_same_steps_and_has_its_row(found: dict[str, Any]) -> None:
+    assert found["missing"] == []
+    rows = [row for row in found["rows"] if row["seed"] is not None]
+    assert [row["arm"] for row in rows] == list(ARMS)
+    assert {row["steps"] for row in rows} == {8}
+    assert all(low <= row["accuracy"] <= high for row in rows for low, high in [row["accuracy_ci"]])
+    pairs = {(pair["first"]["arm"], pair["second"]["arm"]) for pair in found["comparisons"]}
+    assert ("augmented", "synthesized") in pairs
+
+
+def test_arms_share_the_stages_they_have_in_common(out: Path) -> None:
+    synthesis = out / "synthesis"
+    assert len(list(synthesis.glob("segment-*"))) == 1
+    assert len(list(synthesis.glob("diffuse-*"))) == 1
+    assert (
+        len(list(synthesis.glob("set-*"))) == 2
+    )  # synthesized and blended; shuffled uses the first
+    assert (
+        config(out, "shuffled")["synthetic_sha256"]
+        == config(out, "synthesized")["synthetic_sha256"]
+    )
+    assert (
+        config(out, "blended")["synthetic_sha256"] != config(out, "synthesized")["synthetic_sha256"]
+    )
+
+
+def test_shares_are_chosen_by_each_grade_on_the_validation_split(out: Path) -> None:
+    for arm in ARMS[1:]:
+        tried = json.loads((out / f"simple_dcnn-{arm}-1" / "mix.json").read_text())
+        scores = tried["validation_f1"]
+        assert list(scores) == [str(share) for share in SHARES]
+        for grade, share in enumerate(config(out, arm)["synthetic_shares"]):
+            best = max(f1[grade] for f1 in scores.values())
+            assert scores[str(share)][grade] == best
+            assert all(scores[str(s)][grade] < best for s in SHARES if s < share)
+
+
+def test_a_finished_study_is_not_trained_again(
+    data: Path, more: Path, out: Path, tmp_path: Path
+) -> None:
+    before = {file: file.stat().st_mtime_ns for file in out.rglob("m*.json")}
+    study(data, out, "--arms", ",".join(ARMS), "--rendered", more)
+    assert before == {file: file.stat().st_mtime_ns for file in out.rglob("m*.json")}
+
+
+def test_further_images_that_the_study_has_are_refused(data: Path, tmp_path: Path) -> None:
+    said = study(
+        data,
+        tmp_path / "out",
+        "--arms",
+        "rendered",
+        "--rendered",
+        shutil.copytree(data, tmp_path / "d"),
+        code=2,
+    )
+    assert "of the study; render others" in said
+    assert "needs --rendered" in study(data, tmp_path / "out", "--arms", "rendered", code=2)
+
+
+def images(labels: list[int], split: str = "train") -> ImageSet:
+    rows = tuple(Row(image=f"{i}.png", truck=f"T{i}", split=split) for i in range(len(labels)))
+    pixels = np.zeros((len(labels), 4, 4, 3), np.uint8)
+    return ImageSet(pixels, np.array(labels, np.int64), rows, ())
+
+
+def test_shares_are_of_the_images_drawn_of_a_grade() -> None:
+    mixed = mix(images([0, 0, 0, 1, 4]), images([1, 1, 1, 0]), (0.25, 0.75, 0.5, 0.5, 0.5))
+    labels, weights = mixed.images.labels, mixed.weights
+    synthetic = np.arange(9) >= 5
+    per_grade = [weights[labels == grade].sum() for grade in (0, 1, 4)]
+    assert per_grade == pytest.approx([1, 1, 1])
+    assert weights[synthetic & (labels == 0)].sum() == pytest.approx(0.25)
+    assert weights[synthetic & (labels == 1)].sum() == pytest.approx(0.75)
+    # Nothing synthetic of undefined: all of it is real.
+    assert weights[labels == 4].tolist() == [1.0]
+
+
+def test_shuffled_labels_are_the_same_ones_in_another_order() -> None:
+    further = images([0] * 20 + [1] * 20)
+    mixed = mix(images([0, 1]), further, (0.5,) * 5, shuffled_by=1)
+    dealt = mixed.images.labels[2:]
+    assert sorted(dealt) == sorted(further.labels)
+    assert not np.array_equal(dealt, further.labels)
+
+
+def test_a_validation_image_is_not_learned_from(data: Path) -> None:
+    with pytest.raises(DataError, match="is in split val; synthetic images are for training only"):
+        Synthetic(data, (0.5,) * len(GRADES)).mixed_with(
+            Dataset.open(data).load("train", SIZE), FitConfig(size=SIZE)
+        )

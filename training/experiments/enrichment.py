@@ -1,0 +1,201 @@
+"""The arms that learn from further images: which ones, and how much of each grade.
+
+The share of synthetic images of each grade is chosen on the validation split: short trainings, a
+quarter of the study's steps, with each share of SHARES for all grades alike; each grade then takes
+the share under which its own F1 was best, the smaller one where two are as good. A share of 0 is
+among them: a grade that synthetic images do not help goes without.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from sklearn.metrics import f1_score  # type: ignore[import-untyped]
+
+from edge_agent.grades import GRADES
+from training import parallel
+from training.classifiers.pixels import Pixels
+from training.config import FitConfig
+from training.data.dataset import Dataset, ImageSet
+from training.data.manifest import Manifest
+from training.errors import DataError, RunError
+from training.evaluation import load_split
+from training.experiments.config import ARMS, Run, StudyConfig
+from training.loop import Loop
+from training.mixture import Mixture, Synthetic
+from training.model import logits, write_json
+from training.start import Weights, initial_network
+from training.synthesis.pipeline import synthesize
+from training.synthesis.run import Report as SynthesisReport
+from training.train import Report as FitReport
+
+SHARES: Final = (0.0, 0.25, 0.5, 0.75)
+TRIAL_PART: Final = 4
+SYNTHESIS_NAME: Final = "synthesis"
+MIX_NAME: Final = "mix.json"
+
+
+class Report(FitReport, SynthesisReport, Protocol):
+    """Whoever wants to know how it goes."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a study starts from, beside its data.
+
+    weights: published weights by model, a file or "hub"; others start from random ones. pixels: see
+    `training.start.Weights.find`. rendered: dataset that the arm `rendered` learns from.
+    """
+
+    weights: Mapping[str, str] = field(default_factory=dict)
+    pixels: Pixels | None = None
+    rendered: Path | None = None
+
+
+def synthetic_for(
+    run: Run,
+    data: Path,
+    out: Path,
+    config: StudyConfig,
+    report: Report,
+    *,
+    start: Start,
+    threads: int | None,
+    deadline: float,
+) -> Synthetic | None:
+    """What a run learns from beside its training split; None where time was up.
+
+    All arms share the stages of OUT/synthesis that they have in common. Raises TrainingError.
+    """
+    arm = ARMS[run.arm]
+    if arm.rendered:
+        folder = start.rendered
+        if folder is None:
+            raise RunError(f"arm {run.arm}: needs --rendered, a dataset of further images")
+        _refuse_known_images(data, folder)
+    else:
+        folder = synthesize(
+            data,
+            out / SYNTHESIS_NAME,
+            config.synthesis_of(run.arm),
+            report,
+            threads=threads,
+            max_seconds=deadline - time.monotonic(),
+        )
+        if folder is None:
+            return None
+    shares = _shares(run, data, folder, out, config, report, start, deadline)
+    return None if shares is None else Synthetic(folder, shares, arm.shuffled)
+
+
+def _shares(
+    run: Run,
+    data: Path,
+    folder: Path,
+    out: Path,
+    config: StudyConfig,
+    report: Report,
+    start: Start,
+    deadline: float,
+) -> tuple[float, ...] | None:
+    """The chosen share of each grade. What was tried goes to MIX_NAME in the run's folder."""
+    fit = config.fit(run)
+    trial = fit.model_copy(update={"steps": max(1, config.steps // TRIAL_PART)})
+    source = start.weights.get(run.model)
+    given = Weights.find(source, run.model, start.pixels) if source else None
+    # All that decides the trials; the sets themselves by their digest.
+    key = {
+        **trial.model_dump(mode="json"),
+        "synthetic_sha256": Synthetic(folder, ()).sha256,
+        "weights_sha256": given.sha256 if given else None,
+    }
+    file = run.folder(out) / MIX_NAME
+    tried = _tried(file, key)
+    dataset = Dataset.open(data, agreement=config.agreement).split(config.seeds[0])
+    train = load_split(dataset, "train", config.size, report)
+    validation = load_split(dataset, "val", config.size, report)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for share in SHARES:
+        if str(share) in tried:
+            continue
+        report.begin(f"{run.name}, {share:.0%} synthetic on trial")
+        shuffled = ARMS[run.arm].shuffled
+        mixture = Synthetic(folder, (share,) * len(GRADES), shuffled).mixed_with(train, trial)
+        found = _on_trial(trial, train, validation, mixture, given, file.parent, report, deadline)
+        if found is None:
+            report.say(f"time is up in a trial of {run.name}; the same command goes on from here")
+            return None
+        tried[str(share)] = found
+        write_json(file, {"key": key, "validation_f1": tried})
+    shares = tuple(
+        max(SHARES, key=lambda share: (tried[str(share)][index], -share))
+        for index in range(len(GRADES))
+    )
+    report.say(
+        f"{run.name}: share of synthetic images, chosen on validation: "
+        + ", ".join(f"{g} {s:.0%}" for g, s in zip(GRADES, shares, strict=True))
+    )
+    return shares
+
+
+def _tried(file: Path, key: dict[str, Any]) -> dict[str, list[float]]:
+    """Trials that an earlier call has finished."""
+    if not file.exists():
+        return {}
+    try:
+        content = json.loads(file.read_text("utf-8"))
+        return dict(content["validation_f1"]) if content["key"] == key else {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file}: not readable; delete it") from error
+
+
+def _on_trial(
+    config: FitConfig,
+    train: ImageSet,
+    validation: ImageSet,
+    mixture: Mixture,
+    given: Weights | None,
+    folder: Path,
+    report: Report,
+    deadline: float,
+) -> list[float] | None:
+    """F1 of each grade on the validation split after a training; None where time was up."""
+    checkpoint = folder / "trial.pt"
+    with parallel.accelerator(config.precision) as accelerator:
+        network = initial_network(config.classifier, config.seed, train, given)
+        checkpoint.unlink(missing_ok=True)  # of another share: trials are too short to be resumed
+        loop = Loop(accelerator, network, train, validation, config, checkpoint, mixture=mixture)
+        ended = loop.run(report, deadline=deadline)
+        checkpoint.unlink(missing_ok=True)
+        if ended == "time":
+            return None
+        said = logits(loop.kept_network(), validation.images).argmax(1).numpy()
+    scores = f1_score(
+        validation.labels, said, labels=range(len(GRADES)), average=None, zero_division=0.0
+    )
+    return [float(score) for score in np.asarray(scores)]
+
+
+def _refuse_known_images(data: Path, further: Path) -> None:
+    """Further images must not be among the study's: test images might be. Raises DataError.
+
+    By content: a simulator names the trucks of every set alike.
+    """
+    known = {_sha256(image): image for image in Manifest.read(data).images}
+    for image in Manifest.read(further).images:
+        if _sha256(image) in known:
+            raise DataError(
+                f"{image}: is {known[_sha256(image)]} of the study; render others, with another "
+                "--seed"
+            )
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,0 +1,108 @@
+"""Real and synthetic training images together, and how often each of them is drawn."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_agent.grades import GRADES
+from training.config import FitConfig
+from training.data.dataset import Dataset, ImageSet
+from training.data.manifest import Manifest
+from training.errors import DataError
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Which synthetic images a run learns from, beside its real ones.
+
+    folder: a dataset without validation or test images, such as `cane-train synthesize` makes.
+    shares: (5,) in the order of GRADES, from 0 to 1: of the images of a grade that are drawn, how
+        many are synthetic. shuffled: their grades are dealt anew among them at random: a control
+        that shows what further images are worth whatever is on them.
+    """
+
+    folder: Path
+    shares: tuple[float, ...]
+    shuffled: bool = False
+
+    def mixed_with(self, train: ImageSet, config: FitConfig) -> Mixture:
+        """The real images with these. Raises DataError where one is not for training."""
+        shuffled_by = config.seed if self.shuffled else None
+        return mix(train, load(self.folder, config.size), self.shares, shuffled_by=shuffled_by)
+
+    def described(self) -> dict[str, Any]:
+        """What a run's configuration says of it."""
+        return {
+            "synthetic_sha256": self.sha256,
+            "synthetic_shares": self.shares,
+            "synthetic_shuffled": self.shuffled,
+        }
+
+    @property
+    def sha256(self) -> str:
+        """Of the manifest and of every image it names."""
+        manifest = Manifest.read(self.folder)
+        digest = hashlib.sha256(manifest.path.read_bytes())
+        for image in manifest.images:
+            digest.update(hashlib.sha256(image.read_bytes()).digest())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Images to learn from. weights: float (n,), each image's chance of being drawn."""
+
+    images: ImageSet
+    weights: npt.NDArray[np.float64]
+
+
+def load(folder: Path, size: int) -> ImageSet:
+    """All of a synthetic set's images, uint8 RGB of this size. Raises DataError."""
+    dataset = Dataset.open(folder)
+    foreign = next((r for r in dataset.manifest.rows if r.split in ("val", "test")), None)
+    if foreign is not None:
+        raise DataError(
+            f"{dataset.manifest.path}: {foreign.image} is in split {foreign.split}; synthetic "
+            "images are for training only"
+        )
+    return dataset.load(None, size)
+
+
+def mix(
+    train: ImageSet,
+    synthetic: ImageSet,
+    shares: Sequence[float],
+    *,
+    shuffled_by: int | None = None,
+) -> Mixture:
+    """Every grade that `train` has is equally likely; of a grade that `synthetic` has none of, all
+    are real, whatever its share.
+
+    shuffled_by: the seed by which the synthetic images' grades are dealt anew; None: they stand.
+    """
+    labels = synthetic.labels
+    if shuffled_by is not None:
+        labels = np.random.default_rng(shuffled_by).permutation(labels)
+    weights = np.zeros(len(train) + len(synthetic))
+    for index in range(len(GRADES)):
+        real = np.flatnonzero(train.labels == index)
+        further = len(train) + np.flatnonzero(labels == index)
+        share = shares[index] if len(further) else 0.0
+        if len(real):
+            weights[real] = (1 - share) / len(real)
+            if len(further):
+                weights[further] = share / len(further)
+    images = ImageSet(
+        np.concatenate([train.images, synthetic.images]),
+        np.concatenate([train.labels, labels]),
+        (*train.rows, *synthetic.rows),
+        (*train.skips, *synthetic.skips),
+    )
+    return Mixture(images, weights)
