@@ -15,6 +15,7 @@ from training.data import fingerprints, report
 from training.data.check import check, duplicate_pairs
 from training.data.dataset import Dataset
 from training.data.description import Area, Grouping, LabelMethod, Shows, parse_area
+from training.data.drawn.masks import VALUES, Tool, import_masks
 from training.data.importing import folder, records, reviews, table, target
 from training.data.importing.classes import ClassMap
 from training.data.merge import merge
@@ -250,3 +251,44 @@ def _shares(options: list[str]) -> dict[Grade, float]:
                 f"{', '.join(GRADES)}"
             ) from error
     return shares
+
+
+@app.command("masks")
+def masks_command(
+    data: DataOption,
+    export: Annotated[Path, typer.Option("--from", help="What the annotation tool exported.")],
+    tool: Annotated[
+        Tool,
+        typer.Option(
+            "--tool", help="coco; cvat: CVAT for images 1.1; label-studio: its JSON, not JSON-MIN."
+        ),
+    ],
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=VALUE: 0 the rest, 1 stalk, 2 leaf and trash. Several times. Known are "
+            f"{', '.join(f'{name}={value}' for name, value in VALUES.items())}."
+        ),
+    ] = None,
+) -> None:
+    """Take masks that people drew, for the synthesis: masks/ and the column mask."""
+    drawn = import_masks(data, export, tool, _values(label or []))
+    typer.echo(f"{drawn.masks} masks")
+    if drawn.unknown:
+        typer.echo(
+            f"{len(drawn.unknown)} images of the export are not in the manifest; the first: "
+            f"{drawn.unknown[0]}"
+        )
+
+
+def _values(options: list[str]) -> dict[str, int]:
+    """From "husk=2" to labels and values. Raises DataError for anything else."""
+    values = {}
+    for option in options:
+        name, equals, value = option.rpartition("=")
+        if not equals or not name or value not in ("0", "1", "2"):
+            raise DataError(
+                f"--label {option!r}: write NAME=VALUE with 0 the rest, 1 stalk or 2 leaf and trash"
+            )
+        values[name] = int(value)
+    return values

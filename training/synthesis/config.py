@@ -91,8 +91,8 @@ PRESETS: Final[Mapping[Preset, SynthesisConfig]] = MappingProxyType(
         "fast": SynthesisConfig(
             size=32,
             segment=SegmentSection(widths=(8, 16, 24), steps=40),
-            diffuse=DiffuseSection(patch=2, widths=(32, 64), attention=1, steps=60, batch=8),
-            generate=GenerateSection(steps=6, surplus=1.0),
+            diffuse=DiffuseSection(patch=4, widths=(32, 64), attention=1, steps=50, batch=8),
+            generate=GenerateSection(steps=4, surplus=1.0),
         ),
         "cpu": SynthesisConfig(),
         "gpu": SynthesisConfig(

@@ -1,0 +1,1 @@
+"""Masks that people drew, as annotation tools export them."""
