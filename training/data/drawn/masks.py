@@ -57,11 +57,11 @@ def import_masks(
     made: dict[int, Any] = {}
     unknown = []
     for drawing in _read(export, tool):
-        number = _row_of(drawing.image, manifest, by_name, export)
-        if number is None:
+        found = _row_of(drawing.image, manifest, by_name, export)
+        if found is None:
             unknown.append(drawing.image)
         elif drawing.regions:
-            made[number] = _mask(drawing, manifest.images[number], values, export)
+            made[found] = _mask(drawing, manifest.images[found], values, export)
     if not made:
         raise DataError(
             f"{export}: no image of {manifest.path} has a region in it"
