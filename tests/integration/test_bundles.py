@@ -1,4 +1,4 @@
-"""From a labelled folder to a bundle the agent grades with, over the command lines."""
+"""From a run to a bundle the agent grades with, and every way in which a bundle is refused."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import torch
 from labelled import SIZE, labelled_folder
 from PIL import Image
 from pydantic import ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from typer.testing import CliRunner
+from trained import FIT, export, train
 
 from edge_agent.errors import BundleError
 from edge_agent.grades import GRADES
@@ -30,49 +29,12 @@ from edge_agent.inference.bundle import Bundle
 from edge_agent.inference.grader import Grader
 from edge_agent.inference.manifest import Manifest
 from exporter.check import check
-from exporter.cli import app as cane_export
 from exporter.golden import TOLERANCE
 from exporter.model_card import render
 from exporter.parity import run as served
-from training.cli import app as cane_train
 from training.data.manifest import Manifest as TrainingManifest
 
 BROKEN = {"images/7.png"}
-FIT = (
-    *("fit", "--size", SIZE, "--epochs", 6, "--batch", 16, "--patience", 6),
-    *("--precision", "fp32", "--seed", 1),
-)
-
-
-def train(*arguments: str | Path, code: int = 0) -> str:
-    result = CliRunner().invoke(cane_train, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output
-    return result.output if code else result.stdout
-
-
-def export(*arguments: str | Path, code: int = 0) -> str:
-    result = CliRunner().invoke(cane_export, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output
-    return result.output
-
-
-def told(*arguments: str | Path, code: int = 0) -> str:
-    """What cane-train says to people, on stderr."""
-    result = CliRunner().invoke(cane_train, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output
-    return result.stderr
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return labelled_folder(tmp_path_factory.mktemp("data") / "set")
-
-
-@pytest.fixture(scope="module")
-def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    train(*FIT, "--data", data, "--out", folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -80,101 +42,6 @@ def bundle(data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     out = tmp_path_factory.mktemp("bundles") / "tiny.bundle"
     export("bundle", "--checkpoint", run, "--data", data, "--out", out)
     return out
-
-
-def test_a_run_says_what_it_did(data: Path, run: Path) -> None:
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["data"]["images"] == 60
-    assert metrics["test"]["n"] + metrics["data"]["disputed"] >= 8
-    assert set(metrics["test"]["grades"]) == set(GRADES)
-    assert metrics["test_truth"]["n"] >= metrics["test"]["n"]
-    assert metrics["versions"]["torch"]
-    assert metrics["config"]["seed"] == 1
-    skipped = metrics["data"]["skipped"] + metrics["test"]["skipped"]
-    assert skipped == 1
-    manifest = TrainingManifest.read(data)
-    assert all(row.split for row in manifest.rows)
-    assert manifest.cells[0]["plate"] == "60-1234"
-
-
-def test_evaluate_prints_the_same_figures_for_any_folder(
-    data: Path, run: Path, tmp_path: Path
-) -> None:
-    metrics = json.loads((run / "metrics.json").read_text())
-    again = json.loads(train("evaluate", "--checkpoint", run, "--data", data, "--split", "test"))
-    assert again["test"] == metrics["test"]
-    other = labelled_folder(tmp_path / "other", 20)
-    out = tmp_path / "metrics.json"
-    printed = json.loads(train("evaluate", "--checkpoint", run, "--data", other, "--out", out))
-    assert printed["all"]["n"] + printed["data"]["disputed"] == 19
-    assert json.loads(out.read_text()) == printed
-    assert printed["warnings"] == []
-
-
-def test_the_models_own_data_are_told(data: Path, run: Path, tmp_path: Path) -> None:
-    metrics = json.loads((run / "metrics.json").read_text())
-    asked = ("evaluate", "--checkpoint", run, "--data", data)
-    by_default = json.loads(train(*asked))
-    assert by_default["test"] == metrics["test"]
-    assert (by_default["split"], by_default["warnings"]) == ("test", [])
-    assert "its test split is measured" in told(*asked)
-    # They are its own also where their labels are asked for otherwise.
-    assert json.loads(train(*asked, "--labels", "truth"))["split"] == "test"
-    out = tmp_path / "metrics.json"
-    for split in ("val", "all"):
-        found = json.loads(train(*asked, "--split", split, "--out", out))
-        assert f"--split {split}: the model was trained" in found["warnings"][0]
-        assert found["warnings"][0] in told(*asked, "--split", split)
-    train("report", out)
-    assert "the figures are too good" in (tmp_path / "report" / "report.html").read_text()
-
-
-def test_a_run_stopped_by_the_clock_goes_on_later(data: Path, tmp_path: Path) -> None:
-    command = (
-        *("fit", "--data", data, "--out", tmp_path, "--size", SIZE, "--steps", 4, "--batch", 16),
-        *("--classifier", "simple_dcnn", "--precision", "fp32", "--augment", "none"),
-    )
-    said = told(*command, "--max-time", "0s")
-    assert "time is up after step 0 of 4; the same command goes on from here" in said
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["history.json", "last.pt"]
-    train(*command)
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert (metrics["ended_by"], metrics["steps"]) == ("steps", 4)
-    # The next run starts from this one's weights, whose pixels need no folding.
-    next_run = (
-        *("fit", "--data", data, "--out", tmp_path / "next", "--size", SIZE, "--steps", 1),
-        *("--classifier", "simple_dcnn", "--precision", "fp32", "--learning-rate", 1e-9),
-    )
-    said = told(*next_run, "--weights", tmp_path / "model.safetensors")
-    assert "taken as trained" not in said
-    state = load_file(tmp_path / "model.safetensors")
-    stem = load_file(tmp_path / "next" / "model.safetensors")["stages.0.conv.weight"]
-    assert torch.allclose(stem, state["stages.0.conv.weight"], atol=1e-6)
-    # A file of unknown origin is taken for ImageNet's, and that is said.
-    save_file(state, tmp_path / "foreign.safetensors")
-    said = told(*next_run, "--weights", tmp_path / "foreign.safetensors", code=2)
-    assert "foreign.safetensors: taken as trained on ImageNet-normalised pixels" in said
-    assert "holds a run with weights_sha256" in said
-
-
-def test_a_finished_run_keeps_its_figures_and_reads_no_test_image_again(
-    data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "run"
-    shutil.copytree(run, folder)
-    before = {file: file.read_bytes() for file in folder.iterdir()}
-    monkeypatch.setattr("training.train.evaluate_on", None)  # to call it would be an error
-    command = (*FIT, "--data", data, "--out", folder)
-    said = told(*command)
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert f"finished on {metrics['date']}" in said
-    assert f"test accuracy {metrics['test']['accuracy']:.4f}" in said
-    assert {file: file.read_bytes() for file in folder.iterdir()} == before
-    assert "holds a run with batch 16, now it is 8" in told(*command, "--batch", 8, code=2)
-    other = labelled_folder(tmp_path / "other", 40)
-    train("data", "split", "--data", other)
-    said = told(*FIT, "--data", other, "--out", folder, code=2)
-    assert "holds a run on other images, labels or splits" in said
 
 
 def test_the_bundle_is_one_the_agent_takes(data: Path, run: Path, bundle: Path) -> None:
@@ -401,60 +268,6 @@ def test_weights_under_another_networks_name_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["evaluate", "--checkpoint", "{tmp}", "--data", "{data}"], "No such file"),
-        (["evaluate", "--checkpoint", "{data}/manifest.csv", "--data", "{data}"], "not a model"),
-        (["fit", "--data", "{tmp}", "--out", "{tmp}/run"], "manifest.csv"),
-        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--classifier", "vgg"], "mobilenetv2"),
-        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--max-time", "soon"], "no duration"),
-        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--weights", "{tmp}/w.pt"], "w.pt"),
-        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--steps", "5", "--epochs", "5"], "one"),
-        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--augment", "all"], "study, camera"),
-        (
-            [
-                *("fit", "--data", "{data}", "--out", "{tmp}/r"),
-                *("--classifier", "simple_dcnn", "--weights", "hub"),
-            ],
-            "none are published for simple_dcnn",
-        ),
-        (
-            [
-                *("fit", "--data", "{data}", "--out", "{tmp}/r"),
-                *("--classifier", "resnet50v2", "--weights", "{run}/model.safetensors"),
-            ],
-            "made for mobilenetv2",
-        ),
-        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--learning-rate", "-1"], "than 0; give"),
-        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--learning-rate", "0"], "-rate 0.0: "),
-        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--learning-rate", "nan"], "-rate nan: "),
-        (["fit", "--data", "{data}", "--out", "{tmp}/r", "--size", "7"], "--size"),
-        (["fit", "--data", "{data}"], "Missing option '--out'; --help lists"),
-        (["fit", "--data", "{data}", "--out", "{tmp}/file"], "/file: File exists; give another"),
-        (["fit", "--data", "{data}", "--out", "{tmp}/file/r"], "/file/r: Not a directory; give"),
-        (["study", "--data", "{data}", "--out", "{tmp}/file/s", "--fast"], "Not a directory"),
-        (["study", "--data", "{data}", "--out", "{tmp}/s", "--learning-rate", "-1"], "--learning"),
-        (["report", "{run}", "--out", "{tmp}/file"], "/file: File exists; choose another --out"),
-        (
-            [
-                *("evaluate", "--checkpoint", "{run}", "--data", "{data}"),
-                *("--out", "{tmp}/file/metrics.json"),
-            ],
-            "/file: File exists; give another path",
-        ),
-    ],
-)
-def test_bad_input_is_one_line_and_code_two(
-    data: Path, run: Path, tmp_path: Path, arguments: list[str], says: str
-) -> None:
-    (tmp_path / "file").write_text("")
-    filled = [argument.format(tmp=tmp_path, data=data, run=run) for argument in arguments]
-    said = train(*filled, code=2)
-    assert says in said.splitlines()[-1]
-    assert not re.search("Traceback|Usage:", said)
-
-
-@pytest.mark.parametrize(
     ("option", "value", "says"),
     [
         ("--out", "{tmp}/file/b.bundle", "file/b.bundle: "),
@@ -471,12 +284,6 @@ def test_a_bundle_that_cannot_be_is_refused_in_one_line(
     said = export(*command, "--precision", "fp32", option, value.format(tmp=tmp_path), code=2)
     assert says in said.splitlines()[-1]
     assert not re.search("Traceback|Usage:", said)
-
-
-def test_a_folder_whose_images_are_all_gone_is_refused(run: Path, tmp_path: Path) -> None:
-    folder = labelled_folder(tmp_path / "gone", 10)
-    shutil.rmtree(folder / "images")
-    assert "no such file" in train("evaluate", "--checkpoint", run, "--data", folder, code=2)
 
 
 def _with_other_weights(bundle: Path, out: Path) -> Path:
