@@ -34,12 +34,12 @@ class DiffuseSection(_Section):
     """
 
     patch: int = Field(default=4, ge=1)
-    widths: tuple[int, ...] = Field(default=(64, 128, 192), min_length=2)
+    widths: tuple[int, ...] = Field(default=(64, 96, 128), min_length=2)
     layers: int = Field(default=1, ge=1)
     attention: int = Field(default=2, ge=1)
     control: Control = "joint"
     regions: bool = True
-    steps: int = Field(default=2000, ge=1)
+    steps: int = Field(default=1500, ge=1)
     batch: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=4e-4, gt=0)
     edge_weight: float = Field(default=0.02, ge=0)
