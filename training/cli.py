@@ -11,7 +11,7 @@ from training import parallel
 from training.classifiers.pixels import Pixels
 from training.classifiers.registry import CLASSIFIERS
 from training.config import Augment, FitConfig, Keep, Precision, Schedule
-from training.console import OneLineErrors, RichReport, seconds
+from training.console import OneLineErrors, RichReport, choice, seconds
 from training.data.cli import app as data_app
 from training.evaluation_cli import compare_command, evaluate_command, report_command
 from training.experiments.cli import study_command
@@ -107,16 +107,16 @@ def fit_command(
             "steps": steps,
             "batch": batch,
             "learning_rate": learning_rate,
-            "schedule": _choice("--schedule", schedule, get_args(Schedule)),
+            "schedule": choice("--schedule", schedule, get_args(Schedule)),
             "label_smoothing": label_smoothing,
             "patience": patience or (None if steps else 5),
-            "keep": _choice("--keep", keep, get_args(Keep)),
+            "keep": choice("--keep", keep, get_args(Keep)),
             "seed": seed,
-            "augment": _choice("--augment", augment, get_args(Augment)),
+            "augment": choice("--augment", augment, get_args(Augment)),
             "precision": (
                 parallel.best_precision()
                 if precision == "auto"
-                else _choice("--precision", precision, ("auto", *get_args(Precision)))
+                else choice("--precision", precision, ("auto", *get_args(Precision)))
             ),
             "agreement": agreement,
         }
@@ -150,12 +150,6 @@ for name, command in (
     ("sheet", sheet_command),
 ):
     app.command(name)(command)
-
-
-def _choice(option: str, value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise typer.BadParameter(f"{option} is {value!r}; choose one of {', '.join(choices)}")
-    return value
 
 
 if __name__ == "__main__":

@@ -135,3 +135,10 @@ def seconds(text: str) -> float:
         raise typer.BadParameter(f"{text!r} is no duration; write it like 90s, 25m or 1h30m")
     hours, minutes, rest = (int(part or 0) for part in match.groups())
     return float(hours * 3600 + minutes * 60 + rest)
+
+
+def choice(option: str, value: str, choices: tuple[str, ...]) -> str:
+    """The value, where it is one of the choices. Raises typer.BadParameter."""
+    if value not in choices:
+        raise typer.BadParameter(f"{option} is {value!r}; choose one of {', '.join(choices)}")
+    return value

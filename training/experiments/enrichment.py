@@ -29,7 +29,7 @@ from training.errors import DataError, RunError
 from training.evaluation import load_split
 from training.experiments.config import ARMS, Run, StudyConfig
 from training.loop import Loop
-from training.mixture import Mixture, Synthetic
+from training.mixture import Mixture, Synthetic, load, mix
 from training.model import logits, write_json
 from training.start import Weights, initial_network
 from training.synthesis.pipeline import synthesize
@@ -121,13 +121,14 @@ def _shares(
     dataset = Dataset.open(data, agreement=config.agreement).split(config.seeds[0])
     train = load_split(dataset, "train", config.size, report)
     validation = load_split(dataset, "val", config.size, report)
+    further = load(folder, config.size)
+    shuffled_by = trial.seed if ARMS[run.arm].shuffled else None
     file.parent.mkdir(parents=True, exist_ok=True)
     for share in SHARES:
         if str(share) in tried:
             continue
         report.begin(f"{run.name}, {share:.0%} synthetic on trial")
-        shuffled = ARMS[run.arm].shuffled
-        mixture = Synthetic(folder, (share,) * len(GRADES), shuffled).mixed_with(train, trial)
+        mixture = mix(train, further, (share,) * len(GRADES), shuffled_by=shuffled_by)
         found = _on_trial(trial, train, validation, mixture, given, file.parent, report, deadline)
         if found is None:
             report.say(f"time is up in a trial of {run.name}; the same command goes on from here")

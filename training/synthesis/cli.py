@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 import typer
 
 from training import parallel
-from training.console import RichReport, seconds
+from training.console import RichReport, choice, seconds
 from training.synthesis.config import PRESETS, GenerateSection, Preset, SynthesisConfig
 from training.synthesis.denoiser import Control
 from training.synthesis.pipeline import synthesize
@@ -55,9 +55,9 @@ def synthesize_command(
     ] = None,
 ) -> None:
     """Make images of scarce grades from the training split; prints the folder of the set."""
-    _choice("--preset", preset, get_args(Preset))
-    _choice("--method", method, get_args(GenerateSection.model_fields["method"].annotation))
-    _choice("--control", control, get_args(Control))
+    choice("--preset", preset, get_args(Preset))
+    choice("--method", method, get_args(GenerateSection.model_fields["method"].annotation))
+    choice("--control", control, get_args(Control))
     asked = PRESETS[preset].model_dump()  # type: ignore[index]
     asked["seed"], asked["agreement"] = seed, agreement
     asked["size"] = size or asked["size"]
@@ -92,8 +92,3 @@ def sheet_command(
 ) -> None:
     """Draw synthetic images beside real ones, by grade and level."""
     contact_sheet(data, folder, out, across=across, size=size, agreement=agreement)
-
-
-def _choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise typer.BadParameter(f"{option} is {value!r}; choose one of {', '.join(choices)}")

@@ -16,12 +16,12 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from training.errors import WeightsError
 from training.synthesis.conditions import LIGHTS, VECTOR, Conditions, Vocabulary
+from training.synthesis.stages import save_weights
 
 HINTS: Final = 4
 """Planes that steer: Canny's edges, and the edges of stalk, of leaf and trash, and of the rest."""
@@ -123,9 +123,7 @@ class Denoiser(nn.Module):
             METADATA_KEY: self.architecture.model_dump_json(),
             "about": json.dumps(dict(about)),
         }
-        temporary = path.with_name(f".{path.name}.new")
-        save_file({name: t.contiguous().cpu() for name, t in weights.items()}, temporary, metadata)
-        temporary.replace(path)
+        save_weights(path, weights, metadata)
 
     @classmethod
     def load(cls, path: Path) -> Denoiser:

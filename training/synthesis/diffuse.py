@@ -18,7 +18,6 @@ only: of heavier noise x0^ is a blur, whose edges say nothing (as ControlNet++, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -169,7 +168,6 @@ def sample(
     guidance: float = 2.0,
     start: npt.NDArray[np.uint8] | None = None,
     strength: float = 1.0,
-    on_step: Callable[[], None] = lambda: None,
 ) -> npt.NDArray[np.uint8]:
     """Images, uint8 RGB (n, size, size, 3), by DPM-Solver++ (Lu et al. 2022, arXiv:2211.01095).
 
@@ -201,7 +199,6 @@ def sample(
             v0 = network(x, at, unsaid, asked).float()
             v = v0 + guidance * (v - v0)
         x = schedule.step(v, t, x, return_dict=False)[0]
-        on_step()
     return to_images(x)
 
 

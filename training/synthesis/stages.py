@@ -95,8 +95,10 @@ def save_array(path: Path, array: npt.NDArray[Any]) -> None:
     temporary.replace(path)
 
 
-def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+def save_weights(
+    path: Path, weights: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
     """Writes a safetensors file, under its name only when complete."""
     temporary = path.with_name(f".{path.name}.new")
-    save_file({name: t.contiguous().cpu() for name, t in weights.items()}, temporary)
+    save_file({name: t.contiguous().cpu() for name, t in weights.items()}, temporary, metadata)
     temporary.replace(path)
