@@ -152,6 +152,23 @@ def test_filters_narrow_and_live_in_the_address(station: ConsoleStation, page: P
     expect(page.get_by_text("No truck matches.")).to_be_visible()
 
 
+def test_a_truck_that_arrives_leaves_what_is_being_typed(
+    station: ConsoleStation, page: Page
+) -> None:
+    page.goto("/language/en")
+    page.goto("/trucks?text=T-2026")
+    expect(page.locator("table.trucks tbody tr")).to_have_count(25)
+    typed = {"text": "T-2026-0001", "first": "15/01/2026"}
+    for name, text in typed.items():
+        page.locator(f"input[name={name}]").fill(text)
+    trucks = page.locator("#truck-count")
+    before = trucks.inner_text()
+    station.announce(source="ticket", ticket="T-2026-999999")
+    expect(trucks).not_to_have_text(before)
+    for name, text in typed.items():
+        expect(page.locator(f"input[name={name}]")).to_have_value(text)
+
+
 def test_pages_of_the_list(station: ConsoleStation, page: Page) -> None:
     page.goto("/language/en")
     page.goto("/trucks?text=T-2026")
