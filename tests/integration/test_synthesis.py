@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -22,7 +23,13 @@ from training.cli import app as cane_train
 from training.console import RichReport
 from training.data.dataset import Dataset
 from training.errors import DataError
-from training.synthesis.config import PRESETS, DiffuseSection, SegmentSection, SynthesisConfig
+from training.synthesis.config import (
+    PRESETS,
+    AdaptSection,
+    DiffuseSection,
+    SegmentSection,
+    SynthesisConfig,
+)
 from training.synthesis.pipeline import synthesize
 from training.synthesis.run import CANDIDATES_NAME
 
@@ -135,6 +142,33 @@ def test_the_test_split_is_not_read(
 def blends_only() -> SynthesisConfig:
     still = CONFIG.generate.model_copy(update={"strength": 0.0})
     return CONFIG.model_copy(update={"generate": still})
+
+
+def test_what_drew_an_image_is_named_by_digest(data: Path, out: Path, tmp_path: Path) -> None:
+    def digest(file: Path) -> str:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+
+    model = digest(folder(out, "diffuse") / "model.safetensors")
+    rows = table(folder(out, "set") / "manifest.csv")
+    assert {(row["model_sha256"], row["seed"]) for row in rows} == {(model, "1")}
+    # With adapters by region these have a part in it.
+    adapted = CONFIG.model_copy(
+        update={
+            "diffuse": CONFIG.diffuse.model_copy(update={"regions": False}),
+            "adapt": AdaptSection(rank=2, steps=2),
+        }
+    )
+    with RichReport(quiet=True) as report:
+        assert synthesize(data, tmp_path / "run", adapted, report)
+    files = [
+        folder(tmp_path / "run", "diffuse") / "model.safetensors",
+        *sorted(folder(tmp_path / "run", "adapt").glob("region-*.safetensors")),
+    ]
+    assert len(files) == 3
+    drawn_by = {
+        row["model_sha256"] for row in table(folder(tmp_path / "run", "set") / "verdicts.csv")
+    }
+    assert drawn_by == {" ".join(map(digest, files))}
 
 
 def test_blends_alone_need_no_diffusion_and_share_the_rest(data: Path, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_samples_follow_their_edges_and_their_grade(
     assert run.run(Silent())
     assert np.mean(run.losses[-10:]) < np.mean(run.losses[:3]) / 2
     assert run.ema is not None
-    network.save(tmp_path / "model", run.ema.weights, {"steps": 150})
+    network.save(tmp_path / "model", run.ema.weights)
     loaded = Denoiser.load(tmp_path / "model")
 
     asked, seeds = examples(8, 2), np.arange(8)
@@ -252,7 +252,7 @@ def test_a_broken_or_missing_model_is_told_in_a_line(tmp_path: Path) -> None:
         Denoiser.load(tmp_path / "none")
     file = tmp_path / "model"
     network = Denoiser(architecture(control="none"))
-    network.save(file, network.state_dict(), {})
+    network.save(file, network.state_dict())
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(WeightsError, match="broken or another network's"):
         Denoiser.load(file)

@@ -55,6 +55,7 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "uncontrolled": Arm("study", {"diffuse": {"control": "none"}}),
         "frozen-base": Arm("study", {"diffuse": {"control": "frozen"}}),
         "regionless": Arm("study", {"diffuse": {"regions": False}}),
+        "region-adapters": Arm("study", {"diffuse": {"regions": False}, "adapt": {}}),
         "unfiltered": Arm("study", {"filter": {"overlap": 0.0, "copies": "keep"}}),
         "shuffled": Arm("study", {}, shuffled=True),
         "rendered": Arm("study", rendered=True),
@@ -137,7 +138,7 @@ class StudyConfig(BaseModel):
         """How an arm's synthetic images are made. Raises pydantic's ValidationError."""
         found = self.synthesis.model_dump()
         for section, changes in (ARMS[arm].synthesis or {}).items():
-            found[section] |= changes
+            found[section] = {**(found[section] or {}), **changes}
         found |= {"size": self.size, "seed": self.seeds[0], "agreement": self.agreement}
         return SynthesisConfig.model_validate(found)
 
@@ -146,7 +147,9 @@ class StudyConfig(BaseModel):
             return self.rendered_digest
         if ARMS[arm].synthesis is None:
             return None
-        return hashlib.sha256(self.synthesis_of(arm).model_dump_json().encode()).hexdigest()
+        return hashlib.sha256(
+            self.synthesis_of(arm).model_dump_json(exclude_none=True).encode()
+        ).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ among them: a grade that synthetic images do not help goes without.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -31,6 +30,7 @@ from training.experiments.config import ARMS, Run, StudyConfig
 from training.loop import Loop
 from training.mixture import Mixture, Synthetic, load, mix
 from training.model import logits, write_json
+from training.provenance import sha256
 from training.start import Weights, initial_network
 from training.synthesis.pipeline import synthesize
 from training.synthesis.run import Report as SynthesisReport
@@ -189,14 +189,10 @@ def _refuse_known_images(data: Path, further: Path) -> None:
 
     By content: a simulator names the trucks of every set alike.
     """
-    known = {_sha256(image): image for image in Manifest.read(data).images}
+    known = {sha256(image): image for image in Manifest.read(data).images}
     for image in Manifest.read(further).images:
-        if _sha256(image) in known:
+        if sha256(image) in known:
             raise DataError(
-                f"{image}: is {known[_sha256(image)]} of the study; render others, with another "
+                f"{image}: is {known[sha256(image)]} of the study; render others, with another "
                 "--seed"
             )
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -33,7 +33,10 @@ def synthesize_command(
     control: Annotated[
         str, typer.Option(help="ControlNet: joint, frozen (as published) or none.")
     ] = "joint",
-    regions: Annotated[bool, typer.Option(help="Condition on the region.")] = True,
+    regions: Annotated[
+        str,
+        typer.Option(help="How the model is told the region: embedding, adapters (LoRA) or none."),
+    ] = "embedding",
     strength: Annotated[
         float,
         typer.Option(
@@ -58,11 +61,13 @@ def synthesize_command(
     choice("--preset", preset, get_args(Preset))
     choice("--method", method, get_args(GenerateSection.model_fields["method"].annotation))
     choice("--control", control, get_args(Control))
+    choice("--regions", regions, ("embedding", "adapters", "none"))
     asked = PRESETS[preset].model_dump()  # type: ignore[index]
     asked["seed"], asked["agreement"] = seed, agreement
     asked["size"] = size or asked["size"]
     asked["generate"] |= {"method": method, "strength": strength}
-    asked["diffuse"] |= {"control": control, "regions": regions}
+    asked["diffuse"] |= {"control": control, "regions": regions == "embedding"}
+    asked["adapt"] = {} if regions == "adapters" else None
     if diffusion_steps is not None:
         asked["diffuse"]["steps"] = diffusion_steps
     asked["filter"]["overlap"] = overlap

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from training.synthesis.blend import LEVELS, Method
 from training.synthesis.denoiser import Control
@@ -30,7 +30,7 @@ class SegmentSection(_Section):
 class DiffuseSection(_Section):
     """The diffusion model and its training; see `denoiser.Architecture`.
 
-    edge_weight: lambda of the loss in `diffuse`. regions: False trains without the embedding.
+    edge_weight: lambda of the loss in `diffuse`. regions: whether there is an embedding of them.
     """
 
     patch: int = Field(default=4, ge=1)
@@ -44,6 +44,14 @@ class DiffuseSection(_Section):
     learning_rate: float = Field(default=4e-4, gt=0)
     edge_weight: float = Field(default=0.02, ge=0)
     ema: float = Field(default=0.995, gt=0, lt=1)
+
+
+class AdaptSection(_Section):
+    """Adapters by region beside a finished diffusion model; see `adapters`. steps: for each."""
+
+    rank: int = Field(default=8, ge=1)
+    steps: int = Field(default=200, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
 
 
 class GenerateSection(_Section):
@@ -75,15 +83,26 @@ class FilterSection(_Section):
 
 
 class SynthesisConfig(_Section):
-    """A run directory belongs to one of these. size: of all images, in pixels."""
+    """A run directory belongs to one of these.
+
+    size: of all images, in pixels. adapt: None without adapters, which take the place of the
+        embedding of regions.
+    """
 
     size: int = Field(default=96, ge=32, le=1024)
     seed: int = Field(default=1, ge=0)
     agreement: float = Field(default=0.6, gt=0, le=1)
     segment: SegmentSection = SegmentSection()
     diffuse: DiffuseSection = DiffuseSection()
+    adapt: AdaptSection | None = None
     generate: GenerateSection = GenerateSection()
     filter: FilterSection = FilterSection()
+
+    @model_validator(mode="after")
+    def _one_way_to_tell_regions(self) -> SynthesisConfig:
+        if self.adapt is not None and self.diffuse.regions:
+            raise ValueError("adapters stand in the place of the embedding: set regions to false")
+        return self
 
 
 PRESETS: Final[Mapping[Preset, SynthesisConfig]] = MappingProxyType(

@@ -7,7 +7,6 @@ on size / patch, which makes larger images affordable without an autoencoder.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -114,16 +113,9 @@ class Denoiser(nn.Module):
         (velocity,) = self.unet(x, t, **said, **steering)
         return pixel_shuffle(cast("Tensor", velocity), patch)
 
-    def save(self, path: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-        """Writes `weights` (as of state_dict) under the name only when complete.
-
-        about: what becomes of it in provenance, as JSON types.
-        """
-        metadata = {
-            METADATA_KEY: self.architecture.model_dump_json(),
-            "about": json.dumps(dict(about)),
-        }
-        save_weights(path, weights, metadata)
+    def save(self, path: Path, weights: Mapping[str, Tensor]) -> None:
+        """Writes `weights` (as of state_dict) under the name only when complete."""
+        save_weights(path, weights, {METADATA_KEY: self.architecture.model_dump_json()})
 
     @classmethod
     def load(cls, path: Path) -> Denoiser:

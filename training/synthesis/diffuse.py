@@ -79,6 +79,14 @@ class Examples:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __getitem__(self, chosen: npt.NDArray[np.int64]) -> Examples:
+        return Examples(
+            self.images[chosen],
+            self.hints[chosen],
+            self.conditions[torch.from_numpy(chosen)],
+            self.weights[chosen],
+        )
+
 
 class DiffusionLoss:
     """The loss above on a random batch, mirrored at random; see `optimise.Steps`.

@@ -128,6 +128,11 @@ class Steps:
         self.save()
         return True
 
+    @property
+    def averaged(self) -> Mapping[str, Tensor]:
+        """The averaged weights, by their names in the network; the network's own without `ema`."""
+        return self.ema.weights if self.ema else self.network.state_dict()
+
     def learning_rate(self, step: int) -> float:
         """Of a step, from 0: linear warm-up over a twentieth of the run, then a cosine to zero."""
         warm_up = max(1, self._total // 20)

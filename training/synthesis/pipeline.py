@@ -2,6 +2,7 @@
 
     segment   a U-Net learns the masks that there are, and tells all training images apart
     diffuse   a diffusion model learns the training images, steered by their edges
+    adapt     where asked for, adapters of it learn one region each
     generate  candidates are drawn for the grades that lack images
     filter    what a judge agrees with, and what is no copy, is kept
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -29,8 +31,41 @@ from training.synthesis.keep import keep
 from training.synthesis.run import Report, Run
 from training.synthesis.segment import masks_digest
 from training.synthesis.stages import Stage, open_run
+from training.synthesis.train_adapters import train_adapters
 from training.synthesis.train_diffusion import train_diffusion
 from training.synthesis.train_segment import train_segment
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Where the stages of a run lie. diffused, adapted: None where the run has no such stage."""
+
+    segmented: Stage
+    diffused: Stage | None
+    adapted: Stage | None
+    drawn: Stage
+    kept: Stage
+
+    @classmethod
+    def of(cls, run: Run, out: Path) -> Stages:
+        """Those of a run in its directory."""
+        config = run.config
+        # What is not asked for decides nothing.
+        section = config.model_dump(mode="json", exclude_none=True)
+        shared = {"seed": config.seed, "data": run.dataset.digest}
+        masks = masks_digest(run.train, run.dataset.manifest.folder)
+        segmented = Stage.of(out, "segment", section["segment"] | shared | {"masks": masks})
+        before = [segmented]
+        diffused, adapted = None, None
+        if config.generate.strength > 0:  # blends as they are need no diffusion model
+            diffused = Stage.of(out, "diffuse", section["diffuse"] | shared, segmented)
+            before.append(diffused)
+            if config.adapt is not None:
+                adapted = Stage.of(out, "adapt", section["adapt"] | shared, diffused)
+                before.append(adapted)
+        drawn = Stage.of(out, "generate", section["generate"] | shared, *before)
+        kept = Stage.of(out, "set", section["filter"] | shared, drawn)
+        return cls(segmented, diffused, adapted, drawn, kept)
 
 
 def synthesize(
@@ -70,25 +105,17 @@ def synthesize(
             report,
             deadline,
         )
-        section = config.model_dump(mode="json")
-        shared = {"seed": config.seed, "data": dataset.digest}
-        masks = masks_digest(run.train, dataset.manifest.folder)
-        segmented = Stage.of(out, "segment", section["segment"] | shared | {"masks": masks})
-        diffused = Stage.of(out, "diffuse", section["diffuse"] | shared, segmented)
-        # Blends as they are need no diffusion model.
-        used = None if config.generate.strength == 0 else diffused
-        before = (segmented,) if used is None else (segmented, diffused)
-        drawn = Stage.of(out, "generate", section["generate"] | shared, *before)
-        kept = Stage.of(out, "set", section["filter"] | shared, drawn)
-        work: dict[Stage, Callable[[], bool]] = {
-            segmented: lambda: train_segment(run, segmented),
-            diffused: lambda: train_diffusion(run, diffused, segmented),
-            drawn: lambda: generate(run, drawn, segmented, used),
-            kept: lambda: keep(run, kept, drawn, segmented),
-        }
+        stages = Stages.of(run, out)
+        segmented, diffused, adapted = stages.segmented, stages.diffused, stages.adapted
+        drawn, kept = stages.drawn, stages.kept
+        work: dict[Stage, Callable[[], bool]] = {segmented: lambda: train_segment(run, segmented)}
+        if diffused is not None:
+            work[diffused] = lambda: train_diffusion(run, diffused, segmented)
+            if adapted is not None:
+                work[adapted] = lambda: train_adapters(run, adapted, segmented, diffused)
+        work[drawn] = lambda: generate(run, drawn, segmented, diffused, adapted)
+        work[kept] = lambda: keep(run, kept, drawn, segmented)
         for stage, compute in work.items():
-            if stage is diffused and used is None:
-                continue
             if parallel.main_first(stage.done) is not None:
                 continue
             parallel.main_first(partial(stage.folder.mkdir, exist_ok=True))

@@ -35,14 +35,7 @@ def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
         vocabulary=vocabulary,
         **config.model_dump(include={"patch", "widths", "layers", "attention", "control"}),
     )
-    counts = np.bincount(run.train.labels, minlength=len(GRADES))
-    examples = Examples(
-        run.train.images,
-        hints(run.train.images, classes),
-        Conditions.of_loads(run.train, vocabulary),
-        # Between as often as they occur and equally often: rare grades have few pictures to learn.
-        1 / np.sqrt(counts[run.train.labels]),
-    )
+    examples = examples_of(run, classes, vocabulary)
     reseed(run.config.seed, 0, 1)
     network = Denoiser(architecture)
     if config.control == "frozen":
@@ -54,7 +47,7 @@ def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
             if not steps.run(run.report, deadline=run.deadline):
                 return False
             if run.accelerator.is_main_process:
-                save_weights(file, _averaged(steps))
+                save_weights(file, steps.averaged)
             run.accelerator.wait_for_everyone()
         network.load_state_dict(load_file(file), strict=False)
         network.add_control()
@@ -62,7 +55,7 @@ def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
     if not steps.run(run.report, deadline=run.deadline):
         return False
     if run.accelerator.is_main_process:
-        network.save(stage.folder / WEIGHTS_NAME, _averaged(steps), {"key": stage.key})
+        network.save(stage.folder / WEIGHTS_NAME, steps.averaged)
         stage.finish(
             {
                 "steps": len(steps.losses),
@@ -73,6 +66,18 @@ def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
         for checkpoint in stage.folder.glob(f"*-{CHECKPOINT_NAME}"):
             checkpoint.unlink()
     return True
+
+
+def examples_of(run: Run, classes: npt.NDArray[np.uint8], vocabulary: Vocabulary) -> Examples:
+    """All training images. classes: as the U-Net predicts them."""
+    counts = np.bincount(run.train.labels, minlength=len(GRADES))
+    return Examples(
+        run.train.images,
+        hints(run.train.images, classes),
+        Conditions.of_loads(run.train, vocabulary),
+        # Between as often as they occur and equally often: rare grades have few pictures to learn.
+        1 / np.sqrt(counts[run.train.labels]),
+    )
 
 
 def _steps(run: Run, stage: Stage, name: str, network: Denoiser, examples: Examples) -> Steps:
@@ -94,11 +99,6 @@ def _steps(run: Run, stage: Stage, name: str, network: Denoiser, examples: Examp
         config={"key": stage.key, "processes": run.accelerator.num_processes},
         ema=config.ema,
     )
-
-
-def _averaged(steps: Steps) -> dict[str, Any]:
-    assert steps.ema is not None  # noqa: S101 - asked for above
-    return steps.ema.weights
 
 
 def _obeys(run: Run, stage: Stage, classes: npt.NDArray[np.uint8]) -> dict[str, Any]:
