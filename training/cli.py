@@ -15,7 +15,7 @@ from training.console import OneLineErrors, RichReport, choice, seconds
 from training.data.cli import app as data_app
 from training.evaluation_cli import compare_command, evaluate_command, report_command
 from training.experiments.cli import study_command
-from training.synthesis.cli import sheet_command, synthesize_command
+from training.synthesis.cli import conditioning_command, sheet_command, synthesize_command
 from training.train import fit, train_summary
 
 app = typer.Typer(
@@ -148,6 +148,7 @@ for name, command in (
     ("study", study_command),
     ("synthesize", synthesize_command),
     ("sheet", sheet_command),
+    ("conditioning", conditioning_command),
 ):
     app.command(name)(command)
 

@@ -144,6 +144,27 @@ def blends_only() -> SynthesisConfig:
     return CONFIG.model_copy(update={"generate": still})
 
 
+def test_conditioning_is_measured_by_a_command(data: Path, out: Path, tmp_path: Path) -> None:
+    file = tmp_path / "conditioning.json"
+    options = ("conditioning", "--data", data, "--set", folder(out, "set"), "--images", 4)
+    result = run(*options, "--out", file, "--threads", 1)
+    assert result.exit_code == 0, result.output
+    found = json.loads(file.read_text("utf-8"))
+    assert found["data"] == json.loads((out / "run.json").read_text("utf-8"))["data"]
+    assert found["edges"]["images"] == 4
+    assert set(found["levels"]) == {"fresh_clean to fresh_trash", "burn_clean to burn_trash"}
+    assert set(found["regions"]["regions"]) == {"east", "north"}
+    assert "edges: samples agree with their own by" in result.stdout
+    other = scene_folder(tmp_path / "other", seed=9)
+    for changed, says in (
+        (("--data", other), "is not of the data in"),
+        (("--set", tmp_path), "no set of cane-train synthesize"),
+    ):
+        refused = run(*options, "--out", file, *changed)
+        assert refused.exit_code == 2
+        assert says in refused.output
+
+
 def test_what_drew_an_image_is_named_by_digest(data: Path, out: Path, tmp_path: Path) -> None:
     def digest(file: Path) -> str:
         return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""`cane-train synthesize` and `cane-train sheet`."""
+"""`cane-train synthesize`, `cane-train sheet` and `cane-train conditioning`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import typer
 
 from training import parallel
 from training.console import RichReport, choice, seconds
+from training.model import write_json
 from training.synthesis.config import PRESETS, GenerateSection, Preset, SynthesisConfig
 from training.synthesis.denoiser import Control
 from training.synthesis.pipeline import synthesize
+from training.synthesis.probe import probe_set, summary
 from training.synthesis.sheet import contact_sheet
 
 DataOption = Annotated[
@@ -97,3 +99,19 @@ def sheet_command(
 ) -> None:
     """Draw synthetic images beside real ones, by grade and level."""
     contact_sheet(data, folder, out, across=across, size=size, agreement=agreement)
+
+
+def conditioning_command(
+    data: DataOption,
+    folder: Annotated[Path, typer.Option("--set", help="What cane-train synthesize printed.")],
+    out: Annotated[Path, typer.Option(help="JSON file to write.")],
+    images: Annotated[
+        int, typer.Option(help="Drawn for each edge map set, level and region.", min=4)
+    ] = 24,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
+) -> None:
+    """Measure whether the diffusion model of a set obeys its edges, level and region."""
+    with RichReport() as report:
+        found = probe_set(data, folder, images, report, threads=threads)
+    write_json(out, found)
+    typer.echo(summary(found))

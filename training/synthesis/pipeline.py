@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator  # type: ignore[import-untyped]
 
 from training import parallel
 from training.data.dataset import Dataset
@@ -68,6 +69,25 @@ class Stages:
         return cls(segmented, diffused, adapted, drawn, kept)
 
 
+def load_run(
+    dataset: Dataset,
+    config: SynthesisConfig,
+    accelerator: Accelerator,
+    report: Report,
+    deadline: float = math.inf,
+) -> Run:
+    """Reads the training and the validation split. Raises DataError."""
+    return Run(
+        dataset,
+        load_split(dataset, "train", config.size, report),
+        load_split(dataset, "val", config.size, report),
+        config,
+        accelerator,
+        report,
+        deadline,
+    )
+
+
 def synthesize(
     data: Path,
     out: Path,
@@ -96,15 +116,7 @@ def synthesize(
             return dataset
 
         dataset = parallel.main_first(prepare)
-        run = Run(
-            dataset,
-            load_split(dataset, "train", config.size, report),
-            load_split(dataset, "val", config.size, report),
-            config,
-            accelerator,
-            report,
-            deadline,
-        )
+        run = load_run(dataset, config, accelerator, report, deadline)
         stages = Stages.of(run, out)
         segmented, diffused, adapted = stages.segmented, stages.diffused, stages.adapted
         drawn, kept = stages.drawn, stages.kept

@@ -1,0 +1,298 @@
+"""Does the diffusion model do as it is told? Edges, trash level and region, each measured.
+
+edges   samples steered by the edges of validation loads: agreement with the load their edges
+        came from, and with another one (`diffuse.edge_agreement`)
+levels  samples from blends at five levels: the share of trash that the U-Net sees in them,
+        beside what it sees in the blends, and in samples that are told the level but no edges
+regions samples that differ in nothing but the region they are told: how far their mean colour
+        is from the region's training images, and how often that region's is the nearest
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.stats import spearmanr  # type: ignore[import-untyped]
+
+from edge_agent.grades import GRADES, Grade
+from training import parallel, provenance
+from training.data.dataset import Dataset, ImageSet
+from training.errors import DataError, RunError
+from training.synthesis import bases, blend
+from training.synthesis.bases import Base
+from training.synthesis.blend import PAIRS, trash_share
+from training.synthesis.config import SynthesisConfig
+from training.synthesis.diffuse import edge_agreement
+from training.synthesis.generate import asked_of
+from training.synthesis.painter import Asked, Painter
+from training.synthesis.pipeline import Stages, load_run
+from training.synthesis.run import CLASSES_NAME, Report, Run
+from training.synthesis.stages import DONE_NAME
+
+LEVELS: Final = (0, 25, 50, 75, 100)
+_BATCH: Final = 16
+
+
+def probe_set(
+    data: Path, folder: Path, count: int, report: Report, *, threads: int | None = None
+) -> dict[str, Any]:
+    """All three measures of a set's model, as JSON types; None where there is nothing to measure.
+
+    folder: what `cane-train synthesize` printed. count: images drawn of each kind (edges, pair of
+    grades and level, region). Raises TrainingError.
+    """
+    config = _config(folder)
+    if config.generate.strength == 0:
+        raise RunError(f"{folder}: is of blends alone; there is no diffusion model to look at")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with parallel.accelerator("fp32") as accelerator:
+        dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
+        run = load_run(dataset, config, accelerator, report)
+        stages = Stages.of(run, folder.parent)
+        if stages.kept.folder.name != folder.resolve().name:
+            raise RunError(f"{folder}: is not of the data in {data}; give the data it was made of")
+        painter = Painter(run, stages.segmented, stages.diffused, stages.adapted)
+        found = Probe(run, painter, np.load(stages.segmented.folder / CLASSES_NAME), count)
+        return {
+            "command": provenance.command_line(),
+            "date": provenance.now(),
+            "machine": provenance.machine(),
+            "versions": provenance.versions("diffusers"),
+            "data": dataset.digest,
+            "config": config.model_dump(mode="json"),
+            "model_sha256": painter.model_sha256,
+            "images": count,
+            "edges": found.edges(),
+            "levels": found.levels(),
+            "regions": found.regions(),
+        }
+
+
+def summary(found: dict[str, Any]) -> str:
+    """Some lines for people, of what `probe_set` found."""
+    lines = []
+    if edges := found["edges"]:
+        lines.append(
+            f"edges: samples agree with their own by {edges['own']:.2f}, with others' by "
+            f"{edges['others']:.2f}"
+        )
+    for pair, measured in (found["levels"] or {}).items():
+        lines.append(f"{pair}: trash seen by the U-Net at level {_list(measured['levels'], '.0f')}")
+        for kind in ("blends", "samples", "told_only"):
+            shares = _list(measured[kind]["trash_share"], ".1f")
+            how = "rising" if measured[kind]["monotone"] else "not rising throughout"
+            lines.append(f"  {kind.replace('_', ' ')}: {shares} % ({how})")
+    if regions := found["regions"]:
+        for name, measured in regions["regions"].items():
+            lines.append(
+                f"region {name}: mean colour {measured['delta_e_of_mean_told']:.1f} from its own "
+                f"when told, {measured['delta_e_of_mean_untold']:.1f} when not (delta E)"
+            )
+        lines.append(
+            f"the nearest region is the one told in {regions['nearest_is_the_one_told']:.0%}, by "
+            f"chance {regions['by_chance']:.0%}"
+        )
+    return "\n".join(lines)
+
+
+def _list(values: list[float], form: str) -> str:
+    return ", ".join(format(value, form) for value in values)
+
+
+def _config(folder: Path) -> SynthesisConfig:
+    file = folder / DONE_NAME
+    try:
+        return SynthesisConfig.model_validate(json.loads(file.read_text("utf-8"))["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{folder}: no set of cane-train synthesize; give the folder that it printed"
+        ) from error
+
+
+class Probe:
+    """The measures of one model. See `probe_set`; classes: of the training images, as the U-Net
+    predicts them."""
+
+    def __init__(
+        self, run: Run, painter: Painter, classes: npt.NDArray[np.uint8], count: int
+    ) -> None:
+        self._run, self._painter, self._classes, self._count = run, painter, classes, count
+
+    def edges(self) -> dict[str, Any] | None:
+        """None for a model without a ControlNet."""
+        assert self._painter.network is not None  # noqa: S101 - see `probe_set`
+        if self._painter.network.controlnet is None:
+            return None
+        real = _spread(self._run.validation, self._count)
+        drawn = self._draw(self._as(real), real.images, self._painter.hints(real.images), "edges")
+        own = edge_agreement(drawn, real.images)
+        others = edge_agreement(drawn, np.roll(real.images, max(1, len(real) // 2), axis=0))
+        return {
+            "images": len(real),
+            "own": float(own.mean()),
+            "others": float(others.mean()),
+            "share_nearer_to_own": float((own > others).mean()),
+        }
+
+    def levels(self) -> dict[str, Any] | None:
+        """Of each pair whose grades both have images; None where no mask was ever learned."""
+        if not self._classes.any():
+            return None
+        found = {}
+        counts = np.bincount(self._run.train.labels, minlength=len(GRADES))
+        for clean, trashy in PAIRS.items():
+            if all(counts[GRADES.index(grade)] >= bases.LEAST for grade in (clean, trashy)):
+                found[f"{clean} to {trashy}"] = self._pair(clean)
+        return found or None
+
+    def _pair(self, clean: Grade) -> dict[str, Any]:
+        run = self._run
+        planned = blend.plan(
+            run.train,
+            self._count,
+            clean,
+            (0,),
+            seed=run.config.seed,
+            method=run.config.generate.method,
+        )
+        # The same loads, clumps, turns and noise at every level: nothing but the level differs.
+        drawn_from = [
+            Base(
+                number,
+                blend.grade_at(clean, level),
+                (b.clean, b.trash),
+                level,
+                b.method,
+                run.train.rows[b.clean].region,
+                b.same_region,
+            )
+            for number, b in enumerate(planned)
+            for level in LEVELS
+        ]
+        blends = np.stack(
+            [bases.draw(b, run.train, self._classes, run.config.seed) for b in drawn_from]
+        )
+        asked = asked_of(drawn_from, run.config.seed)
+        what = f"levels of {clean}"
+        pictures = {
+            "blends": blends,
+            "samples": self._draw(asked, blends, self._painter.hints(blends), what),
+            "told_only": self._draw(asked, blends, None, f"{what}, without edges"),
+        }
+        levels = np.array([base.level for base in drawn_from])
+        result: dict[str, Any] = {"levels": list(LEVELS)}
+        for name, images in pictures.items():
+            shares = np.array([trash_share(mask) for mask in self._painter.classes(images)])
+            means = [float(shares[levels == level].mean()) for level in LEVELS]
+            result[name] = {
+                "trash_share": means,
+                "monotone": bool(np.all(np.diff(means) > 0)),
+                "spearman": _spearman(levels, shares),
+            }
+        return result
+
+    def regions(self) -> dict[str, Any] | None:
+        """None where fewer than two regions have images."""
+        train = self._run.train
+        of = np.array([row.region for row in train.rows])
+        names = [str(name) for name in np.unique(of[of != ""])]
+        if len(names) < 2:
+            return None
+        colours = _colours(train.images)
+        homes = np.stack([colours[of == name].mean(0) for name in names])
+        real = _spread(self._run.validation, self._count)
+        hints = self._painter.hints(real.images)
+
+        def drawn(told: str) -> npt.NDArray[np.float64]:
+            asked = self._as(real, told)
+            return _colours(self._draw(asked, real.images, hints, f"region {told or 'not told'}"))
+
+        untold = drawn("")
+        found: dict[str, Any] = {}
+        nearest = []
+        for index, name in enumerate(names):
+            told = drawn(name)
+            apart = np.linalg.norm(told[:, None] - homes[None], axis=2)
+            nearest.append(apart.argmin(1) == index)
+            found[name] = {
+                "delta_e_of_mean_told": float(np.linalg.norm(told.mean(0) - homes[index])),
+                "delta_e_of_mean_untold": float(np.linalg.norm(untold.mean(0) - homes[index])),
+                "moved_by_telling": float(np.linalg.norm(told - untold, axis=1).mean()),
+            }
+        apart = np.linalg.norm(colours[:, None] - homes[None], axis=2).argmin(1)
+        return {
+            "regions": found,
+            "nearest_is_the_one_told": float(np.concatenate(nearest).mean()),
+            "nearest_is_its_own_of_real_images": float(
+                (np.array(names)[apart[of != ""]] == of[of != ""]).mean()
+            ),
+            "by_chance": 1 / len(names),
+        }
+
+    def _as(self, real: ImageSet, region: str | None = None) -> Asked:
+        """As these images are, of another region where one is given."""
+        seeds = np.random.SeedSequence([self._run.config.seed, 2]).generate_state(len(real))
+        return Asked(
+            np.eye(len(GRADES), dtype=np.float32)[real.labels],
+            np.array([100.0 if GRADES[label].has_trash else 0.0 for label in real.labels]),
+            np.array([row.region if region is None else region for row in real.rows]),
+            seeds.astype(np.int64),
+        )
+
+    def _draw(
+        self,
+        asked: Asked,
+        lit_as: npt.NDArray[np.uint8],
+        steering: npt.NDArray[np.uint8] | None,
+        what: str,
+    ) -> npt.NDArray[np.uint8]:
+        config = self._run.config.generate
+        tick = self._run.report.loading(what, len(asked))
+        parts = []
+        for start in range(0, len(asked), _BATCH):
+            part = slice(start, start + _BATCH)
+            parts.append(
+                self._painter.draw(
+                    asked[part],
+                    lit_as[part],
+                    None if steering is None else steering[part],
+                    steps=config.steps,
+                    guidance=config.guidance,
+                )
+            )
+            for _ in parts[-1]:
+                tick()
+        return np.concatenate(parts)
+
+
+def _spread(loads: ImageSet, count: int) -> ImageSet:
+    """So many of them, evenly over the set. Raises DataError where there is none."""
+    if not len(loads):
+        raise DataError("the validation split has no image: give it one with cane-train data split")
+    chosen = np.unique(np.linspace(0, len(loads) - 1, min(count, len(loads))).astype(int))
+    rows = tuple(loads.rows[i] for i in chosen)
+    return ImageSet(loads.images[chosen], loads.labels[chosen], rows, ())
+
+
+def _colours(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Mean CIE L*a*b* of each image, (n, 3)."""
+    return np.array(
+        [
+            cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB).mean((0, 1))
+            for image in images
+        ],
+        np.float64,
+    )
+
+
+def _spearman(levels: npt.NDArray[np.int64], shares: npt.NDArray[np.float64]) -> float:
+    if np.ptp(shares) == 0:
+        return 0.0
+    return float(spearmanr(levels, shares).statistic)
