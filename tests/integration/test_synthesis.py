@@ -38,7 +38,7 @@ FAST = PRESETS["fast"]
 CONFIG = FAST.model_copy(
     update={
         "segment": SegmentSection(widths=(8, 16), steps=20, batch=8),
-        "diffuse": DiffuseSection(patch=4, widths=(32, 64), attention=1, steps=8, batch=4),
+        "diffuse": DiffuseSection(widths=(32, 64), attention=1, steps=8, batch=4),
     }
 )
 

@@ -118,7 +118,7 @@ def test_each_adapter_draws_its_region_and_the_shared_model_stays(
 def test_a_new_adapter_changes_nothing() -> None:
     vocabulary = Vocabulary(regions=(), lights=(100.0, 120.0, 140.0))
     network = Denoiser(
-        Architecture(size=SIZE, patch=4, widths=(32, 64), attention=1, vocabulary=vocabulary)
+        Architecture(size=SIZE, patch=2, widths=(32, 64), attention=1, vocabulary=vocabulary)
     ).eval()
     data = examples(2, ("east",))
     x, t = torch.randn(2, 3, SIZE, SIZE), torch.tensor([10, 500])
@@ -133,7 +133,7 @@ def test_files_that_are_no_adapters_are_told_in_a_line(tmp_path: Path) -> None:
     vocabulary = Vocabulary(regions=(), lights=(100.0, 120.0, 140.0))
     network = Denoiser(
         Architecture(
-            size=SIZE, patch=4, widths=(32, 64), attention=1, control="none", vocabulary=vocabulary
+            size=SIZE, patch=2, widths=(32, 64), attention=1, control="none", vocabulary=vocabulary
         )
     )
     with pytest.raises(WeightsError, match="none, or of several ranks"):

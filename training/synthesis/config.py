@@ -33,15 +33,15 @@ class DiffuseSection(_Section):
     edge_weight: lambda of the loss in `diffuse`. regions: whether there is an embedding of them.
     """
 
-    patch: int = Field(default=4, ge=1)
-    widths: tuple[int, ...] = Field(default=(64, 96, 128), min_length=2)
+    patch: int = Field(default=2, ge=1)
+    widths: tuple[int, ...] = Field(default=(32, 64, 96, 128), min_length=2)
     layers: int = Field(default=1, ge=1)
     attention: int = Field(default=2, ge=1)
     control: Control = "joint"
     regions: bool = True
     steps: int = Field(default=1500, ge=1)
-    batch: int = Field(default=32, ge=1)
-    learning_rate: float = Field(default=4e-4, gt=0)
+    batch: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
     edge_weight: float = Field(default=0.02, ge=0)
     ema: float = Field(default=0.995, gt=0, lt=1)
 
@@ -110,7 +110,7 @@ PRESETS: Final[Mapping[Preset, SynthesisConfig]] = MappingProxyType(
         "fast": SynthesisConfig(
             size=32,
             segment=SegmentSection(widths=(8, 16, 24), steps=40),
-            diffuse=DiffuseSection(patch=4, widths=(32, 64), attention=1, steps=50, batch=8),
+            diffuse=DiffuseSection(widths=(32, 64), attention=1, steps=50, batch=8),
             generate=GenerateSection(steps=4, surplus=1.0),
         ),
         "cpu": SynthesisConfig(),
@@ -118,7 +118,12 @@ PRESETS: Final[Mapping[Preset, SynthesisConfig]] = MappingProxyType(
             size=224,
             segment=SegmentSection(widths=(32, 64, 128, 256), steps=3000, batch=32),
             diffuse=DiffuseSection(
-                widths=(128, 256, 384, 512), layers=2, steps=20_000, batch=64, ema=0.9995
+                widths=(64, 128, 256, 512),
+                layers=2,
+                steps=20_000,
+                batch=64,
+                learning_rate=4e-4,
+                ema=0.9995,
             ),
             generate=GenerateSection(steps=25, surplus=2.0),
         ),

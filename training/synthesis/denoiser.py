@@ -20,10 +20,14 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from training.errors import WeightsError
 from training.synthesis.conditions import LIGHTS, VECTOR, Conditions, Vocabulary
+from training.synthesis.linear import LinearDenoiser
 from training.synthesis.stages import save_weights
 
 HINTS: Final = 4
 """Planes that steer: Canny's edges, and the edges of stalk, of leaf and trash, and of the rest."""
+GROUPS: Final = 8
+"""Of each group norm. With diffusers' 32, narrow layers would have each channel on its own, and
+lose how strong it is beside the others."""
 METADATA_KEY: Final = "canegrade.denoiser"
 
 Control = Literal["joint", "frozen", "none"]
@@ -33,7 +37,9 @@ class Architecture(BaseModel):
     """What the network looks like.
 
     size: of images, in pixels. patch: pixels folded into channels, in each direction.
-    widths: channels of each resolution, multiples of 32 (diffusers' group norm has 32 groups).
+    widths: channels of each resolution, multiples of GROUPS. The first must be twice those of a
+        folded pixel at least: noise has as many dimensions, and what the network cannot let
+        through it cannot take away.
     attention: at so many of the lowest resolutions the UNet attends to region and light.
     control: joint: UNet and ControlNet are trained together; frozen: the ControlNet is a trainable
         copy of a finished UNet that stays as it is, as published; none: there is no ControlNet.
@@ -44,7 +50,7 @@ class Architecture(BaseModel):
 
     size: int = Field(ge=16, le=1024)
     patch: int = Field(default=1, ge=1, le=16)
-    widths: tuple[int, ...] = Field(default=(64, 128, 192), min_length=2)
+    widths: tuple[int, ...] = Field(default=(32, 64, 96, 128), min_length=2)
     layers: int = Field(default=1, ge=1)
     attention: int = Field(default=2, ge=1)
     token: int = Field(default=64, ge=8)
@@ -56,18 +62,31 @@ class Architecture(BaseModel):
         step = self.patch * 2 ** (len(self.widths) - 1)
         if self.size % step:
             raise ValueError(f"{self.size} pixels are no multiple of {step} (patch x halvings)")
-        if any(width % 32 for width in self.widths):
-            raise ValueError(f"widths {self.widths} are not all multiples of 32")
+        if any(width % GROUPS for width in self.widths):
+            raise ValueError(f"widths {self.widths} are not all multiples of {GROUPS}")
+        least = 2 * 3 * self.patch**2
+        if self.widths[0] < least:
+            raise ValueError(
+                f"width {self.widths[0]} is too small for patches of {self.patch} pixels, which "
+                f"have {least // 2} values each; {least} is the least, or take smaller patches"
+            )
         return self
 
 
 class Denoiser(nn.Module):
-    """Predicts the velocity v (Salimans and Ho 2022, arXiv:2202.00512) of noisy images."""
+    """Predicts the velocity v (Salimans and Ho 2022, arXiv:2202.00512) of noisy images.
+
+    The network adds to what a linear denoiser, fitted to the training images, expects.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
+        self.linear = LinearDenoiser(architecture.size)
         self.unet = _unet(architecture)
+        # Before it has learned anything the network is the linear denoiser.
+        nn.init.zeros_(self.unet.conv_out.weight)
+        nn.init.zeros_(self.unet.conv_out.bias)
         self.regions = nn.Embedding(1 + len(architecture.vocabulary.regions), architecture.token)
         self.lights = nn.Embedding(1 + LIGHTS, architecture.token)
         self.controlnet: ControlNetModel | None = None
@@ -111,7 +130,8 @@ class Denoiser(nn.Module):
                 "mid_block_additional_residual": mid,
             }
         (velocity,) = self.unet(x, t, **said, **steering)
-        return pixel_shuffle(cast("Tensor", velocity), patch)
+        learned = pixel_shuffle(cast("Tensor", velocity), patch)
+        return learned + cast("Tensor", self.linear(noisy, t))
 
     def save(self, path: Path, weights: Mapping[str, Tensor]) -> None:
         """Writes `weights` (as of state_dict) under the name only when complete."""
@@ -152,6 +172,7 @@ def _unet(architecture: Architecture) -> UNet2DConditionModel:
         up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),
         cross_attention_dim=architecture.token,
         attention_head_dim=8,
+        norm_num_groups=GROUPS,
         class_embed_type="projection",
         projection_class_embeddings_input_dim=VECTOR,
     )

@@ -24,15 +24,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, mse_loss, pad
 
 from training.synthesis.conditions import Conditions
 from training.synthesis.denoiser import HINTS, Denoiser
 from training.synthesis.edges import canny, shapes
+from training.synthesis.schedule import TRAIN_STEPS, noise_schedule
 
-TRAIN_STEPS: Final = 1000
 DROP: Final = 0.1
 """Share of training images of which nothing is said, and of those without edges."""
 _CLEAR: Final = 0.5
@@ -40,15 +40,6 @@ _CLEAR: Final = 0.5
 _SCALES: Final = (2, 4, 8)
 _FAINT: Final = 0.02
 """Added to the mean of an edge map: of a picture without edges noise must not be blown up."""
-
-
-def noise_schedule() -> DDPMScheduler:
-    """The forward process: 1,000 steps, cosine, v-prediction."""
-    return DDPMScheduler(
-        num_train_timesteps=TRAIN_STEPS,
-        beta_schedule="squaredcos_cap_v2",
-        prediction_type="v_prediction",
-    )
 
 
 def hints(images: npt.NDArray[np.uint8], classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

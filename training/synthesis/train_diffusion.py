@@ -38,9 +38,11 @@ def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
     examples = examples_of(run, classes, vocabulary)
     reseed(run.config.seed, 0, 1)
     network = Denoiser(architecture)
+    network.linear.fit(run.train.images)
     if config.control == "frozen":
         # As published: first a network without ControlNet, then a copy of it beside the frozen one.
         base = Denoiser(architecture.model_copy(update={"control": "none"}))
+        base.linear.fit(run.train.images)
         file = stage.folder / BASE_NAME
         if not file.exists():
             steps = _steps(run, stage, "base", base, examples)
