@@ -31,15 +31,10 @@ from training import parallel
 from training.synthesis.conditions import Conditions, Vocabulary
 from training.synthesis.config import PRESETS
 from training.synthesis.denoiser import HINTS, Architecture, Denoiser
-from training.synthesis.diffuse import (
-    TRAIN_STEPS,
-    DiffusionLoss,
-    Examples,
-    noise_schedule,
-    sample,
-    to_signal,
-)
+from training.synthesis.diffuse import DiffusionLoss, Examples, sample
 from training.synthesis.optimise import Steps
+from training.synthesis.schedule import TRAIN_STEPS, noise_schedule
+from training.synthesis.space import to_signal
 
 REGIONS = Vocabulary(regions=("east", "north"), lights=(80.0, 110.0, 140.0))
 
@@ -110,12 +105,17 @@ def ours(architecture: Architecture, data: Examples, options: argparse.Namespace
         tempfile.TemporaryDirectory() as folder,
         parallel.accelerator("fp32") as accelerator,
     ):
+        network = Denoiser(architecture)
         loss = DiffusionLoss(
-            data, options.batch, accelerator.device, weight=PRESETS["cpu"].diffuse.edge_weight
+            data,
+            options.batch,
+            accelerator.device,
+            weight=PRESETS["cpu"].diffuse.edge_weight,
+            space=network.space,
         )
         Steps(
             accelerator,
-            Denoiser(architecture),
+            network,
             loss,
             Path(folder) / "last.pt",
             total=options.steps,

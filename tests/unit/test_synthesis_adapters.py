@@ -58,7 +58,7 @@ def trained(
     steps = Steps(
         Accelerator(cpu=True),
         network,
-        DiffusionLoss(data, 16, torch.device("cpu"), weight=0.0),
+        DiffusionLoss(data, 16, torch.device("cpu"), weight=0.0, space=network.space),
         folder / "last.pt",
         total=total,
         seed=1,
@@ -74,7 +74,9 @@ def trained(
 def loss(network: Denoiser, region: str) -> float:
     """Of denoising that region's images, always under the same noise."""
     torch.manual_seed(7)
-    of = DiffusionLoss(examples(16, (region,)), 96, torch.device("cpu"), weight=0.0)
+    of = DiffusionLoss(
+        examples(16, (region,)), 96, torch.device("cpu"), weight=0.0, space=network.space
+    )
     return float(of(network.eval(), 0))
 
 

@@ -23,13 +23,12 @@ from training.synthesis.diffuse import (
     Examples,
     edge_agreement,
     hints,
-    noise_schedule,
     sample,
     soft_edges,
-    to_images,
-    to_signal,
 )
 from training.synthesis.optimise import Steps
+from training.synthesis.schedule import noise_schedule
+from training.synthesis.space import to_images, to_signal
 
 SIZE = 32
 REGIONS = Vocabulary(regions=("east", "north"), lights=(80.0, 110.0, 140.0))
@@ -85,7 +84,7 @@ def steps(
     return Steps(
         accelerator,
         network,
-        DiffusionLoss(data, 16, accelerator.device, weight=0.02),
+        DiffusionLoss(data, 16, accelerator.device, weight=0.02, space=network.space),
         folder / "last.pt",
         total=total,
         seed=1,

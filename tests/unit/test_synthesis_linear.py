@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from training.synthesis.diffuse import to_signal
 from training.synthesis.linear import LinearDenoiser
 from training.synthesis.schedule import noise_schedule
+from training.synthesis.space import to_signal
 
 SIZE = 16
 

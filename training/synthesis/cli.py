@@ -39,6 +39,13 @@ def synthesize_command(
         str,
         typer.Option(help="How the model is told the region: embedding, adapters (LoRA) or none."),
     ] = "embedding",
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="Start from a latent diffusion model (such as Stable Diffusion 1.5): its folder, "
+            "or its name on the hub."
+        ),
+    ] = None,
     strength: Annotated[
         float,
         typer.Option(
@@ -69,6 +76,7 @@ def synthesize_command(
     asked["size"] = size or asked["size"]
     asked["generate"] |= {"method": method, "strength": strength}
     asked["diffuse"] |= {"control": control, "regions": regions == "embedding"}
+    asked["diffuse"]["backbone"] = backbone
     asked["adapt"] = {} if regions == "adapters" else None
     if diffusion_steps is not None:
         asked["diffuse"]["steps"] = diffusion_steps

@@ -30,6 +30,8 @@ class SegmentSection(_Section):
 class DiffuseSection(_Section):
     """The diffusion model and its training; see `denoiser.Architecture`.
 
+    backbone: a latent diffusion model to start from, a folder or a name on the hub (see
+        `backbone`); what it looks like is then given.
     edge_weight: lambda of the loss in `diffuse`. regions: whether there is an embedding of them.
     """
 
@@ -44,6 +46,7 @@ class DiffuseSection(_Section):
     learning_rate: float = Field(default=1e-3, gt=0)
     edge_weight: float = Field(default=0.02, ge=0)
     ema: float = Field(default=0.995, gt=0, lt=1)
+    backbone: str | None = None
 
 
 class AdaptSection(_Section):

@@ -1,8 +1,8 @@
-"""The network of stage 4: a conditional UNet with a ControlNet, both from diffusers, in pixels.
+"""The network of stage 4: a conditional UNet with a ControlNet, both from diffusers.
 
 Ho et al. 2020 (arXiv:2006.11239) for diffusion, Zhang et al. 2023 (arXiv:2302.05543) for
-ControlNet. Pixels are folded into channels first (pixel_unshuffle by `patch`): the UNet then works
-on size / patch, which makes larger images affordable without an autoencoder.
+ControlNet. It works in pixels, which are folded into channels first (pixel_unshuffle by `patch`),
+so that larger images are affordable without an autoencoder; or in the latents of a backbone.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import torch
-from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, DDPMScheduler, UNet2DConditionModel
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from training.errors import WeightsError
+from training.synthesis.backbone import Backbone
 from training.synthesis.conditions import LIGHTS, VECTOR, Conditions, Vocabulary
 from training.synthesis.linear import LinearDenoiser
+from training.synthesis.space import LatentSpace, PixelSpace, Space
 from training.synthesis.stages import save_weights
 
 HINTS: Final = 4
@@ -28,6 +30,8 @@ HINTS: Final = 4
 GROUPS: Final = 8
 """Of each group norm. With diffusers' 32, narrow layers would have each channel on its own, and
 lose how strong it is beside the others."""
+_HINT_WIDTHS: Final = (16, 32, 96, 256, 256)
+"""Of the layers that bring hints to the size of latents, as published for three halvings."""
 METADATA_KEY: Final = "canegrade.denoiser"
 
 Control = Literal["joint", "frozen", "none"]
@@ -44,6 +48,8 @@ class Architecture(BaseModel):
     control: joint: UNet and ControlNet are trained together; frozen: the ControlNet is a trainable
         copy of a finished UNet that stays as it is, as published; none: there is no ControlNet.
     vocabulary: of regions and lights.
+    backbone: a latent diffusion model in the stead of a UNet in pixels. patch, widths, layers,
+        attention and token then count for nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,9 +62,12 @@ class Architecture(BaseModel):
     token: int = Field(default=64, ge=8)
     control: Control = "joint"
     vocabulary: Vocabulary
+    backbone: Backbone | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Architecture:
+        if self.backbone is not None:
+            return self
         step = self.patch * 2 ** (len(self.widths) - 1)
         if self.size % step:
             raise ValueError(f"{self.size} pixels are no multiple of {step} (patch x halvings)")
@@ -76,61 +85,91 @@ class Architecture(BaseModel):
 class Denoiser(nn.Module):
     """Predicts the velocity v (Salimans and Ho 2022, arXiv:2202.00512) of noisy images.
 
-    The network adds to what a linear denoiser, fitted to the training images, expects.
+    The network adds to what a linear denoiser, fitted to the training images, expects. With a
+    backbone it predicts what that does, of its latents.
     """
 
     def __init__(self, architecture: Architecture) -> None:
+        """Raises WeightsError for a size that a backbone cannot halve."""
         super().__init__()
         self.architecture = architecture
-        self.linear = LinearDenoiser(architecture.size)
-        self.unet = _unet(architecture)
-        # Before it has learned anything the network is the linear denoiser.
-        nn.init.zeros_(self.unet.conv_out.weight)
-        nn.init.zeros_(self.unet.conv_out.bias)
-        self.regions = nn.Embedding(1 + len(architecture.vocabulary.regions), architecture.token)
-        self.lights = nn.Embedding(1 + LIGHTS, architecture.token)
+        self.space: Space
+        if architecture.backbone is None:
+            self.space = PixelSpace(architecture.size)
+            self.linear = LinearDenoiser(architecture.size)
+            self.unet = _unet(architecture)
+            # Before it has learned anything the network is the linear denoiser.
+            nn.init.zeros_(self.unet.conv_out.weight)
+            nn.init.zeros_(self.unet.conv_out.bias)
+            token = architecture.token
+        else:
+            backbone = architecture.backbone
+            self.unet = UNet2DConditionModel.from_config(backbone.unet)
+            self.vae = AutoencoderKL.from_config(backbone.vae)
+            self.vae.requires_grad_(False)
+            schedule = DDPMScheduler.from_config(backbone.schedule)
+            self.space = LatentSpace(self.vae, schedule, architecture.size)
+            self._halvings = len(self.vae.config["block_out_channels"]) - 1
+            step = 2 ** (self._halvings + len(self.unet.config["block_out_channels"]) - 1)
+            if architecture.size % step:
+                raise WeightsError(
+                    f"images of {architecture.size} pixels are no multiple of {step}, as the "
+                    "backbone needs; give another --size"
+                )
+            token = self.unet.config["cross_attention_dim"]
+            self.vector = nn.Linear(VECTOR, token)
+        self.regions = nn.Embedding(1 + len(architecture.vocabulary.regions), token)
+        self.lights = nn.Embedding(1 + LIGHTS, token)
         self.controlnet: ControlNetModel | None = None
         if architecture.control != "none":
             self.add_control()
 
     def add_control(self) -> None:
         """Makes the ControlNet anew: a copy of the UNet's first half with zero outputs."""
+        if self.architecture.backbone is None:
+            # One entry: the default is made for latents and halves the resolution three times.
+            widths: tuple[int, ...] = (32,)
+            channels = HINTS * self.architecture.patch**2
+        else:
+            widths, channels = _HINT_WIDTHS[: self._halvings + 1], HINTS
         self.controlnet = ControlNetModel.from_unet(
             self.unet,
-            # One entry: the default is made for latents and halves the resolution three times.
-            conditioning_embedding_out_channels=(32,),
-            conditioning_channels=HINTS * self.architecture.patch**2,
+            conditioning_embedding_out_channels=widths,
+            conditioning_channels=channels,
         )
         if self.architecture.control == "frozen":
-            for part in (self.unet, self.regions, self.lights):
-                part.requires_grad_(False)
+            for name, part in self.named_children():
+                part.requires_grad_(name == "controlnet")
 
     def forward(
         self, noisy: Tensor, t: Tensor, conditions: Conditions, hints: Tensor | None
     ) -> Tensor:
-        """Velocities, of the shape of `noisy`, float (n, 3, size, size).
+        """What the space's schedule has predicted, of the shape of `noisy`, float (n, *shape).
 
         t: whole numbers (n,). hints: float (n, HINTS, size, size) in [0, 1], None for none.
         """
-        patch = self.architecture.patch
-        x = pixel_unshuffle(noisy, patch)
-        tokens = torch.stack(
-            [self.regions(conditions.region), self.lights(conditions.light)], dim=1
-        )
-        said: dict[str, Any] = {
-            "encoder_hidden_states": tokens,
-            "class_labels": conditions.vector,
-            "return_dict": False,
-        }
+        tokens = [self.regions(conditions.region), self.lights(conditions.light)]
+        said: dict[str, Any] = {"return_dict": False}
+        x, asked, patch = noisy, hints, self.architecture.patch
+        in_pixels = self.architecture.backbone is None
+        if in_pixels:
+            said["class_labels"] = conditions.vector
+            x = pixel_unshuffle(noisy, patch)
+            asked = None if hints is None else pixel_unshuffle(hints, patch)
+        else:
+            tokens.append(self.vector(conditions.vector))
+        said["encoder_hidden_states"] = torch.stack(tokens, dim=1)
         steering: dict[str, Any] = {}
-        if self.controlnet is not None and hints is not None:
-            down, mid = self.controlnet(x, t, controlnet_cond=pixel_unshuffle(hints, patch), **said)
+        if self.controlnet is not None and asked is not None:
+            down, mid = self.controlnet(x, t, controlnet_cond=asked, **said)
             steering = {
                 "down_block_additional_residuals": down,
                 "mid_block_additional_residual": mid,
             }
-        (velocity,) = self.unet(x, t, **said, **steering)
-        learned = pixel_shuffle(cast("Tensor", velocity), patch)
+        (predicted,) = self.unet(x, t, **said, **steering)
+        if not in_pixels:
+            return cast("Tensor", predicted)
+        learned = pixel_shuffle(cast("Tensor", predicted), patch)
         return learned + cast("Tensor", self.linear(noisy, t))
 
     def save(self, path: Path, weights: Mapping[str, Tensor]) -> None:

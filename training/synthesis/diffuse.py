@@ -31,7 +31,7 @@ from torch.nn.functional import avg_pool2d, conv2d, mse_loss, pad
 from training.synthesis.conditions import Conditions
 from training.synthesis.denoiser import HINTS, Denoiser
 from training.synthesis.edges import canny, shapes
-from training.synthesis.schedule import TRAIN_STEPS, noise_schedule
+from training.synthesis.space import Space, to_images, to_signal
 
 DROP: Final = 0.1
 """Share of training images of which nothing is said, and of those without edges."""
@@ -86,44 +86,60 @@ class DiffusionLoss:
     """
 
     def __init__(
-        self, examples: Examples, batch: int, device: torch.device, *, weight: float
+        self,
+        examples: Examples,
+        batch: int,
+        device: torch.device,
+        *,
+        weight: float,
+        space: Space,
     ) -> None:
         self._images = torch.from_numpy(examples.images)
         self._hints = torch.from_numpy(examples.hints)
         self._conditions = examples.conditions
         self._weights = torch.from_numpy(examples.weights)
         self._batch, self._device, self._weight = batch, device, weight
-        self._schedule = noise_schedule()
+        self._space, self._schedule = space, space.schedule
         self._kept = self._schedule.alphas_cumprod.to(device)
 
     def __call__(self, network: nn.Module, step: int) -> Tensor:
         chosen = torch.multinomial(self._weights, self._batch, replacement=True)
-        images = to_signal(self._images[chosen].to(self._device))
+        images = self._images[chosen].to(self._device)
         asked = self._hints[chosen].to(self._device).float() / 255.0
-        for axis in (2, 3):
-            flipped = torch.rand(self._batch, device=self._device) < 0.5
-            images = torch.where(flipped[:, None, None, None], images.flip(axis), images)
-            asked = torch.where(flipped[:, None, None, None], asked.flip(axis), asked)
+        for axis in (1, 2):
+            flipped = (torch.rand(self._batch, device=self._device) < 0.5)[:, None, None, None]
+            images = torch.where(flipped, images.flip(axis), images)
+            asked = torch.where(flipped, asked.flip(axis + 1), asked)
+        signal = self._space.encode(images)
         unsaid, unsteered = (torch.rand(2, self._batch) < DROP).unbind()
         conditions = self._conditions[chosen].without(unsaid).to(self._device)
         steering = asked * (~unsteered).to(self._device)[:, None, None, None]
-        noise = torch.randn_like(images)
-        t = torch.randint(TRAIN_STEPS, (self._batch,), device=self._device)
-        noisy = self._schedule.add_noise(images, noise, t)
+        noise = torch.randn_like(signal)
+        t = torch.randint(len(self._kept), (self._batch,), device=self._device)
+        noisy = self._schedule.add_noise(signal, noise, t)
         found = network(noisy, t, conditions, steering).float()
-        loss = mse_loss(found, self._schedule.get_velocity(images, noise, t))
+        of_noise = self._schedule.config["prediction_type"] == "epsilon"
+        loss = mse_loss(found, noise if of_noise else self._schedule.get_velocity(signal, noise, t))
         if self._weight > 0:
-            loss = loss + self._weight * self._astray(noisy, found, t, steering[:, :1])
+            loss = loss + self._weight * self._astray(noisy, found, t, steering[:, :1], of_noise)
         return loss
 
-    def _astray(self, noisy: Tensor, velocity: Tensor, t: Tensor, asked: Tensor) -> Tensor:
-        kept = self._kept[t][:, None, None, None]
-        clean = kept.sqrt() * noisy - (1 - kept).sqrt() * velocity
+    def _astray(
+        self, noisy: Tensor, found: Tensor, t: Tensor, asked: Tensor, of_noise: bool
+    ) -> Tensor:
+        kept = self._kept[t]
         # Counts where noise is light and edges were asked for.
-        counts = ((kept > _CLEAR) & (asked.amax((1, 2, 3), keepdim=True) > 0)).float()
-        pairs = zip(features(asked), features(soft_edges(clean)), strict=True)
+        counts = (kept > _CLEAR) & (asked.amax((1, 2, 3)) > 0)
+        if not counts.any():
+            return found.new_zeros(())
+        alpha = kept[counts].sqrt()[:, None, None, None]
+        sigma = (1 - kept[counts]).sqrt()[:, None, None, None]
+        noisy, found = noisy[counts], found[counts]
+        clean = (noisy - sigma * found) / alpha if of_noise else alpha * noisy - sigma * found
+        drawn = soft_edges(self._space.pixels(clean))
+        pairs = zip(features(asked[counts]), features(drawn), strict=True)
         gaps = torch.stack([((a - b) ** 2).mean((1, 2, 3)) for a, b in pairs]).sum(0)
-        return torch.mean(gaps * counts.flatten())
+        return gaps.sum() / len(counts)
 
 
 def soft_edges(images: Tensor) -> Tensor:
@@ -143,17 +159,6 @@ def features(edges: Tensor) -> list[Tensor]:
     """F of the loss: where the edges of a map (n, 1, h, w) lie, at several scales."""
     level = edges / (edges.mean((1, 2, 3), keepdim=True) + _FAINT)
     return [avg_pool2d(level, scale) for scale in _SCALES]
-
-
-def to_signal(images: Tensor) -> Tensor:
-    """uint8 (n, h, w, 3) to float (n, 3, h, w) in [-1, 1]."""
-    return images.permute(0, 3, 1, 2).float() / 127.5 - 1.0
-
-
-def to_images(signal: Tensor) -> npt.NDArray[np.uint8]:
-    """The inverse of `to_signal`, clipped and rounded."""
-    scaled = ((signal.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 @torch.inference_mode()
@@ -176,16 +181,16 @@ def sample(
     from 0 (nothing changes) to 1 (nothing of them is left), instead of with noise.
     """
     device = next(network.parameters()).device
-    size = network.architecture.size
+    space = network.space
     schedule = DPMSolverMultistepScheduler.from_config(
-        noise_schedule().config, algorithm_type="dpmsolver++", thresholding=True
+        space.schedule.config, algorithm_type="dpmsolver++", thresholding=space.bounded
     )
     schedule.set_timesteps(steps)
-    x = torch.stack([_noise(int(seed), size) for seed in seeds]).to(device)
+    x = torch.stack([_noise(int(seed), space.shape) for seed in seeds]).to(device)
     first = 0
     if start is not None and strength < 1:
         first = min(steps - 1, round(steps * (1 - strength)))
-        clean = to_signal(torch.from_numpy(start).to(device))
+        clean = space.encode(torch.from_numpy(start).to(device))
         x = schedule.add_noise(clean, x, schedule.timesteps[first : first + 1].repeat(len(x)))
         schedule.set_begin_index(first)
     said = conditions.to(device)
@@ -198,11 +203,11 @@ def sample(
             v0 = network(x, at, unsaid, asked).float()
             v = v0 + guidance * (v - v0)
         x = schedule.step(v, t, x, return_dict=False)[0]
-    return to_images(x)
+    return to_images(space.pixels(x))
 
 
-def _noise(seed: int, size: int) -> Tensor:
-    return torch.randn((3, size, size), generator=torch.Generator().manual_seed(seed))
+def _noise(seed: int, shape: tuple[int, ...]) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def edge_agreement(

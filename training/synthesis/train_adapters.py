@@ -44,6 +44,7 @@ def train_adapters(run: Run, stage: Stage, segmented: Stage, diffused: Stage) ->
                 max(1, run.config.diffuse.batch // run.accelerator.num_processes),
                 run.accelerator.device,
                 weight=run.config.diffuse.edge_weight if network.controlnet is not None else 0.0,
+                space=network.space,
             ),
             stage.folder / f"{number}-{CHECKPOINT_NAME}",
             total=config.steps,

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 from edge_agent.grades import GRADES
 from training.data.dataset import ImageSet
 from training.sampling import reseed
+from training.synthesis import backbone
+from training.synthesis.backbone import Pretrained
 from training.synthesis.conditions import Conditions, Vocabulary
 from training.synthesis.denoiser import Architecture, Denoiser
 from training.synthesis.diffuse import DiffusionLoss, Examples, edge_agreement, hints, sample
@@ -30,19 +32,20 @@ def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
     vocabulary = Vocabulary.of(run.train)
     if not config.regions:
         vocabulary = vocabulary.model_copy(update={"regions": ()})
+    pretrained = None if config.backbone is None else backbone.read(config.backbone)
     architecture = Architecture(
         size=run.config.size,
         vocabulary=vocabulary,
+        backbone=pretrained.parts if pretrained else None,
         **config.model_dump(include={"patch", "widths", "layers", "attention", "control"}),
     )
     examples = examples_of(run, classes, vocabulary)
     reseed(run.config.seed, 0, 1)
-    network = Denoiser(architecture)
-    network.linear.fit(run.train.images)
+    network = _begun(architecture, pretrained, run.train)
     if config.control == "frozen":
         # As published: first a network without ControlNet, then a copy of it beside the frozen one.
-        base = Denoiser(architecture.model_copy(update={"control": "none"}))
-        base.linear.fit(run.train.images)
+        without = architecture.model_copy(update={"control": "none"})
+        base = _begun(without, pretrained, run.train)
         file = stage.folder / BASE_NAME
         if not file.exists():
             steps = _steps(run, stage, "base", base, examples)
@@ -70,6 +73,19 @@ def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
     return True
 
 
+def _begun(architecture: Architecture, pretrained: Pretrained | None, train: ImageSet) -> Denoiser:
+    """A network before its first step: with the backbone's weights, or its linear part fitted."""
+    network = Denoiser(architecture)
+    if pretrained is None:
+        network.linear.fit(train.images)
+        return network
+    network.unet.load_state_dict(pretrained.unet)
+    network.vae.load_state_dict(pretrained.vae)
+    if network.controlnet is not None:
+        network.add_control()  # of these weights
+    return network
+
+
 def examples_of(run: Run, classes: npt.NDArray[np.uint8], vocabulary: Vocabulary) -> Examples:
     """All training images. classes: as the U-Net predicts them."""
     counts = np.bincount(run.train.labels, minlength=len(GRADES))
@@ -93,6 +109,7 @@ def _steps(run: Run, stage: Stage, name: str, network: Denoiser, examples: Examp
             max(1, config.batch // run.accelerator.num_processes),
             run.accelerator.device,
             weight=config.edge_weight if network.controlnet is not None else 0.0,
+            space=network.space,
         ),
         stage.folder / f"{name}-{CHECKPOINT_NAME}",
         total=config.steps,
