@@ -67,7 +67,7 @@ def export(model: TrainedModel, *, half_weights: bool = True) -> Graph:
 
 def reference(model: TrainedModel, *, half_weights: bool) -> Serving:
     """The torch module that the graph is made of: batch norm folded, weights rounded or not."""
-    network = _folded(model.network)
+    network = _folded(model.classifier)
     if half_weights:
         _round(network)
     return Serving(network, model.card.temperature).eval()

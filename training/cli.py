@@ -76,6 +76,14 @@ def fit_command(
     agreement: Annotated[
         float, typer.Option(help="Share of votes that makes a label.", min=0.01, max=1.0)
     ] = 0.6,
+    level_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="Train a second head for the share of trash, where the manifest's column "
+            "trash_share knows it; its loss counts so much, such as 3.",
+            min=0.001,
+        ),
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option(help="Start from this file (timm's or torchvision's names), or hub."),
@@ -119,6 +127,7 @@ def fit_command(
                 else choice("--precision", precision, ("auto", *get_args(Precision)))
             ),
             "agreement": agreement,
+            "level_weight": level_weight,
         }
     )
     try:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.grades import GRADES
-from training import metrics, provenance
+from training import level, metrics, provenance
 from training.data.agreement import fleiss_kappa
 from training.data.dataset import Dataset, ImageSet
 from training.data.images import Skip
@@ -52,9 +52,20 @@ def evaluate_on(
     predictions = predictions_on(dataset, images, model.probabilities(images.images))
     if folder is not None:
         predictions.write(folder / PREDICTIONS_NAME)
-    return figures_against(
+    against = figures_against(
         predictions, dataset, images.skips, key=key, threshold=model.card.confidence_threshold
     )
+    return against | level_figures(model, images, key)
+
+
+def level_figures(model: TrainedModel, images: ImageSet, key: str) -> dict[str, Any]:
+    """What metrics.json says under KEY_level: of the second head, where there is one and shares
+    are known."""
+    found = model.levels(images.images)
+    if found is None or model.card.level is None:
+        return {}
+    worth = level.figures(found, model.probabilities(images.images), images, model.card.level)
+    return {} if worth is None else {f"{key}_level": worth}
 
 
 def figures_against(

@@ -18,11 +18,13 @@ from accelerate.utils import broadcast  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from edge_agent.grades import GRADES
 from training import checkpoint, sampling
 from training.augmentation import Augmentation, is_balanced
 from training.config import FitConfig
 from training.data.dataset import ImageSet
 from training.errors import RunError
+from training.level import pinball, require, shares
 from training.mixture import Mixture
 from training.model import to_input
 from training.progress import EpochRecord, Progress, Report
@@ -65,6 +67,10 @@ class Loop:
         learned = train if mixture is None else mixture.images
         self._labels = torch.from_numpy(learned.labels)
         self._pixels = torch.from_numpy(learned.images)
+        self._shares: Tensor | None = None
+        if config.level_weight is not None:
+            require(train, "train")
+            self._shares = torch.from_numpy(shares(learned) / 100).float()
         self._weights: Tensor | None = None
         if mixture is not None:
             self._weights = torch.from_numpy(mixture.weights)
@@ -163,12 +169,16 @@ class Loop:
             group["lr"] = self.learning_rate(done)
         images = self._augment(to_input(self._pixels[chosen], device))
         self._model.train()
+        said = self._model(images.contiguous(memory_format=torch.channels_last)).float()
         loss = cross_entropy(
-            self._model(images.contiguous(memory_format=torch.channels_last)).float(),
+            said[:, : len(GRADES)],
             self._labels[chosen].to(device),
             label_smoothing=config.label_smoothing,
             reduction="sum",
         )
+        if self._shares is not None and config.level_weight is not None:
+            level = pinball(said[:, len(GRADES) :], self._shares[chosen].to(device))
+            loss = loss + config.level_weight * level
         self._optimiser.zero_grad()
         # Gradients are averaged over processes. So that every image counts the same, also where
         # the shares are not of one size, the sum is divided by the mean size of a share.
@@ -227,7 +237,7 @@ class Loop:
         for start in range(0, len(labels), VALIDATION_BATCH):
             target = labels[start : start + VALIDATION_BATCH].to(device)
             batch = images[start : start + VALIDATION_BATCH]
-            logits = self.network(to_input(batch, device)).float()
+            logits = self.network(to_input(batch, device)).float()[:, : len(GRADES)]
             sums[0] += cross_entropy(logits, target, reduction="sum")
             sums[1] += (logits.argmax(1) == target).sum()
         loss, right = cast("Tensor", self._accelerator.reduce(sums, "sum")).tolist()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from edge_agent.grades import GRADES, Grade
 from training.classifiers.registry import classifier
 from training.errors import WeightsError
+from training.level import LevelCard, WithLevel, estimates
 
 MODEL_NAME: Final = "model.safetensors"
 METADATA_KEY: Final = "canegrade"
@@ -27,7 +28,7 @@ class ModelCard(BaseModel):
     """What must be known of the weights to use them, and where they come from.
 
     temperature: T of softmax(logits / T). confidence_threshold: below it a person is asked.
-    training: the content of metrics.json.
+    level: of the second head, where the network has one. training: the content of metrics.json.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +38,7 @@ class ModelCard(BaseModel):
     labels: tuple[Grade, ...] = GRADES
     temperature: float = Field(gt=0)
     confidence_threshold: float = Field(ge=0, le=1)
+    level: LevelCard | None = None
     training: dict[str, Any]
 
 
@@ -56,7 +58,10 @@ class TrainedModel:
                 metadata = tensors.metadata() or {}
                 state = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
             card = ModelCard.model_validate_json(metadata[METADATA_KEY])
-            network = classifier(card.classifier).build(len(card.labels))
+            kind = classifier(card.classifier)
+            network = kind.build(len(card.labels))
+            if card.level is not None:
+                network = WithLevel(network, kind.features)
             network.load_state_dict(state)
         except OSError as error:
             raise WeightsError(
@@ -74,6 +79,13 @@ class TrainedModel:
             raise WeightsError(f"model {file}: made for other grades; train it again")
         return cls(network.eval(), card)
 
+    @property
+    def classifier(self) -> nn.Module:
+        """The network that grades, without the second head: images to logits (n, 5)."""
+        if isinstance(self.network, WithLevel):
+            return self.network.network
+        return self.network
+
     def save(self, path: Path) -> None:
         """Writes the file at once, under its name only when it is complete."""
         state = {name: t.contiguous() for name, t in self.network.state_dict().items()}
@@ -86,10 +98,26 @@ class TrainedModel:
         scaled = logits(self.network, images) / self.card.temperature
         return scaled.softmax(dim=1).numpy()
 
+    def levels(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64] | None:
+        """Low, middle and high of the share of trash, (n, 3), 0 to 100; None without the head."""
+        if self.card.level is None:
+            return None
+        return estimates(raw_levels(self.network, images), self.card.level)
+
+
+def logits(network: nn.Module, images: npt.NDArray[np.uint8]) -> Tensor:
+    """Logits of the grades, float32 (n, 5) on the CPU, in full precision."""
+    return outputs(network, images)[:, : len(GRADES)]
+
+
+def raw_levels(network: nn.Module, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """The second head's quantiles (n, 3), in points, as `level.estimates` takes them."""
+    return outputs(network, images)[:, len(GRADES) :].double().numpy() * 100
+
 
 @torch.inference_mode()
-def logits(network: nn.Module, images: npt.NDArray[np.uint8], *, batch: int = 128) -> Tensor:
-    """Logits, float32 (n, classes) on the CPU, in full precision."""
+def outputs(network: nn.Module, images: npt.NDArray[np.uint8], *, batch: int = 128) -> Tensor:
+    """All that a network says, float32 (n, k) on the CPU, in full precision."""
     network.eval()
     device = next(network.parameters()).device
     parts = [

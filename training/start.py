@@ -17,6 +17,7 @@ from training.classifiers.pixels import Pixels
 from training.classifiers.registry import classifier
 from training.data.dataset import ImageSet
 from training.errors import WeightsError
+from training.level import WithLevel
 from training.model import METADATA_KEY, to_input
 from training.sampling import reseed
 
@@ -72,8 +73,12 @@ class Weights:
         return cls(file, digest, pixels or default, assumed)
 
 
-def initial_network(name: str, seed: int, train: ImageSet, given: Weights | None) -> nn.Module:
+def initial_network(
+    name: str, seed: int, train: ImageSet, given: Weights | None, *, level: bool = False
+) -> nn.Module:
     """A network for the five grades: a function of the seed and of the weights, if any.
+
+    level: with the second head; see `training.level`.
 
     Raises WeightsError when the weights are broken or another network's.
     """
@@ -86,7 +91,7 @@ def initial_network(name: str, seed: int, train: ImageSet, given: Weights | None
             sample = train.images[:: max(1, len(train) // RECALIBRATION_IMAGES)]
             images = to_input(torch.from_numpy(sample), torch.device("cpu"))
             weights.recalibrate_batch_norm(network, images)
-    return network
+    return WithLevel(network, kind.features) if level else network
 
 
 def _is_ours(file: Path) -> bool:

@@ -20,10 +20,17 @@ from training.data.coverage import require_grades
 from training.data.dataset import Dataset, ImageSet
 from training.errors import RunError
 from training.evaluation import Report as EvaluationReport
-from training.evaluation import describe_data, evaluate_on, figures_of, load_split
+from training.evaluation import (
+    describe_data,
+    evaluate_on,
+    figures_of,
+    level_figures,
+    load_split,
+)
+from training.level import card_of, require
 from training.loop import End, Loop
 from training.mixture import Synthetic
-from training.model import MODEL_NAME, ModelCard, TrainedModel, logits, write_json
+from training.model import MODEL_NAME, ModelCard, TrainedModel, logits, raw_levels, write_json
 from training.start import Weights, initial_network
 
 CHECKPOINT_NAME: Final = "last.pt"
@@ -94,7 +101,10 @@ def fit(
         train = load_split(dataset, "train", config.size, report)
         validation = load_split(dataset, "val", config.size, report)
         require_grades(dataset, report, {"train": train, "val": validation})
-        network = initial_network(config.classifier, config.seed, train, given)
+        level = config.level_weight is not None
+        if level:
+            require(validation, "val")
+        network = initial_network(config.classifier, config.seed, train, given, level=level)
         loop = Loop(
             accelerator,
             network,
@@ -185,6 +195,11 @@ def _finish(
         size=config.size,
         temperature=t,
         confidence_threshold=threshold,
+        level=(
+            card_of(raw_levels(network, validation.images), validation, train)
+            if config.level_weight is not None
+            else None
+        ),
         training={},
     )
     model = TrainedModel(network, card)
@@ -202,6 +217,7 @@ def _finish(
         "temperature": t,
         "confidence_threshold": threshold,
         "validation": figures_of(model, validation),
+        **level_figures(model, validation, "validation"),
         **evaluate_on(model, dataset, "test", report, folder=out),
     }
     TrainedModel(network, card.model_copy(update={"training": metrics})).save(out / MODEL_NAME)

@@ -87,8 +87,12 @@ class MobileNetV2(nn.Module):
         x = self.act2(self.bn2(self.conv_head(self.blocks(x))))
         return cast("Tensor", self.pool(x).flatten(1))
 
+    def last(self, features: Tensor) -> Tensor:
+        """The logits of these features, (batch, classes)."""
+        return cast("Tensor", self.classifier(self.dropout(features)))
+
     def forward(self, x: Tensor) -> Tensor:
-        return cast("Tensor", self.classifier(self.dropout(self.features(x))))
+        return self.last(self.features(x))
 
 
 def torchvision_names() -> dict[str, str]:

@@ -80,8 +80,12 @@ class ResNet50V2(nn.Module):
         x = self.act(self.norm(self.stages(self.stem(x))))
         return cast("Tensor", self.pool(x).flatten(1))
 
+    def last(self, features: Tensor) -> Tensor:
+        """The logits of these features, (batch, classes)."""
+        return cast("Tensor", self.head(features[:, :, None, None]).flatten(1))
+
     def forward(self, x: Tensor) -> Tensor:
-        return cast("Tensor", self.head(self.features(x)[:, :, None, None]).flatten(1))
+        return self.last(self.features(x))
 
 
 def _stages() -> list[nn.Module]:

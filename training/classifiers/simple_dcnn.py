@@ -52,5 +52,9 @@ class SimpleDCNN(nn.Module):
         """The features under the last layer, (batch, 640)."""
         return cast("Tensor", self.act(self.hidden(self.pool(self.stages(x)).flatten(1))))
 
+    def last(self, features: Tensor) -> Tensor:
+        """The logits of these features, (batch, classes)."""
+        return cast("Tensor", self.classifier(self.dropout(features)))
+
     def forward(self, x: Tensor) -> Tensor:
-        return cast("Tensor", self.classifier(self.dropout(self.features(x))))
+        return self.last(self.features(x))

@@ -1,0 +1,149 @@
+"""The second head: how much of a load is leaf and trash, 0 to 100, with an interval.
+
+It shares the classifier's features and is trained with it where `trash_share` is known: three
+quantiles by the pinball loss (Koenker and Bassett 1978). The outer two are then moved by what
+validation loads ask for, so that COVERAGE of new loads lie within (conformalised quantile
+regression, Romano et al. 2019, arXiv:1905.03222). What it is worth is its error beside that of the
+guess one has without it: the training loads' mean share of each grade, weighted by the classifier's
+probabilities.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from edge_agent.grades import GRADES, Grade
+from training.bootstrap import TruckBootstrap
+from training.data.dataset import ImageSet
+from training.errors import DataError
+
+COVERAGE: Final = 0.9
+QUANTILES: Final = ((1 - COVERAGE) / 2, 0.5, (1 + COVERAGE) / 2)
+LEAST: Final = 20
+"""Loads of a known share that training and validation must have at least."""
+_UNDEFINED: Final = GRADES.index(Grade.UNDEFINED)
+
+Floats = npt.NDArray[np.float64]
+
+
+class WithLevel(nn.Module):
+    """A classifier of this project and the second head on its features.
+
+    Images as the classifier takes them -> float (batch, 5 + 3): its logits, then three quantiles of
+    the share of trash, as fractions, not limited.
+    """
+
+    def __init__(self, network: nn.Module, features: int) -> None:
+        super().__init__()
+        self.network = network
+        self.level = nn.Linear(features, len(QUANTILES))
+        nn.init.zeros_(self.level.weight)
+        with torch.no_grad():
+            self.level.bias.copy_(torch.tensor([0.1, 0.3, 0.6]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        features = self.network.features(x)  # type: ignore[operator]
+        logits = self.network.last(features)  # type: ignore[operator]
+        return torch.cat([logits, self.level(features)], dim=1)
+
+
+class LevelCard(BaseModel):
+    """What must be known of a second head to use it.
+
+    margin: points by which validation loads widen the interval; negative where they narrow it.
+    grade_means: mean share of the training loads of each grade; what the guess is made of.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    margin: float
+    grade_means: tuple[float, ...] = Field(min_length=len(GRADES), max_length=len(GRADES))
+
+
+def shares(loads: ImageSet) -> Floats:
+    """Each load's share of trash, 0 to 100, (n,); nan where unknown, and of undefined loads."""
+    known = [math.nan if row.trash_share is None else row.trash_share for row in loads.rows]
+    return np.where(loads.labels == _UNDEFINED, math.nan, np.array(known, np.float64))
+
+
+def require(loads: ImageSet, split: str) -> None:
+    """Raises DataError where too few loads of a split have a known share."""
+    known = int(np.isfinite(shares(loads)).sum())
+    if known < LEAST:
+        raise DataError(
+            f"the {split} split has {known} loads whose trash_share is known, the level needs "
+            f"{LEAST}: fill the manifest's column (0 to 100), or leave --level-weight out"
+        )
+
+
+def pinball(found: Tensor, target: Tensor) -> Tensor:
+    """Sum of the pinball losses of quantiles (n, 3) of fractions (n,); nan counts for nothing."""
+    known = torch.isfinite(target)
+    gap = target[known][:, None] - found[known]
+    at = gap.new_tensor(QUANTILES)
+    return torch.maximum(at * gap, (at - 1) * gap).sum()
+
+
+def card_of(raw: Floats, validation: ImageSet, train: ImageSet) -> LevelCard:
+    """raw: quantiles (n, 3) in points, of the validation loads."""
+    true = shares(validation)
+    known = np.isfinite(true)
+    low, _, high = np.sort(raw[known], axis=1).T
+    outside = np.sort(np.maximum(low - true[known], true[known] - high))
+    rank = min(len(outside), math.ceil((len(outside) + 1) * COVERAGE))
+    of_train = shares(train)
+    means = [
+        float(np.nanmean(of_grade)) if np.isfinite(of_grade).any() else float(np.nanmean(of_train))
+        for of_grade in (of_train[train.labels == index] for index in range(len(GRADES)))
+    ]
+    return LevelCard(margin=float(outside[rank - 1]), grade_means=tuple(means))
+
+
+def estimates(raw: Floats, card: LevelCard) -> Floats:
+    """Low, middle and high, (n, 3), in points from 0 to 100, of quantiles in points."""
+    ordered = np.sort(raw, axis=1) + np.array([-card.margin, 0.0, card.margin])
+    ordered[:, 0] = np.minimum(ordered[:, 0], ordered[:, 1])
+    ordered[:, 2] = np.maximum(ordered[:, 2], ordered[:, 1])
+    return cast("Floats", ordered.clip(0.0, 100.0))
+
+
+def figures(
+    found: Floats, probabilities: npt.NDArray[np.float32], loads: ImageSet, card: LevelCard
+) -> dict[str, Any] | None:
+    """What the head is worth on these loads; None where fewer than two have a known share.
+
+    found: see `estimates`. better_by: how much smaller its mean absolute error is than the
+    guess's, in points, with the interval by truck; earns_its_place: that interval is above 0.
+    """
+    true = shares(loads)
+    known = np.isfinite(true)
+    if known.sum() < 2:
+        return None
+    low, middle, high = found[known].T
+    of_grades = probabilities[known].astype(np.float64)
+    of_grades[:, _UNDEFINED] = 0  # these loads have a share: they are none
+    of_grades /= np.maximum(of_grades.sum(1, keepdims=True), 1e-9)
+    guess = of_grades @ np.array(card.grade_means)
+    error, of_guess = np.abs(middle - true[known]), np.abs(guess - true[known])
+    trucks = [row.truck for row, is_known in zip(loads.rows, known, strict=True) if is_known]
+    bootstrap = TruckBootstrap(trucks)
+    drawn = bootstrap.sums(np.stack([of_guess - error, np.ones_like(error)], axis=1))
+    interval = bootstrap.interval(drawn[:, 0] / drawn[:, 1])
+    return {
+        "n": int(known.sum()),
+        "mean_absolute_error": float(error.mean()),
+        "of_the_guess_by_grade": float(of_guess.mean()),
+        "better_by": float((of_guess - error).mean()),
+        "better_by_ci": interval,
+        "earns_its_place": bool(interval and interval[0] > 0),
+        "within_the_interval": float(((true[known] >= low) & (true[known] <= high)).mean()),
+        "mean_width": float((high - low).mean()),
+    }
