@@ -32,6 +32,7 @@ from training.synthesis.space import to_images, to_signal
 
 SIZE = 32
 REGIONS = Vocabulary(regions=("east", "north"), lights=(80.0, 110.0, 140.0))
+BLUER = 100
 COLOURS = {Grade.FRESH_CLEAN: (60, 150, 60), Grade.BURN_CLEAN: (90, 50, 30)}
 
 
@@ -46,7 +47,8 @@ def _seeded(one_thread: None) -> None:
 
 
 def loads(count: int, seed: int) -> tuple[ImageSet, np.ndarray]:
-    """Bright and dark rectangles on a ground in the colour of the grade, and their masks."""
+    """Bright and dark rectangles on a ground in the colour of the grade, bluer in the north, and
+    their masks."""
     rng = np.random.default_rng(seed)
     images = np.empty((count, SIZE, SIZE, 3), np.uint8)
     masks = np.zeros((count, SIZE, SIZE), np.uint8)
@@ -55,12 +57,13 @@ def loads(count: int, seed: int) -> tuple[ImageSet, np.ndarray]:
         grade = list(COLOURS)[i % 2]
         labels[i] = GRADES.index(grade)
         images[i] = COLOURS[grade]
+        images[i, ..., 2] += BLUER * (i // 2 % 2)
         for value in (1, 2):
             left, top = rng.integers(0, SIZE - 14, 2)
             images[i, top : top + 14, left : left + 14] = 200 if value == 1 else 20
             masks[i, top : top + 14, left : left + 14] = value
     rows = tuple(
-        Row(image=f"{i}.png", truck=f"T{i}", split="train", region=REGIONS.regions[i % 2])
+        Row(image=f"{i}.png", truck=f"T{i}", split="train", region=REGIONS.regions[i // 2 % 2])
         for i in range(count)
     )
     return ImageSet(images, labels, rows, ()), masks
@@ -94,7 +97,7 @@ def steps(
     )
 
 
-def test_samples_follow_their_edges_and_their_grade(
+def test_samples_follow_their_edges_their_grade_and_their_region(
     accelerator: Accelerator, tmp_path: Path
 ) -> None:
     network = Denoiser(architecture())
@@ -113,6 +116,13 @@ def test_samples_follow_their_edges_and_their_grade(
     # The ground is green where fresh was asked for, and brown where burnt was.
     redder = np.median(drawn[..., 0].astype(int) - drawn[..., 1], axis=(1, 2))
     assert (redder[1::2] > redder[::2]).all()
+    # Told the other region, and nothing else changed, the ground is as blue as that one's.
+    swapped = replace(asked.conditions, region=3 - asked.conditions.region)
+    other = sample(loaded, swapped, asked.hints, seeds, steps=12)
+    bluer = np.median(drawn[..., 2].astype(int) - other[..., 2], axis=(1, 2))
+    north = asked.conditions.region.numpy() == 2
+    assert (bluer[north] > 20).all()
+    assert (bluer[~north] < -20).all()
 
 
 def test_an_image_is_a_function_of_its_seed_in_any_batch() -> None:
@@ -209,7 +219,7 @@ def test_what_images_are_is_said_in_numbers() -> None:
     found = Conditions.of_loads(images, REGIONS)
     assert found.vector.shape == (4, VECTOR)
     assert found.vector[1].tolist() == [0, 0, 1, 0, 0, 0]
-    assert found.region.tolist() == [1, 2, 1, 2]
+    assert found.region.tolist() == [1, 1, 2, 2]
     unsaid = found.without(torch.tensor([True, False, False, False]))
     assert (unsaid.vector[0].sum(), unsaid.region[0], unsaid.light[0]) == (0, 0, 0)
     assert torch.equal(unsaid.vector[1:], found.vector[1:])
