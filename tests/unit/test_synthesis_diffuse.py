@@ -87,13 +87,13 @@ def steps(
     return Steps(
         accelerator,
         network,
-        DiffusionLoss(data, 16, accelerator.device, weight=0.02, space=network.space),
+        DiffusionLoss(data, 8, accelerator.device, weight=0.02, space=network.space),
         folder / "last.pt",
         total=total,
         seed=1,
-        learning_rate=2e-3,
+        learning_rate=3e-3,
         config={"total": total},
-        ema=0.98,
+        ema=0.96,
     )
 
 
@@ -101,7 +101,7 @@ def test_samples_follow_their_edges_their_grade_and_their_region(
     accelerator: Accelerator, tmp_path: Path
 ) -> None:
     network = Denoiser(architecture())
-    run = steps(accelerator, network, examples(64, 1), tmp_path / "run", 150)
+    run = steps(accelerator, network, examples(64, 1), tmp_path / "run", 120)
     assert run.run(Silent())
     assert np.mean(run.losses[-10:]) < np.mean(run.losses[:3]) / 2
     assert run.ema is not None
@@ -109,16 +109,16 @@ def test_samples_follow_their_edges_their_grade_and_their_region(
     loaded = Denoiser.load(tmp_path / "model")
 
     asked, seeds = examples(8, 2), np.arange(8)
-    drawn = sample(loaded, asked.conditions, asked.hints, seeds, steps=12)
+    drawn = sample(loaded, asked.conditions, asked.hints, seeds, steps=8)
     own = edge_agreement(drawn, asked.images).mean()
     others = edge_agreement(drawn, np.roll(asked.images, 1, axis=0)).mean()
-    assert own > others + 0.2
+    assert own > 1.5 * others
     # The ground is green where fresh was asked for, and brown where burnt was.
     redder = np.median(drawn[..., 0].astype(int) - drawn[..., 1], axis=(1, 2))
     assert (redder[1::2] > redder[::2]).all()
     # Told the other region, and nothing else changed, the ground is as blue as that one's.
     swapped = replace(asked.conditions, region=3 - asked.conditions.region)
-    other = sample(loaded, swapped, asked.hints, seeds, steps=12)
+    other = sample(loaded, swapped, asked.hints, seeds, steps=8)
     bluer = np.median(drawn[..., 2].astype(int) - other[..., 2], axis=(1, 2))
     north = asked.conditions.region.numpy() == 2
     assert (bluer[north] > 20).all()

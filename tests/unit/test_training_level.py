@@ -157,7 +157,7 @@ def straw_folder(folder: Path, count: int = 150, *, known: bool = True) -> Path:
 
 
 FIT = (
-    *("fit", "--classifier", "simple_dcnn", "--size", SIZE, "--steps", 90, "--batch", 32),
+    *("fit", "--classifier", "simple_dcnn", "--size", SIZE, "--steps", 60, "--batch", 32),
     *("--precision", "fp32", "--seed", 1, "--augment", "none", "--threads", 1),
 )
 

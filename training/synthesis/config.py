@@ -113,7 +113,7 @@ PRESETS: Final[Mapping[Preset, SynthesisConfig]] = MappingProxyType(
         "fast": SynthesisConfig(
             size=32,
             segment=SegmentSection(widths=(8, 16, 24), steps=40),
-            diffuse=DiffuseSection(widths=(32, 64), attention=1, steps=50, batch=8),
+            diffuse=DiffuseSection(widths=(32, 32), attention=1, steps=25, batch=8),
             generate=GenerateSection(steps=4, surplus=1.0),
         ),
         "cpu": SynthesisConfig(),
