@@ -19,7 +19,8 @@ class FitConfig(BaseModel):
     batch: images an optimiser step, over all processes together.
     keep: whose weights are the result: the epoch's of least validation loss, or the last one's.
     augment: see `training.augmentation`. processes: how many compute the run.
-    level_weight: of the second head's loss beside the classifier's; None without one (see `level`).
+    level_weight: of the second head's loss beside the classifier's; level_sha256: of what it learns
+        from. None without one (see `level`).
     synthetic_recipe: a digest of how the synthetic images of a study's arm are made.
     synthetic_sha256, synthetic_shares, synthetic_shuffled: see `training.mixture`. All of these
         are None without synthetic images.
@@ -44,6 +45,7 @@ class FitConfig(BaseModel):
     agreement: float = Field(default=0.6, gt=0, le=1)
     weights_sha256: str | None = None
     level_weight: float | None = Field(default=None, gt=0)
+    level_sha256: str | None = None
     synthetic_recipe: str | None = None
     synthetic_sha256: str | None = None
     synthetic_shares: tuple[float, ...] | None = None

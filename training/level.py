@@ -10,7 +10,9 @@ probabilities.
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import numpy as np
@@ -22,6 +24,7 @@ from torch import Tensor, nn
 from edge_agent.grades import GRADES, Grade
 from training.bootstrap import TruckBootstrap
 from training.data.dataset import ImageSet
+from training.data.manifest import Row
 from training.errors import DataError
 
 COVERAGE: Final = 0.9
@@ -72,6 +75,12 @@ def shares(loads: ImageSet) -> Floats:
     """Each load's share of trash, 0 to 100, (n,); nan where unknown, and of undefined loads."""
     known = [math.nan if row.trash_share is None else row.trash_share for row in loads.rows]
     return np.where(loads.labels == _UNDEFINED, math.nan, np.array(known, np.float64))
+
+
+def digest(rows: Sequence[Row]) -> str:
+    """SHA-256 over the images' names and shares: what the head learns from, beside the images."""
+    lines = sorted(f"{row.image} {row.trash_share}" for row in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def require(loads: ImageSet, split: str) -> None:

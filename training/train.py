@@ -27,7 +27,7 @@ from training.evaluation import (
     level_figures,
     load_split,
 )
-from training.level import card_of, require
+from training.level import card_of, digest, require
 from training.loop import End, Loop
 from training.mixture import Synthetic
 from training.model import MODEL_NAME, ModelCard, TrainedModel, logits, raw_levels, write_json
@@ -88,6 +88,7 @@ def fit(
                 "data_digest": dataset.digest,
                 "weights_sha256": given.sha256 if given else None,
                 "processes": accelerator.num_processes,
+                "level_sha256": digest(dataset.manifest.rows) if config.level_weight else None,
                 **(synthetic.described() if synthetic else {}),
             }
         )

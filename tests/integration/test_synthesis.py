@@ -192,6 +192,23 @@ def test_what_drew_an_image_is_named_by_digest(data: Path, out: Path, tmp_path: 
     assert drawn_by == {" ".join(map(digest, files))}
 
 
+def test_adapters_without_regions_are_refused_before_anything_is_trained(
+    data: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(data, tmp_path / "data")
+    manifest = copied / "manifest.csv"
+    rows = table(manifest)
+    with manifest.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({**row, "region": ""} for row in rows)
+    out = tmp_path / "run"
+    refused = run("synthesize", "--data", copied, "--out", out, "--regions", "adapters")
+    assert refused.exit_code == 2
+    assert "no region has 2 training images" in refused.output
+    assert not out.exists()
+
+
 def test_blends_alone_need_no_diffusion_and_share_the_rest(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with RichReport(quiet=True) as report:

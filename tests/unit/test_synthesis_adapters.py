@@ -122,6 +122,7 @@ def test_a_new_adapter_changes_nothing() -> None:
     network = Denoiser(
         Architecture(size=SIZE, patch=2, widths=(32, 64), attention=1, vocabulary=vocabulary)
     ).eval()
+    torch.nn.init.normal_(network.unet.conv_out.weight, std=0.1)
     data = examples(2, ("east",))
     x, t = torch.randn(2, 3, SIZE, SIZE), torch.tensor([10, 500])
     steering = torch.rand(2, 4, SIZE, SIZE)
@@ -129,6 +130,11 @@ def test_a_new_adapter_changes_nothing() -> None:
         before = network(x, t, data.conditions, steering)
         adapters.add(network, 2)
         assert torch.equal(network(x, t, data.conditions, steering), before)
+        # Its second factor begins at zero; anything else there shows.
+        for name, weight in network.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight)
+        assert not torch.equal(network(x, t, data.conditions, steering), before)
 
 
 def test_files_that_are_no_adapters_are_told_in_a_line(tmp_path: Path) -> None:

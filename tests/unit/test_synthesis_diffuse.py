@@ -125,8 +125,15 @@ def test_samples_follow_their_edges_their_grade_and_their_region(
     assert (bluer[~north] < -20).all()
 
 
+def loud(**changes: Any) -> Denoiser:
+    """A network that says something: untrained ones add nothing to the linear denoiser."""
+    network = Denoiser(architecture(**changes)).eval()
+    torch.nn.init.normal_(network.unet.conv_out.weight, std=0.1)
+    return network
+
+
 def test_an_image_is_a_function_of_its_seed_in_any_batch() -> None:
-    network = Denoiser(architecture()).eval()
+    network = loud()
     asked = examples(4, 1)
     together = sample(network, asked.conditions, asked.hints, np.arange(4), steps=3)
     alone = sample(network, asked.conditions[2:3], asked.hints[2:3], np.array([2]), steps=3)
@@ -157,18 +164,20 @@ def test_strength_says_how_much_of_an_image_is_left() -> None:
 def test_a_frozen_base_stays_as_it_is_and_the_copy_learns(
     accelerator: Accelerator, tmp_path: Path
 ) -> None:
-    network = Denoiser(architecture(control="frozen"))
+    network = loud(control="frozen")
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     steps(accelerator, network, examples(16, 1), tmp_path / "run", 2).run(Silent())
     changed = {n for n, t in network.state_dict().items() if not torch.equal(t, before[n])}
     assert changed
     assert all(name.startswith("controlnet.") for name in changed)
+    # Its zero convolutions learn first; weight decay alone would not move them.
+    assert any("controlnet_down_blocks" in name for name in changed)
 
 
 @pytest.mark.parametrize("patch", [1, 2])
 def test_a_new_controlnet_changes_nothing(patch: int) -> None:
     """Its outputs begin at zero (Zhang et al. 2023, section 3.1)."""
-    network = Denoiser(architecture(patch=patch)).eval()
+    network = loud(patch=patch)
     asked = examples(2, 1)
     steering = torch.from_numpy(asked.hints).float() / 255
     x, t = torch.randn(2, 3, SIZE, SIZE), torch.tensor([10, 500])

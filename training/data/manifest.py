@@ -37,7 +37,7 @@ class Row(BaseModel):
     split: None until splits are assigned.
     grade: the true grade where somebody knows it, as a simulator does.
     mask: path of a mask of the image (see `training.synthesis.segment`), relative to the folder.
-    trash_share: leaf and trash among all that is seen of the load, 0 to 100, where it is known.
+    trash_share: leaf and trash of the load, 0 to 100, where it is known.
     votes: what up to five experts said (columns vote_1, vote_2, ...; empty cells are no vote).
     voters: the columns of those votes. A column is one expert in all rows.
     """

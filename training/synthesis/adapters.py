@@ -1,8 +1,9 @@
 """A model for each region, as the study's variant has it: low-rank adapters on one shared model.
 
-Hu et al. 2021 (arXiv:2106.09685): beside each weight W of attention and convolutions of the UNet
-stands B A of low rank, trained on the region's images alone while all else stays as it is. It is
-what a learned embedding of the region is compared with.
+Hu et al. 2021 (arXiv:2106.09685): beside each weight W of the projections of attention, and of the
+two convolutions of each residual block, of the UNet stands B A of low rank, trained on the region's
+images alone while all else stays as it is. It is what a learned embedding of the region is compared
+with.
 """
 
 from __future__ import annotations

@@ -28,6 +28,12 @@ class Backbone(BaseModel):
     vae: dict[str, Any]
     schedule: dict[str, Any]
 
+    @property
+    def step(self) -> int:
+        """Of what sizes of images must be multiples: 64 pixels for Stable Diffusion 1.5 and 2.1."""
+        halvings = len(self.vae["block_out_channels"]) + len(self.unet["block_out_channels"]) - 2
+        return int(2**halvings)
+
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -36,6 +42,14 @@ class Pretrained:
     parts: Backbone
     unet: Mapping[str, Tensor]
     vae: Mapping[str, Tensor]
+
+    def check_size(self, size: int) -> None:
+        """Raises WeightsError for images that it cannot halve as often as it must."""
+        if size % self.parts.step:
+            raise WeightsError(
+                f"images of {size} pixels are no multiple of {self.parts.step}, as the backbone "
+                "needs; give another --size"
+            )
 
 
 def read(source: str) -> Pretrained:

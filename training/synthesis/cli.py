@@ -119,6 +119,7 @@ def conditioning_command(
     threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
 ) -> None:
     """Measure whether the diffusion model of a set obeys its edges, level and region."""
+    out.parent.mkdir(parents=True, exist_ok=True)  # before half an hour of work
     with RichReport() as report:
         found = probe_set(data, folder, images, report, threads=threads)
     write_json(out, found)

@@ -90,7 +90,6 @@ class Denoiser(nn.Module):
     """
 
     def __init__(self, architecture: Architecture) -> None:
-        """Raises WeightsError for a size that a backbone cannot halve."""
         super().__init__()
         self.architecture = architecture
         self.space: Space
@@ -110,12 +109,6 @@ class Denoiser(nn.Module):
             schedule = DDPMScheduler.from_config(backbone.schedule)
             self.space = LatentSpace(self.vae, schedule, architecture.size)
             self._halvings = len(self.vae.config["block_out_channels"]) - 1
-            step = 2 ** (self._halvings + len(self.unet.config["block_out_channels"]) - 1)
-            if architecture.size % step:
-                raise WeightsError(
-                    f"images of {architecture.size} pixels are no multiple of {step}, as the "
-                    "backbone needs; give another --size"
-                )
             token = self.unet.config["cross_attention_dim"]
             self.vector = nn.Linear(VECTOR, token)
         self.regions = nn.Embedding(1 + len(architecture.vocabulary.regions), token)

@@ -50,7 +50,8 @@ def generate(
     painter = Painter(run, segmented, diffused, adapted)
     classes = np.load(segmented.folder / CLASSES_NAME)
     rank, processes = run.accelerator.process_index, run.accelerator.num_processes
-    missing = [base for base in plan if not file_of(folder, base).exists()][rank::processes]
+    # Shared out first: what others have drawn meanwhile must not move the shares.
+    missing = [base for base in plan[rank::processes] if not file_of(folder, base).exists()]
     run.report.say(f"{len(plan)} candidates, of which {len(missing)} are to be drawn here")
     tick = run.report.loading("candidates (drawing)", len(missing))
     for start in range(0, len(missing), _BATCH):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,10 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 
 from training import parallel
 from training.data.dataset import Dataset
+from training.errors import DataError
 from training.evaluation import load_split
+from training.synthesis import backbone
+from training.synthesis.bases import LEAST
 from training.synthesis.config import SynthesisConfig
 from training.synthesis.generate import generate
 from training.synthesis.keep import keep
@@ -69,6 +73,21 @@ class Stages:
         return cls(segmented, diffused, adapted, drawn, kept)
 
 
+def _check(config: SynthesisConfig, dataset: Dataset) -> None:
+    """Raises TrainingError for what only a later stage would find out, hours later."""
+    if config.adapt is not None:
+        regions = Counter(
+            r.region for r in dataset.manifest.rows if r.split == "train" and r.region
+        )
+        if not any(count >= LEAST for count in regions.values()):
+            raise DataError(
+                f"{dataset.manifest.path}: no region has {LEAST} training images, adapters need "
+                "them: fill the column region, or take --regions none"
+            )
+    if config.diffuse.backbone is not None and config.generate.strength > 0:
+        backbone.read(config.diffuse.backbone).check_size(config.size)
+
+
 def load_run(
     dataset: Dataset,
     config: SynthesisConfig,
@@ -109,6 +128,7 @@ def synthesize(
 
         def prepare() -> Dataset:
             dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
+            _check(config, dataset)
             open_run(
                 out,
                 {"size": config.size, "agreement": config.agreement, "data": dataset.digest},

@@ -3,7 +3,7 @@
 edges   samples steered by the edges of validation loads: agreement with the load their edges
         came from, and with another one (`diffuse.edge_agreement`)
 levels  samples from blends at five levels: the share of trash that the U-Net sees in them,
-        beside what it sees in the blends, and in samples that are told the level but no edges
+        beside what it sees in the blends, and in samples told grade and level but no edges
 regions samples that differ in nothing but the region they are told: how far their mean colour
         is from the region's training images, and how often that region's is the nearest
 """
@@ -179,12 +179,14 @@ class Probe:
         blends = np.stack(
             [bases.draw(b, run.train, self._classes, run.config.seed) for b in drawn_from]
         )
+        # Light is a condition of its own: that of level 0 for all levels.
+        lit_as = blends[:: len(LEVELS)].repeat(len(LEVELS), axis=0)
         asked = asked_of(drawn_from, run.config.seed)
         what = f"levels of {clean}"
         pictures = {
             "blends": blends,
-            "samples": self._draw(asked, blends, self._painter.hints(blends), what),
-            "told_only": self._draw(asked, blends, None, f"{what}, without edges"),
+            "samples": self._draw(asked, lit_as, self._painter.hints(blends), what),
+            "told_only": self._draw(asked, lit_as, None, f"{what}, without edges"),
         }
         levels = np.array([base.level for base in drawn_from])
         result: dict[str, Any] = {"levels": list(LEVELS)}
@@ -242,9 +244,13 @@ class Probe:
         return Asked(
             np.eye(len(GRADES), dtype=np.float32)[real.labels],
             np.array([100.0 if GRADES[label].has_trash else 0.0 for label in real.labels]),
-            np.array([row.region if region is None else region for row in real.rows]),
+            np.array([self._known(row.region) if region is None else region for row in real.rows]),
             seeds.astype(np.int64),
         )
+
+    def _known(self, region: str) -> str:
+        """The region, "" where no training image is from there."""
+        return region if region in {row.region for row in self._run.train.rows} else ""
 
     def _draw(
         self,
