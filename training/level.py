@@ -4,8 +4,8 @@ It shares the classifier's features and is trained with it where `trash_share` i
 quantiles by the pinball loss (Koenker and Bassett 1978). The outer two are then moved by what
 validation loads ask for, so that COVERAGE of new loads lie within (conformalised quantile
 regression, Romano et al. 2019, arXiv:1905.03222). What it is worth is its error beside that of the
-guess one has without it: the training loads' mean share of each grade, weighted by the classifier's
-probabilities.
+guess one has without it: the median share of the training loads of each grade, weighted by the
+classifier's probabilities.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ COVERAGE: Final = 0.9
 QUANTILES: Final = ((1 - COVERAGE) / 2, 0.5, (1 + COVERAGE) / 2)
 LEAST: Final = 20
 """Loads of a known share that training and validation must have at least."""
+LEAST_TRUCKS: Final = 10
+"""Of the loads that calibrate: views of one truck err alike, and count as one."""
+_SURE: Final = 1e-6
+"""With less than this for all other grades, a load called undefined says nothing of its trash."""
 _UNDEFINED: Final = GRADES.index(Grade.UNDEFINED)
 
 Floats = npt.NDArray[np.float64]
@@ -62,13 +66,13 @@ class LevelCard(BaseModel):
     """What must be known of a second head to use it.
 
     margin: points by which validation loads widen the interval; negative where they narrow it.
-    grade_means: mean share of the training loads of each grade; what the guess is made of.
+    grade_medians: of the training loads' shares, by grade; what the guess is made of.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     margin: float
-    grade_means: tuple[float, ...] = Field(min_length=len(GRADES), max_length=len(GRADES))
+    grade_medians: tuple[float, ...] = Field(min_length=len(GRADES), max_length=len(GRADES))
 
 
 def shares(loads: ImageSet) -> Floats:
@@ -85,11 +89,13 @@ def digest(rows: Sequence[Row]) -> str:
 
 def require(loads: ImageSet, split: str) -> None:
     """Raises DataError where too few loads of a split have a known share."""
-    known = int(np.isfinite(shares(loads)).sum())
-    if known < LEAST:
+    known = np.isfinite(shares(loads))
+    trucks = {row.truck for row, is_known in zip(loads.rows, known, strict=True) if is_known}
+    if known.sum() < LEAST or len(trucks) < LEAST_TRUCKS:
         raise DataError(
-            f"the {split} split has {known} loads whose trash_share is known, the level needs "
-            f"{LEAST}: fill the manifest's column (0 to 100), or leave --level-weight out"
+            f"the {split} split has {known.sum()} loads of {len(trucks)} trucks whose trash_share "
+            f"is known, the level needs {LEAST} of {LEAST_TRUCKS}: fill the manifest's column "
+            "(0 to 100), or leave --level-weight out"
         )
 
 
@@ -109,11 +115,11 @@ def card_of(raw: Floats, validation: ImageSet, train: ImageSet) -> LevelCard:
     outside = np.sort(np.maximum(low - true[known], true[known] - high))
     rank = min(len(outside), math.ceil((len(outside) + 1) * COVERAGE))
     of_train = shares(train)
-    means = [
-        float(np.nanmean(of_grade)) if np.isfinite(of_grade).any() else float(np.nanmean(of_train))
+    medians = [
+        float(np.nanmedian(of_grade if np.isfinite(of_grade).any() else of_train))
         for of_grade in (of_train[train.labels == index] for index in range(len(GRADES)))
     ]
-    return LevelCard(margin=float(outside[rank - 1]), grade_means=tuple(means))
+    return LevelCard(margin=float(outside[rank - 1]), grade_medians=tuple(medians))
 
 
 def estimates(raw: Floats, card: LevelCard) -> Floats:
@@ -139,8 +145,9 @@ def figures(
     low, middle, high = found[known].T
     of_grades = probabilities[known].astype(np.float64)
     of_grades[:, _UNDEFINED] = 0  # these loads have a share: they are none
-    of_grades /= np.maximum(of_grades.sum(1, keepdims=True), 1e-9)
-    guess = of_grades @ np.array(card.grade_means)
+    of_grades[of_grades.sum(1) < _SURE, :_UNDEFINED] = 1
+    of_grades /= of_grades.sum(1, keepdims=True)
+    guess = of_grades @ np.array(card.grade_medians)
     error, of_guess = np.abs(middle - true[known]), np.abs(guess - true[known])
     trucks = [row.truck for row, is_known in zip(loads.rows, known, strict=True) if is_known]
     bootstrap = TruckBootstrap(trucks)

@@ -100,7 +100,7 @@ def test_the_interval_holds_its_share_of_new_loads(narrow: bool) -> None:
     st.floats(-100, 100),
 )
 def test_estimates_are_in_order_and_in_range(raw: np.ndarray, margin: float) -> None:
-    low, middle, high = estimates(raw, LevelCard(margin=margin, grade_means=(0.0,) * 5)).T
+    low, middle, high = estimates(raw, LevelCard(margin=margin, grade_medians=(0.0,) * 5)).T
     assert ((low >= 0) & (low <= middle) & (middle <= high) & (high <= 100)).all()
 
 
@@ -110,7 +110,7 @@ def test_it_earns_its_place_by_what_the_grade_does_not_say() -> None:
     true = np.where(labels == CLEAN, 15, 55) + rng.uniform(-14, 14, 200)
     known = loads(true, labels)
     sure = np.eye(5, dtype=np.float32)[labels]
-    card = LevelCard(margin=0.0, grade_means=(15.0, 55.0, 0.0, 0.0, 30.0))
+    card = LevelCard(margin=0.0, grade_medians=(15.0, 55.0, 0.0, 0.0, 30.0))
 
     def worth(middle: np.ndarray) -> dict[str, float]:
         found = np.stack([middle - 5, middle, middle + 5], axis=1)
@@ -180,6 +180,9 @@ def test_a_network_learns_it_and_keeps_it(tmp_path: Path, one_thread: None) -> N
     # On another folder it is measured too, and the bundle is the classifier's.
     answer = json.loads(train("evaluate", "--checkpoint", run, "--data", data))
     assert any(name.endswith("_level") for name in answer)
+    # Another one can start from it.
+    again = ("--weights", run / "model.safetensors", "--steps", "2")
+    train(*FIT, "--data", data, "--out", tmp_path / "next", *again)
     bundle = tmp_path / "straw.zip"
     export("bundle", "--checkpoint", run, "--data", data, "--out", bundle, "--name", "straw")
     export("check", bundle)
@@ -188,5 +191,5 @@ def test_a_network_learns_it_and_keeps_it(tmp_path: Path, one_thread: None) -> N
 def test_shares_that_nobody_knows_are_told_in_a_line(tmp_path: Path, one_thread: None) -> None:
     data = straw_folder(tmp_path / "data", 60, known=False)
     said = told(*FIT, "--data", data, "--out", tmp_path / "run", "--level-weight", 3, code=2)
-    assert "loads whose trash_share is known, the level needs 20" in said
+    assert "0 loads of 0 trucks whose trash_share is known, the level needs 20 of 10" in said
     assert "leave --level-weight out" in said

@@ -132,7 +132,10 @@ def _fits(tensors: dict[str, Tensor], kind: Classifier) -> bool:
 def _renamed(tensors: dict[str, Tensor], kind: Classifier) -> dict[str, Tensor]:
     renamed = {}
     for key, tensor in tensors.items():
-        module, _, parameter = key.removeprefix("module.").rpartition(".")
+        if key.startswith("level."):
+            continue  # a second head of our own: the new network gets its own
+        bare = key.removeprefix("module.").removeprefix("network.")
+        module, _, parameter = bare.rpartition(".")
         renamed[f"{kind.torchvision_names.get(module, module)}.{parameter}"] = tensor
     return renamed
 
