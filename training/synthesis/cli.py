@@ -10,7 +10,13 @@ import typer
 from training import parallel
 from training.console import RichReport, choice, seconds
 from training.model import write_json
-from training.synthesis.config import PRESETS, GenerateSection, Preset, SynthesisConfig
+from training.synthesis.config import (
+    BACKBONE_LEARNING_RATE,
+    PRESETS,
+    GenerateSection,
+    Preset,
+    SynthesisConfig,
+)
 from training.synthesis.denoiser import Control
 from training.synthesis.pipeline import synthesize
 from training.synthesis.probe import probe_set, summary
@@ -76,7 +82,8 @@ def synthesize_command(
     asked["size"] = size or asked["size"]
     asked["generate"] |= {"method": method, "strength": strength}
     asked["diffuse"] |= {"control": control, "regions": regions == "embedding"}
-    asked["diffuse"]["backbone"] = backbone
+    if backbone is not None:
+        asked["diffuse"] |= {"backbone": backbone, "learning_rate": BACKBONE_LEARNING_RATE}
     asked["adapt"] = {} if regions == "adapters" else None
     if diffusion_steps is not None:
         asked["diffuse"]["steps"] = diffusion_steps

@@ -18,6 +18,10 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+BACKBONE_LEARNING_RATE: Final = 1e-5
+"""For weights that have seen millions of images; a network of ours starts from nothing."""
+
+
 class SegmentSection(_Section):
     """The U-Net's training. widths: channels of each resolution."""
 

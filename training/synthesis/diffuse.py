@@ -183,7 +183,11 @@ def sample(
     device = next(network.parameters()).device
     space = network.space
     schedule = DPMSolverMultistepScheduler.from_config(
-        space.schedule.config, algorithm_type="dpmsolver++", thresholding=space.bounded
+        space.schedule.config,
+        algorithm_type="dpmsolver++",
+        thresholding=space.bounded,
+        # From the noisiest step on, whatever a saved schedule says: samples begin as pure noise.
+        timestep_spacing="linspace",
     )
     schedule.set_timesteps(steps)
     x = torch.stack([_noise(int(seed), space.shape) for seed in seeds]).to(device)
