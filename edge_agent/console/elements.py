@@ -14,14 +14,18 @@ Shown = TypeVar("Shown")
 def tag(name: str, text: str | None = None, /, classes: str = "", **attributes: object) -> Element:
     """An HTML element; its text is escaped.
 
-    Underscores in attribute names become hyphens; False and None leave an attribute out.
+    Underscores in attribute names become hyphens; False and None leave an attribute out. As in
+    HTML, the value of an input is what it starts with.
     """
     element = Element(name) if text is None else TextElement(tag=name, text=text)
     if classes:
         element.classes(classes)
     for key, value in attributes.items():
         if value is not None and value is not False:
-            element.props[key.replace("_", "-")] = value
+            # Vue sets `value` anew whenever anything on the page changes, and what a person has
+            # typed by then is gone.
+            is_start = name == "input" and key == "value"
+            element.props["defaultValue" if is_start else key.replace("_", "-")] = value
     return element
 
 

@@ -57,15 +57,7 @@ def _form(context: Context, filters: Filters) -> None:
         _select(t("Outcome"), "outcome", t("All outcomes"), states, filters.outcome)
         with tag("label", classes="field grow"):
             tag("span", t("Ticket or plate"))
-            # defaultValue: Vue sets `value` anew whenever anything on the page changes, and what a
-            # person has typed by then is gone.
-            tag(
-                "input",
-                name="text",
-                type="search",
-                defaultValue=filters.text or "",
-                maxlength="64",
-            )
+            tag("input", name="text", type="search", value=filters.text or "", maxlength="64")
         typed = dict(filters.mistakes)
         for name, text, day in (
             ("first", t("From"), filters.first),
@@ -77,7 +69,7 @@ def _form(context: Context, filters: Filters) -> None:
                 tag(
                     "input",
                     name=name,
-                    defaultValue=typed.get(name) or (context.f.date_field(day) if day else ""),
+                    value=typed.get(name) or (context.f.date_field(day) if day else ""),
                     placeholder=context.f.example_day(),
                     inputmode="numeric",
                     autocomplete="off",
