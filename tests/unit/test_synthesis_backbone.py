@@ -196,7 +196,7 @@ def test_what_is_no_model_is_told_in_a_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     found = backbone.read(str(tiny(tmp_path / "tiny")))
     with pytest.raises(WeightsError, match="44 pixels are no multiple of 8"):
-        found.check_size(44)
+        found.parts.check_size(44)
 
 
 def test_a_synthesis_starts_from_it(tmp_path: Path) -> None:

@@ -42,6 +42,11 @@ def weights_of(network: Denoiser, averaged: Mapping[str, Tensor]) -> dict[str, T
     return dict(get_peft_model_state_dict(network.unet, unet, adapter_name=_NAME))
 
 
+def file_of(folder: Path, number: int | str) -> Path:
+    """The file of a region's adapter by the region's number; by "*" the pattern of all."""
+    return folder / f"region-{number}.safetensors"
+
+
 def save(path: Path, weights: Mapping[str, Tensor], region: str, rank: int) -> None:
     """Writes one region's adapter, under its name only when complete."""
     save_weights(path, weights, {_REGION_KEY: region, _RANK_KEY: str(rank)})
@@ -59,7 +64,7 @@ class Adapters:
     def load(cls, network: Denoiser, folder: Path) -> Self:
         """Reads a folder's adapters and gives the network a place for one. Raises WeightsError."""
         files, weights, ranks = {}, {}, set()
-        for file in sorted(folder.glob("region-*.safetensors")):
+        for file in sorted(folder.glob(file_of(Path(), "*").name)):
             try:
                 with safe_open(file, framework="pt") as tensors:
                     metadata = tensors.metadata()

@@ -6,10 +6,12 @@ is not used: tokens for grade and level, region and light stand where a prompt's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
@@ -34,6 +36,14 @@ class Backbone(BaseModel):
         halvings = len(self.vae["block_out_channels"]) + len(self.unet["block_out_channels"]) - 2
         return int(2**halvings)
 
+    def check_size(self, size: int) -> None:
+        """Raises WeightsError for images that it cannot halve as often as it must."""
+        if size % self.step:
+            raise WeightsError(
+                f"images of {size} pixels are no multiple of {self.step}, as the backbone needs; "
+                "give another --size"
+            )
+
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -43,38 +53,45 @@ class Pretrained:
     unet: Mapping[str, Tensor]
     vae: Mapping[str, Tensor]
 
-    def check_size(self, size: int) -> None:
-        """Raises WeightsError for images that it cannot halve as often as it must."""
-        if size % self.parts.step:
-            raise WeightsError(
-                f"images of {size} pixels are no multiple of {self.parts.step}, as the backbone "
-                "needs; give another --size"
-            )
-
 
 def read(source: str) -> Pretrained:
     """source: a folder, or a name on the hub. Raises WeightsError in one line."""
-    try:
+    parts = describe(source)
+    with _told(source):
         unet = UNet2DConditionModel.from_pretrained(source, subfolder="unet")
         vae = AutoencoderKL.from_pretrained(source, subfolder="vae")
-        schedule = DDPMScheduler.from_pretrained(source, subfolder="scheduler")
+    return Pretrained(parts, unet.state_dict(), vae.state_dict())
+
+
+def describe(source: str) -> Backbone:
+    """Its parts, of which no weight is read. Raises WeightsError in one line."""
+    # Without memory for weights: networks fill in what older descriptions leave out.
+    with _told(source), torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(
+            UNet2DConditionModel.load_config(source, subfolder="unet")
+        ).config
+        vae = AutoencoderKL.from_config(AutoencoderKL.load_config(source, subfolder="vae")).config
+    with _told(source):
+        schedule = DDPMScheduler.from_pretrained(source, subfolder="scheduler").config
+    fault = _fault(unet, vae, schedule)
+    if fault:
+        raise WeightsError(
+            f"--backbone {source}: {fault}; take a model such as Stable Diffusion 1.5 or 2.1"
+        )
+    return Backbone(unet=_described(unet), vae=_described(vae), schedule=_described(schedule))
+
+
+@contextmanager
+def _told(source: str) -> Iterator[None]:
+    """Says in one line that diffusers cannot read it."""
+    try:
+        yield
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
         raise WeightsError(
             f"--backbone {source}: cannot be read ({first}); give a folder with unet, vae and "
             "scheduler as diffusers saves them, or a name on the hub"
         ) from error
-    fault = _fault(unet.config, vae.config, schedule.config)
-    if fault:
-        raise WeightsError(
-            f"--backbone {source}: {fault}; take a model such as Stable Diffusion 1.5 or 2.1"
-        )
-    parts = Backbone(
-        unet=_described(unet.config),
-        vae=_described(vae.config),
-        schedule=_described(schedule.config),
-    )
-    return Pretrained(parts, unet.state_dict(), vae.state_dict())
 
 
 def _fault(unet: Mapping[str, Any], vae: Mapping[str, Any], schedule: Mapping[str, Any]) -> str:

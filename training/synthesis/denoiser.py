@@ -22,7 +22,7 @@ from training.errors import WeightsError
 from training.synthesis.backbone import Backbone
 from training.synthesis.conditions import LIGHTS, VECTOR, Conditions, Vocabulary
 from training.synthesis.linear import LinearDenoiser
-from training.synthesis.space import LatentSpace, PixelSpace, Space
+from training.synthesis.space import LatentSpace, PixelSpace, Space, halvings
 from training.synthesis.stages import save_weights
 
 HINTS: Final = 4
@@ -108,7 +108,6 @@ class Denoiser(nn.Module):
             self.vae.requires_grad_(False)
             schedule = DDPMScheduler.from_config(backbone.schedule)
             self.space = LatentSpace(self.vae, schedule, architecture.size)
-            self._halvings = len(self.vae.config["block_out_channels"]) - 1
             token = self.unet.config["cross_attention_dim"]
             self.vector = nn.Linear(VECTOR, token)
         self.regions = nn.Embedding(1 + len(architecture.vocabulary.regions), token)
@@ -124,7 +123,7 @@ class Denoiser(nn.Module):
             widths: tuple[int, ...] = (32,)
             channels = HINTS * self.architecture.patch**2
         else:
-            widths, channels = _HINT_WIDTHS[: self._halvings + 1], HINTS
+            widths, channels = _HINT_WIDTHS[: halvings(self.vae) + 1], HINTS
         self.controlnet = ControlNetModel.from_unet(
             self.unet,
             conditioning_embedding_out_channels=widths,

@@ -85,7 +85,7 @@ def _check(config: SynthesisConfig, dataset: Dataset) -> None:
                 "them: fill the column region, or take --regions none"
             )
     if config.diffuse.backbone is not None and config.generate.strength > 0:
-        backbone.read(config.diffuse.backbone).check_size(config.size)
+        backbone.describe(config.diffuse.backbone).check_size(config.size)
 
 
 def load_run(

@@ -57,7 +57,7 @@ class LatentSpace:
 
     def __init__(self, vae: AutoencoderKL, schedule: DDPMScheduler, size: int) -> None:
         self._vae, self.schedule = vae, schedule
-        side = size // reduction(vae)
+        side = size // 2 ** halvings(vae)
         self.shape = (int(vae.config["latent_channels"]), side, side)
 
     @torch.no_grad()
@@ -71,9 +71,9 @@ class LatentSpace:
         return cast("Tensor", self._vae.decode(signal / self._vae.config["scaling_factor"]).sample)
 
 
-def reduction(vae: AutoencoderKL) -> int:
-    """How many pixels across are one latent across."""
-    return int(2 ** (len(vae.config["block_out_channels"]) - 1))
+def halvings(vae: AutoencoderKL) -> int:
+    """How often it halves an image on the way to its latents."""
+    return len(vae.config["block_out_channels"]) - 1
 
 
 def to_signal(images: Tensor) -> Tensor:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from training.sampling import reseed
 from training.synthesis import adapters
 from training.synthesis.bases import LEAST
 from training.synthesis.denoiser import Denoiser
-from training.synthesis.diffuse import DiffusionLoss
-from training.synthesis.optimise import Steps
 from training.synthesis.run import CHECKPOINT_NAME, CLASSES_NAME, WEIGHTS_NAME, Run
 from training.synthesis.stages import Stage
-from training.synthesis.train_diffusion import examples_of
-
-FILE: Final = "region-{number}.safetensors"
+from training.synthesis.train_diffusion import examples_of, steps_of, vocabulary_of
 
 
 def train_adapters(run: Run, stage: Stage, segmented: Stage, diffused: Stage) -> bool:
@@ -24,6 +18,7 @@ def train_adapters(run: Run, stage: Stage, segmented: Stage, diffused: Stage) ->
     config = run.config.adapt
     assert config is not None  # noqa: S101 - the stage is there for it
     classes = np.load(segmented.folder / CLASSES_NAME)
+    examples = examples_of(run, classes, vocabulary_of(run))
     regions = np.array([row.region for row in run.train.rows])
     losses: dict[str, float] = {}
     for number, region in enumerate(np.unique(regions[regions != ""])):
@@ -34,31 +29,22 @@ def train_adapters(run: Run, stage: Stage, segmented: Stage, diffused: Stage) ->
         network = Denoiser.load(diffused.folder / WEIGHTS_NAME)
         reseed(run.config.seed, 0, 2 + number)
         adapters.add(network, config.rank)
-        examples = examples_of(run, classes, network.architecture.vocabulary)[ours]
         run.report.begin(f"adapter of {region}")
-        steps = Steps(
-            run.accelerator,
+        steps = steps_of(
+            run,
+            stage,
+            str(number),
             network,
-            DiffusionLoss(
-                examples,
-                max(1, run.config.diffuse.batch // run.accelerator.num_processes),
-                run.accelerator.device,
-                weight=run.config.diffuse.edge_weight if network.controlnet is not None else 0.0,
-                space=network.space,
-            ),
-            stage.folder / f"{number}-{CHECKPOINT_NAME}",
+            examples[ours],
             total=config.steps,
-            seed=run.config.seed,
             learning_rate=config.learning_rate,
-            config={"key": stage.key, "processes": run.accelerator.num_processes},
-            ema=run.config.diffuse.ema,
         )
         if not steps.run(run.report, deadline=run.deadline):
             return False
         losses[str(region)] = float(np.mean(steps.losses[-50:]))
         if run.accelerator.is_main_process:
             adapters.save(
-                stage.folder / FILE.format(number=number),
+                adapters.file_of(stage.folder, number),
                 adapters.weights_of(network, steps.averaged),
                 str(region),
                 config.rank,

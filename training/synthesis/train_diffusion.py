@@ -29,9 +29,7 @@ def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
     """Trains on all training images, rare grades oftener than they occur. False: time was up."""
     config = run.config.diffuse
     classes = np.load(segmented.folder / CLASSES_NAME)
-    vocabulary = Vocabulary.of(run.train)
-    if not config.regions:
-        vocabulary = vocabulary.model_copy(update={"regions": ()})
+    vocabulary = vocabulary_of(run)
     pretrained = None if config.backbone is None else backbone.read(config.backbone)
     architecture = Architecture(
         size=run.config.size,
@@ -86,6 +84,12 @@ def _begun(architecture: Architecture, pretrained: Pretrained | None, train: Ima
     return network
 
 
+def vocabulary_of(run: Run) -> Vocabulary:
+    """What the model can be told; no regions where it is to have no embedding of them."""
+    found = Vocabulary.of(run.train)
+    return found if run.config.diffuse.regions else found.model_copy(update={"regions": ()})
+
+
 def examples_of(run: Run, classes: npt.NDArray[np.uint8], vocabulary: Vocabulary) -> Examples:
     """All training images. classes: as the U-Net predicts them."""
     counts = np.bincount(run.train.labels, minlength=len(GRADES))
@@ -98,25 +102,49 @@ def examples_of(run: Run, classes: npt.NDArray[np.uint8], vocabulary: Vocabulary
     )
 
 
+def steps_of(
+    run: Run,
+    stage: Stage,
+    name: str,
+    network: Denoiser,
+    examples: Examples,
+    *,
+    total: int,
+    learning_rate: float,
+) -> Steps:
+    """The optimisation of what of a network is trained. name: of its checkpoint in the stage."""
+    config, accelerator = run.config.diffuse, run.accelerator
+    loss = DiffusionLoss(
+        examples,
+        max(1, config.batch // accelerator.num_processes),
+        accelerator.device,
+        weight=config.edge_weight if network.controlnet is not None else 0.0,
+        space=network.space,
+    )
+    return Steps(
+        accelerator,
+        network,
+        loss,
+        stage.folder / f"{name}-{CHECKPOINT_NAME}",
+        total=total,
+        seed=run.config.seed,
+        learning_rate=learning_rate,
+        config={"key": stage.key, "processes": accelerator.num_processes},
+        ema=config.ema,
+    )
+
+
 def _steps(run: Run, stage: Stage, name: str, network: Denoiser, examples: Examples) -> Steps:
     config = run.config.diffuse
     run.report.begin(name)
-    return Steps(
-        run.accelerator,
+    return steps_of(
+        run,
+        stage,
+        name,
         network,
-        DiffusionLoss(
-            examples,
-            max(1, config.batch // run.accelerator.num_processes),
-            run.accelerator.device,
-            weight=config.edge_weight if network.controlnet is not None else 0.0,
-            space=network.space,
-        ),
-        stage.folder / f"{name}-{CHECKPOINT_NAME}",
+        examples,
         total=config.steps,
-        seed=run.config.seed,
         learning_rate=config.learning_rate,
-        config={"key": stage.key, "processes": run.accelerator.num_processes},
-        ema=config.ema,
     )
 
 
