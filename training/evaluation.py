@@ -18,7 +18,7 @@ from training.data.dataset import Dataset, ImageSet
 from training.data.images import Skip
 from training.data.labels import label
 from training.data.manifest import SPLITS, Split
-from training.model import TrainedModel, write_json
+from training.model import ModelCard, Said, TrainedModel, write_json
 from training.predictions import PREDICTIONS_NAME, Predictions
 
 Asked = Split | Literal["all"]
@@ -49,22 +49,22 @@ def evaluate_on(
     of each image goes to FOLDER/predictions.csv.
     """
     images = load_split(with_truth(dataset), split, model.card.size, report, what=key)
-    predictions = predictions_on(dataset, images, model.probabilities(images.images))
+    said = model.says(images.images)
+    predictions = predictions_on(dataset, images, said.probabilities)
     if folder is not None:
         predictions.write(folder / PREDICTIONS_NAME)
     against = figures_against(
         predictions, dataset, images.skips, key=key, threshold=model.card.confidence_threshold
     )
-    return against | level_figures(model, images, key)
+    return against | level_figures(model.card, said, images, key)
 
 
-def level_figures(model: TrainedModel, images: ImageSet, key: str) -> dict[str, Any]:
+def level_figures(card: ModelCard, said: Said, images: ImageSet, key: str) -> dict[str, Any]:
     """What metrics.json says under KEY_level: of the second head, where there is one and shares
     are known."""
-    found = model.levels(images.images)
-    if found is None or model.card.level is None:
+    if said.levels is None or card.level is None:
         return {}
-    worth = level.figures(found, model.probabilities(images.images), images, model.card.level)
+    worth = level.figures(said.levels, said.probabilities, images, card.level)
     return {} if worth is None else {f"{key}_level": worth}
 
 
@@ -237,13 +237,13 @@ def load_split(
     return loaded
 
 
-def figures_of(model: TrainedModel, images: ImageSet) -> dict[str, Any]:
+def figures_of(card: ModelCard, said: Said, images: ImageSet) -> dict[str, Any]:
     """The figures of a model on these images, against the labels they were loaded with."""
     return metrics.evaluate(
-        model.probabilities(images.images),
+        said.probabilities,
         images.labels,
         [row.truck for row in images.rows],
-        threshold=model.card.confidence_threshold,
+        threshold=card.confidence_threshold,
     )
 
 

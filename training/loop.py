@@ -24,9 +24,9 @@ from training.augmentation import Augmentation, is_balanced
 from training.config import FitConfig
 from training.data.dataset import ImageSet
 from training.errors import RunError
-from training.level import pinball, require, shares
+from training.level import pinball, shares
 from training.mixture import Mixture
-from training.model import to_input
+from training.model import grades_of, to_input
 from training.progress import EpochRecord, Progress, Report
 
 VALIDATION_BATCH = 128
@@ -69,7 +69,6 @@ class Loop:
         self._pixels = torch.from_numpy(learned.images)
         self._shares: Tensor | None = None
         if config.level_weight is not None:
-            require(train, "train")
             self._shares = torch.from_numpy(shares(learned) / 100).float()
         self._weights: Tensor | None = None
         if mixture is not None:
@@ -171,7 +170,7 @@ class Loop:
         self._model.train()
         said = self._model(images.contiguous(memory_format=torch.channels_last)).float()
         loss = cross_entropy(
-            said[:, : len(GRADES)],
+            grades_of(said),
             self._labels[chosen].to(device),
             label_smoothing=config.label_smoothing,
             reduction="sum",
@@ -237,7 +236,7 @@ class Loop:
         for start in range(0, len(labels), VALIDATION_BATCH):
             target = labels[start : start + VALIDATION_BATCH].to(device)
             batch = images[start : start + VALIDATION_BATCH]
-            logits = self.network(to_input(batch, device)).float()[:, : len(GRADES)]
+            logits = grades_of(self.network(to_input(batch, device)).float())
             sums[0] += cross_entropy(logits, target, reduction="sum")
             sums[1] += (logits.argmax(1) == target).sum()
         loss, right = cast("Tensor", self._accelerator.reduce(sums, "sum")).tolist()

@@ -43,6 +43,18 @@ class ModelCard(BaseModel):
 
 
 @dataclass(frozen=True)
+class Said:
+    """What a model says of n images.
+
+    probabilities: calibrated, float32 (n, 5). levels: low, middle and high of the share of trash,
+    (n, 3), 0 to 100; None without the second head.
+    """
+
+    probabilities: npt.NDArray[np.float32]
+    levels: npt.NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
 class TrainedModel:
     """A network in evaluation mode with its card."""
 
@@ -93,26 +105,37 @@ class TrainedModel:
         save_file(state, temporary, {METADATA_KEY: self.card.model_dump_json()})
         temporary.replace(path)
 
+    def says(self, images: npt.NDArray[np.uint8]) -> Said:
+        """What it says of uint8 RGB images (n, size, size, 3)."""
+        return self.read(outputs(self.network, images))
+
+    def read(self, found: Tensor) -> Said:
+        """What the network's `outputs` come to."""
+        scaled = grades_of(found) / self.card.temperature
+        level = self.card.level
+        return Said(
+            scaled.softmax(dim=1).numpy(),
+            None if level is None else estimates(levels_of(found), level),
+        )
+
     def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Calibrated probabilities, float32 (n, 5), of uint8 RGB images (n, size, size, 3)."""
-        scaled = logits(self.network, images) / self.card.temperature
-        return scaled.softmax(dim=1).numpy()
-
-    def levels(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64] | None:
-        """Low, middle and high of the share of trash, (n, 3), 0 to 100; None without the head."""
-        if self.card.level is None:
-            return None
-        return estimates(raw_levels(self.network, images), self.card.level)
+        return self.says(images).probabilities
 
 
 def logits(network: nn.Module, images: npt.NDArray[np.uint8]) -> Tensor:
     """Logits of the grades, float32 (n, 5) on the CPU, in full precision."""
-    return outputs(network, images)[:, : len(GRADES)]
+    return grades_of(outputs(network, images))
 
 
-def raw_levels(network: nn.Module, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+def grades_of(found: Tensor) -> Tensor:
+    """The logits of the grades, (n, 5), among a network's outputs."""
+    return found[:, : len(GRADES)]
+
+
+def levels_of(found: Tensor) -> npt.NDArray[np.float64]:
     """The second head's quantiles (n, 3), in points, as `level.estimates` takes them."""
-    return outputs(network, images)[:, len(GRADES) :].double().numpy() * 100
+    return found[:, len(GRADES) :].double().numpy() * 100
 
 
 @torch.inference_mode()

@@ -30,7 +30,15 @@ from training.evaluation import (
 from training.level import card_of, digest, require
 from training.loop import End, Loop
 from training.mixture import Synthetic
-from training.model import MODEL_NAME, ModelCard, TrainedModel, logits, raw_levels, write_json
+from training.model import (
+    MODEL_NAME,
+    ModelCard,
+    TrainedModel,
+    grades_of,
+    levels_of,
+    outputs,
+    write_json,
+)
 from training.start import Weights, initial_network
 
 CHECKPOINT_NAME: Final = "last.pt"
@@ -104,6 +112,7 @@ def fit(
         require_grades(dataset, report, {"train": train, "val": validation})
         level = config.level_weight is not None
         if level:
+            require(train, "train")
             require(validation, "val")
         network = initial_network(config.classifier, config.seed, train, given, level=level)
         loop = Loop(
@@ -188,7 +197,8 @@ def _finish(
 ) -> dict[str, Any]:
     """The network is fixed. Calibration sees the validation split, figures the test split."""
     config, network = loop.config, loop.kept_network()
-    val_logits = logits(network, validation.images)
+    on_validation = outputs(network, validation.images)
+    val_logits = grades_of(on_validation)
     t = temperature(val_logits, torch.from_numpy(validation.labels))
     threshold = confidence_threshold((val_logits / t).softmax(1).numpy(), validation.labels)
     card = ModelCard(
@@ -197,13 +207,14 @@ def _finish(
         temperature=t,
         confidence_threshold=threshold,
         level=(
-            card_of(raw_levels(network, validation.images), validation, train)
+            card_of(levels_of(on_validation), validation, train)
             if config.level_weight is not None
             else None
         ),
         training={},
     )
     model = TrainedModel(network, card)
+    said = model.read(on_validation)
     metrics = {
         "command": provenance.command_line(),
         "date": provenance.now(),
@@ -217,8 +228,8 @@ def _finish(
         "kept_epoch": loop.kept_epoch + 1,
         "temperature": t,
         "confidence_threshold": threshold,
-        "validation": figures_of(model, validation),
-        **level_figures(model, validation, "validation"),
+        "validation": figures_of(card, said, validation),
+        **level_figures(card, said, validation, "validation"),
         **evaluate_on(model, dataset, "test", report, folder=out),
     }
     TrainedModel(network, card.model_copy(update={"training": metrics})).save(out / MODEL_NAME)

@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from edge_agent.grades import GRADES, Grade
+from training.console import RichReport
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
 from training.errors import WeightsError
@@ -22,11 +23,6 @@ from training.synthesis.optimise import Steps
 
 SIZE = 16
 GROUNDS = {"east": (170, 80, 60), "north": (70, 90, 170)}
-
-
-class Silent:
-    def step(self, done: int, total: int, loss: float) -> None:
-        pass
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +62,7 @@ def trained(
         config={},
         ema=0.95,
     )
-    assert steps.run(Silent())
+    assert steps.run(RichReport(quiet=True))
     return steps
 
 

@@ -14,6 +14,7 @@ from scenes import scene_folder
 from typer.testing import CliRunner
 
 from training.cli import app
+from training.console import RichReport
 from training.errors import WeightsError
 from training.synthesis import backbone
 from training.synthesis.conditions import Conditions, Vocabulary
@@ -109,11 +110,7 @@ def test_it_learns_and_is_saved_whole(
         ema=0.9,
     )
 
-    class Silent:
-        def step(self, done: int, total: int, loss: float) -> None:
-            pass
-
-    assert steps.run(Silent())
+    assert steps.run(RichReport(quiet=True))
     assert np.mean(steps.losses[-5:]) < 0.8 * np.mean(steps.losses[:3])
     parts = {
         n.split(".")[0] for n, t in network.state_dict().items() if not torch.equal(t, before[n])

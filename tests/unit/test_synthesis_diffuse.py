@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from pydantic import ValidationError
 
 from edge_agent.grades import GRADES, Grade
+from training.console import RichReport
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
 from training.errors import DataError, WeightsError
@@ -34,11 +35,6 @@ SIZE = 32
 REGIONS = Vocabulary(regions=("east", "north"), lights=(80.0, 110.0, 140.0))
 BLUER = 100
 COLOURS = {Grade.FRESH_CLEAN: (60, 150, 60), Grade.BURN_CLEAN: (90, 50, 30)}
-
-
-class Silent:
-    def step(self, done: int, total: int, loss: float) -> None:
-        pass
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +98,7 @@ def test_samples_follow_their_edges_their_grade_and_their_region(
 ) -> None:
     network = Denoiser(architecture())
     run = steps(accelerator, network, examples(64, 1), tmp_path / "run", 120)
-    assert run.run(Silent())
+    assert run.run(RichReport(quiet=True))
     assert np.mean(run.losses[-10:]) < np.mean(run.losses[:3]) / 2
     assert run.ema is not None
     network.save(tmp_path / "model", run.ema.weights)
@@ -166,7 +162,7 @@ def test_a_frozen_base_stays_as_it_is_and_the_copy_learns(
 ) -> None:
     network = loud(control="frozen")
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    steps(accelerator, network, examples(16, 1), tmp_path / "run", 2).run(Silent())
+    steps(accelerator, network, examples(16, 1), tmp_path / "run", 2).run(RichReport(quiet=True))
     changed = {n for n, t in network.state_dict().items() if not torch.equal(t, before[n])}
     assert changed
     assert all(name.startswith("controlnet.") for name in changed)

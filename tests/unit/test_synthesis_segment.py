@@ -10,6 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from training.console import RichReport
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
 from training.errors import DataError, RunError
@@ -26,11 +27,6 @@ from training.synthesis.segment import (
 
 SIZE = 32
 COLOURS = np.array([(60, 60, 70), (150, 170, 90), (190, 140, 60)])
-
-
-class Silent:
-    def step(self, done: int, total: int, loss: float) -> None:
-        pass
 
 
 def scenes(count: int, seed: int) -> Masks:
@@ -69,7 +65,7 @@ def test_it_learns_masks_of_scenes_it_has_not_seen(
     accelerator: Accelerator, tmp_path: Path
 ) -> None:
     run = steps(accelerator, tmp_path, 60)
-    assert run.run(Silent())
+    assert run.run(RichReport(quiet=True))
     held_out = scenes(8, 2)
     found = iou(predict(run.network, held_out.images), held_out.masks)
     assert set(found) == set(CLASSES)
@@ -81,18 +77,18 @@ def test_a_killed_run_goes_on_with_the_same_numbers(
     accelerator: Accelerator, tmp_path: Path
 ) -> None:
     whole = steps(accelerator, tmp_path / "whole", 6)
-    whole.run(Silent())
+    whole.run(RichReport(quiet=True))
 
-    class Kill(Silent):
+    class Kill(RichReport):
         def step(self, done: int, total: int, loss: float) -> None:
             if done == 4:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        steps(accelerator, tmp_path / "killed", 6).run(Kill())
+        steps(accelerator, tmp_path / "killed", 6).run(Kill(quiet=True))
     again = steps(accelerator, tmp_path / "killed", 6)
     assert len(again.losses) == 3  # the checkpoint after the third step is the last whole one
-    again.run(Silent())
+    again.run(RichReport(quiet=True))
     assert again.losses == whole.losses
     assert again.ema is not None
     assert whole.ema is not None
@@ -103,14 +99,14 @@ def test_a_killed_run_goes_on_with_the_same_numbers(
 def test_time_is_kept_and_another_runs_checkpoint_refused(
     accelerator: Accelerator, tmp_path: Path
 ) -> None:
-    assert not steps(accelerator, tmp_path).run(Silent(), deadline=0.0)
+    assert not steps(accelerator, tmp_path).run(RichReport(quiet=True), deadline=0.0)
     with pytest.raises(RunError, match="holds a run with seed 1, now it is 2"):
         steps(accelerator, tmp_path, seed=2)
 
 
 def test_the_average_follows_the_weights(accelerator: Accelerator, tmp_path: Path) -> None:
     run = steps(accelerator, tmp_path, 10, ema=0.5)
-    run.run(Silent())
+    run.run(RichReport(quiet=True))
     assert run.ema is not None
     state = run.network.state_dict()
     same = [torch.equal(run.ema.weights[name], state[name]) for name in state]

@@ -173,7 +173,7 @@ def test_a_network_learns_it_and_keeps_it(tmp_path: Path, one_thread: None) -> N
     assert model.card.level is not None
     pixels = np.full((2, SIZE, SIZE, 3), (70, 140, 50), np.uint8)
     pixels[1] = (215, 180, 90)
-    found = model.levels(pixels)
+    found = model.says(pixels).levels
     assert found is not None
     assert found[0, 1] < 25 < 75 < found[1, 1]
     assert model.probabilities(pixels).shape == (2, 5)

@@ -125,10 +125,15 @@ class Probe:
     ) -> None:
         self._run, self._painter, self._classes, self._count = run, painter, classes, count
 
+    @property
+    def _steers(self) -> bool:
+        """Does the model heed edges?"""
+        network = self._painter.network
+        return network is not None and network.controlnet is not None
+
     def edges(self) -> dict[str, Any] | None:
         """None for a model without a ControlNet."""
-        assert self._painter.network is not None  # noqa: S101 - see `probe_set`
-        if self._painter.network.controlnet is None:
+        if not self._steers:
             return None
         real = _spread(self._run.validation, self._count)
         drawn = self._draw(self._as(real), real.images, self._painter.hints(real.images), "edges")
@@ -183,11 +188,11 @@ class Probe:
         lit_as = blends[:: len(LEVELS)].repeat(len(LEVELS), axis=0)
         asked = asked_of(drawn_from, run.config.seed)
         what = f"levels of {clean}"
-        pictures = {
-            "blends": blends,
-            "samples": self._draw(asked, lit_as, self._painter.hints(blends), what),
-            "told_only": self._draw(asked, lit_as, None, f"{what}, without edges"),
-        }
+        told_only = self._draw(asked, lit_as, None, f"{what}, without edges")
+        samples = told_only
+        if self._steers:
+            samples = self._draw(asked, lit_as, self._painter.hints(blends), what)
+        pictures = {"blends": blends, "samples": samples, "told_only": told_only}
         levels = np.array([base.level for base in drawn_from])
         result: dict[str, Any] = {"levels": list(LEVELS)}
         for name, images in pictures.items():
@@ -240,17 +245,18 @@ class Probe:
 
     def _as(self, real: ImageSet, region: str | None = None) -> Asked:
         """As these images are, of another region where one is given."""
+        known = {row.region for row in self._run.train.rows}
+        regions = [
+            (row.region if row.region in known else "") if region is None else region
+            for row in real.rows
+        ]
         seeds = np.random.SeedSequence([self._run.config.seed, 2]).generate_state(len(real))
         return Asked(
             np.eye(len(GRADES), dtype=np.float32)[real.labels],
             np.array([100.0 if GRADES[label].has_trash else 0.0 for label in real.labels]),
-            np.array([self._known(row.region) if region is None else region for row in real.rows]),
+            np.array(regions),
             seeds.astype(np.int64),
         )
-
-    def _known(self, region: str) -> str:
-        """The region, "" where no training image is from there."""
-        return region if region in {row.region for row in self._run.train.rows} else ""
 
     def _draw(
         self,
