@@ -47,9 +47,11 @@ class WithLevel(nn.Module):
     the share of trash, as fractions, not limited.
     """
 
-    def __init__(self, network: nn.Module, features: int) -> None:
+    def __init__(self, network: nn.Module, head: str) -> None:
+        """head: name of the classifier's last layer, which says how many features there are."""
         super().__init__()
         self.network = network
+        features = cast("Tensor", network.get_submodule(head).weight).shape[1]
         self.level = nn.Linear(features, len(QUANTILES))
         nn.init.zeros_(self.level.weight)
         with torch.no_grad():

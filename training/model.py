@@ -73,7 +73,7 @@ class TrainedModel:
             kind = classifier(card.classifier)
             network = kind.build(len(card.labels))
             if card.level is not None:
-                network = WithLevel(network, kind.features)
+                network = WithLevel(network, kind.head)
             network.load_state_dict(state)
         except OSError as error:
             raise WeightsError(

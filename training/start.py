@@ -91,7 +91,7 @@ def initial_network(
             sample = train.images[:: max(1, len(train) // RECALIBRATION_IMAGES)]
             images = to_input(torch.from_numpy(sample), torch.device("cpu"))
             weights.recalibrate_batch_norm(network, images)
-    return WithLevel(network, kind.features) if level else network
+    return WithLevel(network, kind.head) if level else network
 
 
 def _is_ours(file: Path) -> bool:

@@ -21,7 +21,7 @@ class Classifier:
     """How to build a network and how to read weights published for it.
 
     stem, stem_norm: names of the first convolution and of the first batch norm behind it.
-    head: name of the last linear layer. features: how many it takes.
+    head: name of the last linear layer.
     torchvision_names: torchvision's module names -> the names here.
     published: timm's checkpoint on the hub, where there is one.
     """
@@ -30,19 +30,17 @@ class Classifier:
     stem: str
     stem_norm: str
     head: str
-    features: int
     torchvision_names: Mapping[str, str] = field(default_factory=dict)
     published: Published | None = None
 
 
 CLASSIFIERS: Final[dict[str, Classifier]] = {
-    "simple_dcnn": Classifier(SimpleDCNN, "stages.0.conv", "stages.0.norm", "classifier", 640),
+    "simple_dcnn": Classifier(SimpleDCNN, "stages.0.conv", "stages.0.norm", "classifier"),
     "resnet50v2": Classifier(
         ResNet50V2,
         "stem.conv",
         "stages.0.blocks.0.norm1",
         "head.fc",
-        2048,
         published=Published(
             "timm/resnetv2_50.a1h_in1k",
             "dcfd4fecb72889c1ce9fd9f7e5b75f8043889864",
@@ -54,7 +52,6 @@ CLASSIFIERS: Final[dict[str, Classifier]] = {
         "conv_stem",
         "bn1",
         "classifier",
-        1280,
         torchvision_names(),
         Published(
             "timm/mobilenetv2_100.ra_in1k",
