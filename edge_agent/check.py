@@ -22,11 +22,11 @@ from edge_agent.config import (
     StationConfig,
 )
 from edge_agent.errors import AgentError
-from edge_agent.inference.bundle import Bundle
-from edge_agent.inference.grader import Grader
+from edge_agent.inference.engine import Engine
 from edge_agent.listener import listen
 from edge_agent.reasons import TEXTS, Reason
 from edge_agent.status import CameraState, CameraStatus
+from edge_agent.updates.trust import Trust
 from edge_agent.weighbridge.indicator import Indicator
 
 _CAMERAS_S: Final = 25.0
@@ -63,8 +63,12 @@ def check(config: StationConfig) -> Findings:
 
 
 def _model_fault(config: StationConfig) -> str | None:
+    model = config.model
     try:
-        Grader(Bundle.read(config.model.bundle), threads=config.model.threads)
+        if model.bundle is not None:
+            Engine.load(model.bundle, model.threads)
+        elif model.updates is not None:
+            Trust(model.updates.root, config.data_dir / "models" / "tuf")
     except AgentError as error:
         return str(error)
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,6 +12,8 @@ from edge_agent.config import CAMERA_IDS, StationConfig
 from edge_agent.errors import AgentError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+MIN_PASSWORD: Final = 10
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The station's station.yaml.")]
 
@@ -50,6 +52,18 @@ def check(config: ConfigOption = Path("station.yaml")) -> None:
     if found.faults:
         raise typer.Exit(2)
     typer.echo(f"{config}: all well; model, records, {len(CAMERA_IDS)} cameras answer")
+
+
+@app.command()
+def password() -> None:
+    """Ask for a password and print what belongs into access.users of station.yaml."""
+    from edge_agent.access import hash_password
+
+    given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    if len(given) < MIN_PASSWORD:
+        typer.echo(f"password: has less than {MIN_PASSWORD} characters; take more", err=True)
+        raise typer.Exit(2)
+    typer.echo(f"password_hash: {hash_password(given)}")
 
 
 def _fail(error: AgentError) -> None:

@@ -197,12 +197,84 @@ class WeighbridgeSection(_Section):
     """After a stable weight, wait this long for the weighbridge program's ticket."""
 
 
-class ModelSection(_Section):
-    """The model bundle that grades."""
+class ShadowSection(_Section):
+    """How long a candidate grades unseen, and what then happens to it."""
 
-    bundle: Path
+    trucks: int = Field(default=200, ge=1)
+    """After so many trucks it has been watched long enough."""
+    days: float = Field(default=7.0, gt=0)
+    """After so many days too."""
+    promote_at: float | None = Field(default=None, gt=0.5, le=1)
+    """With at least this share of equal grades among `trucks` trucks it becomes active by itself;
+    without this key a person decides."""
+
+
+class UpdatesSection(_Section):
+    """How new models come to the station, and what they must show before they grade."""
+
+    root: Path
+    """The repository's root.json, which all trust begins with."""
+    repository: str | None = Field(default=None, pattern=r"^https?://")
+    """Where to look for new models; without it they come by push or upload alone."""
+    poll_minutes: float = Field(default=10.0, gt=0)
+    new_models: Literal["shadow", "activate", "hold"] = "shadow"
+    """What a model from the repository does once it has passed the gate."""
+    latency_ms: float = Field(default=300.0, gt=0)
+    """A model that takes longer a truck on this PC is refused."""
+    timeout_s: Seconds = 120.0
+    """So long may the trial of a model take."""
+    memory_mb: int = Field(default=1500, ge=256)
+    """So much memory may its process use."""
+    keep: int = Field(default=5, ge=2)
+    """Models kept on disk to roll back to, the active one among them."""
+    shadow: ShadowSection = ShadowSection()
+
+
+class ModelSection(_Section):
+    """The model that grades: one file that IT has put here, or signed ones that can change."""
+
+    bundle: Path | None = None
+    updates: UpdatesSection | None = None
     threads: int = Field(default=1, ge=1, le=16)
     """Cores that one grading may use."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.bundle is None) == (self.updates is None):
+            raise ValueError("give exactly one of bundle and updates")
+        return self
+
+
+class UserSection(_Section):
+    """Somebody who may do more than watch."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$")
+    role: Literal["engineer"]
+    """engineer: may push, promote and roll back models."""
+    password_hash: str = Field(pattern=r"^\$argon2id\$")
+    """From `edge-agent password`."""
+
+    @field_validator("name")
+    @classmethod
+    def _not_the_station(cls, value: str) -> str:
+        if value == "station":
+            raise ValueError("'station' is what records call the agent itself; take another name")
+        return value
+
+
+class AccessSection(_Section):
+    """Who may do what."""
+
+    users: tuple[UserSection, ...] = ()
+
+    @field_validator("users")
+    @classmethod
+    def _named_once(cls, value: tuple[UserSection, ...]) -> tuple[UserSection, ...]:
+        names = [user.name for user in value]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"user {min(twice)} stands there twice")
+        return value
 
 
 class StationConfig(_Section):
@@ -215,6 +287,7 @@ class StationConfig(_Section):
     checks: ChecksSection = ChecksSection()
     weighbridge: WeighbridgeSection = WeighbridgeSection()
     model: ModelSection
+    access: AccessSection = AccessSection()
 
     @classmethod
     def read(cls, path: Path) -> StationConfig:
@@ -250,12 +323,18 @@ class StationConfig(_Section):
         return self.model_copy(
             update={
                 "data_dir": base / self.data_dir.expanduser(),
-                "model": self.model.model_copy(
-                    update={"bundle": base / self.model.bundle.expanduser()}
-                ),
+                "model": self._resolved_model(base),
                 "cameras": self.cameras.model_copy(update={"credentials": credentials}),
             }
         )
+
+    def _resolved_model(self, base: Path) -> ModelSection:
+        model = self.model
+        if model.bundle is not None:
+            return model.model_copy(update={"bundle": base / model.bundle.expanduser()})
+        assert model.updates is not None  # noqa: S101 - narrows the type; one of them is given
+        updates = model.updates.model_copy(update={"root": base / model.updates.root.expanduser()})
+        return model.model_copy(update={"updates": updates})
 
 
 def _first_fault(path: Path, error: ValidationError) -> str:

@@ -3,6 +3,9 @@
     AgentError
     ├── ConfigError          station.yaml cannot be used
     ├── BundleError          a model bundle does not fit or is broken
+    ├── UpdateError          a new model cannot be taken, or not be used
+    │   ├── TrustError           what was delivered cannot be verified
+    │   └── DeliveryError        what was delivered is broken, too large or too slow
     ├── CameraError          one camera gave no usable frame
     └── RecordError          the record store cannot be opened or written
         └── RecordConflictError   what was to be written contradicts what is there
@@ -23,6 +26,18 @@ class ConfigError(AgentError):
 
 class BundleError(AgentError):
     """A model bundle is missing, broken, or made for another agent."""
+
+
+class UpdateError(AgentError):
+    """A model cannot be taken, activated or rolled back to."""
+
+
+class TrustError(UpdateError):
+    """Metadata or a bundle is not signed, stale, replayed, or not the one that was signed."""
+
+
+class DeliveryError(UpdateError):
+    """A delivery or a repository cannot be read: broken, too large, too slow, not there."""
 
 
 class CameraError(AgentError):

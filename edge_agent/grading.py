@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,74 +14,62 @@ from edge_agent.cameras.frames import GRADED_CAMERA, FrameSet, Problem, TimedFra
 from edge_agent.cameras.group import Cameras
 from edge_agent.cameras.pictures import bgr
 from edge_agent.config import CAMERA_IDS, StationConfig
-from edge_agent.errors import BundleError, RecordError
-from edge_agent.inference.bundle import Bundle
-from edge_agent.inference.grader import Grader, Prediction
-from edge_agent.inference.preprocess import Preprocessor
+from edge_agent.errors import RecordError
+from edge_agent.inference.engine import Engine
+from edge_agent.inference.lineup import Graded, Lineup
 from edge_agent.reasons import TEXTS, Reason
 from edge_agent.records.evidence import Evidence, EvidenceFolder
 from edge_agent.records.models import Arrival
 from edge_agent.records.store import FrameRecord, Outcome
-from edge_agent.status import ModelStatus
+from edge_agent.timing import timed
 
-log = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Done:
+    """A truck that has its outcome.
+
+    graded: what the models made of its picture, None if it was never shown to one. frame: that
+    picture, uint8 BGR (height, width, 3), for a candidate that grades in the shadow.
+    """
+
+    outcome: Outcome
+    graded: Graded | None = None
+    frame: npt.NDArray[np.uint8] | None = None
 
 
 class GradingPipeline:
     """Grades one arrival after the other. `grade` is for one thread; the rest for any."""
 
-    def __init__(self, config: StationConfig, cameras: Cameras, evidence: EvidenceFolder) -> None:
+    def __init__(
+        self, config: StationConfig, cameras: Cameras, evidence: EvidenceFolder, lineup: Lineup
+    ) -> None:
         self._config = config
         self._cameras = cameras
         self._evidence = evidence
-        self.grader: Grader | None = None
-        self.model_fault: str | None = None
-        self._preprocess: Preprocessor | None = None
+        self._lineup = lineup
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="pictures")
-
-    def load_model(self) -> None:
-        """Loads the configured bundle; without it trucks are refused, with the fault as detail."""
-        try:
-            bundle = Bundle.read(self._config.model.bundle)
-            self.grader = Grader(bundle, threads=self._config.model.threads)
-            self._preprocess = Preprocessor(bundle.manifest.input)
-        except BundleError as error:
-            self.model_fault = str(error)
-            log.error("%s", error)
-        else:
-            manifest = bundle.manifest
-            log.info("model %s %s (%s)", manifest.name, manifest.version, bundle.digest[:12])
 
     def close(self) -> None:
         """Waits for evidence that is being written."""
         self._pool.shutdown(wait=True)
 
-    def model_status(self) -> ModelStatus:
-        """The model that grades, or why there is none."""
-        if self.grader is None:
-            return ModelStatus(loaded=False, detail=self.model_fault)
-        bundle = self.grader.bundle
-        return ModelStatus(
-            loaded=True,
-            name=bundle.manifest.name,
-            version=bundle.manifest.version,
-            digest=bundle.digest,
-            precision=bundle.manifest.precision,
-            confidence_threshold=bundle.manifest.confidence_threshold,
-        )
+    def grade(self, arrival: Arrival, no_model: str | None = None) -> Done:
+        """The outcome of an arrival: graded, or refused with the reason. Blocks until known.
 
-    def grade(self, arrival: Arrival) -> Outcome:
-        """The outcome of an arrival: graded, or refused with the reason. Blocks until known."""
+        no_model: why there is no model, if there is none.
+        """
         timings: dict[str, float] = {}
         began = time.monotonic()
         writing: dict[str, Future[Evidence]] = {}
-        predicting: list[Future[Prediction | None]] = []
+        predicting: list[Future[Graded | None]] = []
+        graded_pixels: list[Future[npt.NDArray[np.uint8]]] = []
 
         def keep(frame: TimedFrame) -> None:
             # All this is done while slower cameras are still waited for. The pool takes jobs in
             # their order: pixels are being made when another job waits for them.
             pixels = self._pool.submit(bgr, frame.frame)
             if frame.camera == GRADED_CAMERA:
+                graded_pixels.append(pixels)
                 predicting.append(self._pool.submit(self._predict, pixels, timings))
             writing[frame.camera] = self._pool.submit(
                 self._write_evidence, arrival, frame.camera, pixels
@@ -92,69 +78,64 @@ class GradingPipeline:
         frame_set = self._cameras.frames_at(arrival.instant, keep)
         timings["wait"] = frame_set.waited_ms
         timings["decode"] = (time.monotonic() - began) * 1000 - frame_set.waited_ms
-        with _timed(timings, "check"):
+        with timed(timings, "check"):
             refusal, problems = check_set(frame_set, self._config.cameras, self._config.checks)
-        prediction: Prediction | None = None
+        graded: Graded | None = None
         if refusal is None:
-            try:
-                with _timed(timings, "grade"):
-                    prediction = predicting[0].result()
-            except Exception as error:  # noqa: BLE001 - whatever ONNX Runtime raises
-                refusal = Problem(Reason.MODEL_FAILED, " ".join(str(error).split())[:200])
-            if prediction is None and refusal is None:
-                refusal = Problem(Reason.NO_MODEL, self.model_fault or TEXTS[Reason.NO_MODEL])
-        with _timed(timings, "jpeg"):
+            with timed(timings, "grade"):
+                graded = predicting[0].result()
+            if graded is None:
+                refusal = Problem(Reason.NO_MODEL, no_model or TEXTS[Reason.NO_MODEL])
+            elif graded.prediction is None:
+                refusal = Problem(Reason.MODEL_FAILED, graded.failed[1] if graded.failed else "")
+        with timed(timings, "jpeg"):
             frames, lost = _frame_records(frame_set, problems, writing)
-        if lost is not None and refusal is None:
-            refusal, prediction = lost, None
-        return self._outcome(frame_set, frames, refusal, prediction, timings)
+        outcome = _outcome(frame_set, frames, refusal or lost, graded, self._lineup.active, timings)
+        return Done(outcome, graded, graded_pixels[0].result() if graded is not None else None)
 
     def _predict(
         self, pixels: Future[npt.NDArray[np.uint8]], timings: dict[str, float]
-    ) -> Prediction | None:
-        if self.grader is None or self._preprocess is None:
-            return None
-        frame = pixels.result()
-        with _timed(timings, "resize"):
-            image = self._preprocess(frame)
-        with _timed(timings, "infer"):
-            return self.grader.grade(image)
+    ) -> Graded | None:
+        return self._lineup.grade(pixels.result(), lambda step: timed(timings, step))
 
     def _write_evidence(
         self, arrival: Arrival, camera: str, pixels: Future[npt.NDArray[np.uint8]]
     ) -> Evidence:
         return self._evidence.write(arrival.id, arrival.instant, camera, pixels.result())
 
-    def _outcome(
-        self,
-        frame_set: FrameSet,
-        frames: tuple[FrameRecord, ...],
-        refusal: Problem | None,
-        prediction: Prediction | None,
-        timings: dict[str, float],
-    ) -> Outcome:
-        bundle = self.grader.bundle if self.grader else None
-        area = bundle.manifest.input.graded_area if bundle else None
-        return Outcome(
-            outcome="refused" if refusal else "graded",
-            needs_person=prediction.needs_person if prediction else False,
-            reason=refusal.reason if refusal else None,
-            detail=refusal.detail[:300] if refusal else None,
-            grade=prediction.grade if prediction else None,
-            confidence=prediction.confidence if prediction else None,
-            probabilities=(
-                {grade.value: p for grade, p in prediction.probabilities.items()}
-                if prediction
-                else None
-            ),
-            model_name=bundle.manifest.name if bundle else None,
-            model_version=bundle.manifest.version if bundle else None,
-            model_digest=bundle.digest if bundle else None,
-            graded_area=[area.left, area.top, area.right, area.bottom] if area else None,
-            skew_ms=frame_set.skew_ms,
-            timings_ms=timings,
-            frames=frames,
-        )
+
+def _outcome(
+    frame_set: FrameSet,
+    frames: tuple[FrameRecord, ...],
+    refusal: Problem | None,
+    graded: Graded | None,
+    active: Engine | None,
+    timings: dict[str, float],
+) -> Outcome:
+    engine = graded.engine if graded else active
+    prediction = graded.prediction if graded and refusal is None else None
+    bundle = engine.bundle if engine else None
+    area = bundle.manifest.input.graded_area if bundle else None
+    return Outcome(
+        outcome="refused" if refusal else "graded",
+        needs_person=prediction.needs_person if prediction else False,
+        reason=refusal.reason if refusal else None,
+        detail=refusal.detail[:300] if refusal else None,
+        grade=prediction.grade if prediction else None,
+        confidence=prediction.confidence if prediction else None,
+        probabilities=(
+            {grade.value: p for grade, p in prediction.probabilities.items()}
+            if prediction
+            else None
+        ),
+        model_name=bundle.manifest.name if bundle else None,
+        model_version=bundle.manifest.version if bundle else None,
+        model_digest=bundle.digest if bundle else None,
+        graded_area=[area.left, area.top, area.right, area.bottom] if area else None,
+        skew_ms=frame_set.skew_ms,
+        timings_ms=timings,
+        frames=frames,
+    )
 
 
 def _frame_records(
@@ -193,12 +174,3 @@ def _frame_records(
 
 def refused(reason: Reason) -> Outcome:
     return Outcome(outcome="refused", reason=reason, detail=TEXTS[reason])
-
-
-@contextmanager
-def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        timings[name] = (time.monotonic() - began) * 1000

@@ -16,13 +16,15 @@ from edge_agent.cameras.frames import GRADED_CAMERA
 from edge_agent.cameras.group import Cameras
 from edge_agent.config import StationConfig
 from edge_agent.errors import RecordConflictError, RecordError
-from edge_agent.grading import GradingPipeline, refused
+from edge_agent.grading import Done, GradingPipeline, refused
+from edge_agent.inference.lineup import Lineup
 from edge_agent.reasons import TEXTS, Reason
 from edge_agent.records.evidence import EvidenceFolder
 from edge_agent.records.lock import FolderLock
 from edge_agent.records.models import Arrival
 from edge_agent.records.store import NewArrival, Outcome, Store
-from edge_agent.status import CameraState, StationStatus
+from edge_agent.status import CameraState, ModelStatus, StationStatus
+from edge_agent.updates.keeper import ModelKeeper
 from edge_agent.weighbridge.indicator import Indicator
 from edge_agent.weighbridge.occupancy import Event
 from edge_agent.weighbridge.toledo import Weight
@@ -64,7 +66,12 @@ class Station:
         """Arrival by occupancy of the scale, so that one truck is graded once."""
         self._announcing = threading.Lock()
         self.cameras = Cameras(config.cameras, self._touch)
-        self._pipeline = GradingPipeline(config, self.cameras, self.evidence)
+        lineup = Lineup()
+        self.models = ModelKeeper(
+            config.model, config.data_dir / "models", self.store, lineup, self._touch
+        )
+        self._lineup = lineup
+        self._pipeline = GradingPipeline(config, self.cameras, self.evidence, lineup)
         indicator = config.weighbridge.indicator
         self._indicator = Indicator(indicator, self._on_scale) if indicator else None
         self._worker = threading.Thread(target=self._work, name="grading", daemon=True)
@@ -77,7 +84,7 @@ class Station:
 
         A model that does not load is shown in the status and refuses trucks; it does not raise.
         """
-        self._pipeline.load_model()
+        self.models.start()
         self._close_interrupted()
         self.cameras.start()
         if self._indicator is not None:
@@ -97,6 +104,7 @@ class Station:
             self._worker.join(10.0)
         self.cameras.stop()
         self._pipeline.close()
+        self.models.stop()
         self.store.close()
         self._lock.release()
 
@@ -199,8 +207,7 @@ class Station:
             for camera in cameras
             if camera.problem is not None
         ]
-        if self._pipeline.model_fault is not None:
-            problems.append(self._pipeline.model_fault)
+        problems += self.models.problems()
         if scale is not None and not scale.connected:
             problems.append(f"scale indicator: {scale.detail}")
         if self._record_fault is not None:
@@ -215,7 +222,7 @@ class Station:
             name=self.config.station.name,
             version=__version__,
             started_at=self._started_at,
-            ready=self._pipeline.grader is not None
+            ready=self._lineup.active is not None
             and graded.state is CameraState.STREAMING
             # A camera that has just connected may not know its time yet: the skew is a guess.
             and not any(camera.state is CameraState.CONNECTING for camera in cameras)
@@ -225,9 +232,23 @@ class Station:
             problems=tuple(problems),
             cameras=cameras,
             scale=scale,
-            model=self._pipeline.model_status(),
+            model=self._model_status(),
             waiting=waiting,
             disk_free_bytes=free,
+        )
+
+    def _model_status(self) -> ModelStatus:
+        engine = self._lineup.active
+        if engine is None:
+            return ModelStatus(loaded=False, detail=self.models.fault)
+        manifest = engine.bundle.manifest
+        return ModelStatus(
+            loaded=True,
+            name=manifest.name,
+            version=manifest.version,
+            digest=engine.digest,
+            precision=manifest.precision,
+            confidence_threshold=manifest.confidence_threshold,
         )
 
     def _written(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -295,13 +316,14 @@ class Station:
                 arrival = self._queue.popleft()
                 self._working = True
             try:
-                outcome = self._pipeline.grade(arrival)
+                done = self._pipeline.grade(arrival, self.models.fault)
             except Exception:
                 # Whatever it was, the truck must end in a record and the next one be graded.
                 log.exception("arrival %s: grading failed", arrival.id)
-                outcome = refused(Reason.INTERNAL)
+                done = Done(refused(Reason.INTERNAL))
             try:
-                self._record(arrival, outcome)
+                self._record(arrival, done.outcome)
+                self.models.graded(arrival.id, done)
             except Exception:
                 log.exception("arrival %s: its outcome could not be recorded", arrival.id)
             with self._changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, ClassVar, cast, get_args
 
 import typer
@@ -12,7 +13,9 @@ from exporter.bundle import Naming, make
 from exporter.check import check
 from exporter.errors import ExportError
 from exporter.precision import Wanted
+from exporter.push import PASSWORD_ENV, Intent, credentials, deliver, push
 from exporter.recheck import recheck
+from exporter.repository.cli import app as repository
 from training.console import OneLineErrors
 from training.data.description import parse_area
 from training.errors import TrainingError
@@ -26,8 +29,10 @@ app = typer.Typer(
     cls=_OneLineErrors,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Make and check the model bundles that stations run.",
+    help="Make, check, sign and push the model bundles that stations run.",
 )
+
+app.add_typer(repository, name="repo")
 
 
 @app.command("bundle")
@@ -74,6 +79,41 @@ def bundle_command(
         graded_area=None if graded_area is None else parse_area(graded_area),
         say=typer.echo,
     )
+
+
+@app.command("push")
+def push_command(
+    bundle: Annotated[str, typer.Argument(help="Listed name NAME-VERSION.bundle, or its file.")],
+    repo: Annotated[Path, typer.Option(help="The repository that lists it.")],
+    station: Annotated[str | None, typer.Option(help="Address, such as http://kk1:8080.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the delivery to a file instead, for a stick.")
+    ] = None,
+    intent: Annotated[
+        str | None,
+        typer.Option("--as", help="activate, shadow or hold; by default what the station says."),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(help=f"Engineer of the station; the password is in {PASSWORD_ENV}."),
+    ] = None,
+) -> None:
+    """Push a signed bundle to a station; ends when it grades there, or with the reason why not."""
+    if (station is None) == (out is None):
+        raise ExportError("give --station to push, or --out to write a delivery")
+    if intent is not None and intent not in get_args(Intent):
+        raise ExportError(f"--as {intent}: choose one of {', '.join(get_args(Intent))}")
+    if out is not None:
+        digest = deliver(repo, bundle, out)
+        typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, SHA-256 of the bundle {digest[:16]}")
+    elif station is not None:
+        with TemporaryDirectory(prefix="canegrade-") as folder:
+            delivery = Path(folder) / "delivery.zip"
+            deliver(repo, bundle, delivery)
+            found = push(delivery, station, credentials(user), cast("Intent | None", intent))
+        if not found.accepted:
+            raise ExportError(f"{station}: refused: {found.detail}")
+        typer.echo(f"{station}: {found.role or 'ready'}: {found.detail}")
 
 
 @app.command("check")

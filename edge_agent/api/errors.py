@@ -82,9 +82,13 @@ def install(app: FastAPI) -> None:
 
 
 _MEANING: Final = {
+    401: "User name and password are needed, or wrong.",
+    403: "Nobody may do that here.",
     404: "There is no such thing.",
+    408: "The body came too slowly.",
     409: "The request contradicts what is recorded.",
     410: "The evidence file has been removed.",
+    413: "The body is too large.",
     422: "The request is not well-formed.",
     500: "An unexpected fault; see the agent's log.",
     503: "Records cannot be read or written right now; try again.",

@@ -231,7 +231,14 @@ def _error(code: str, message: str) -> Example:
 
 
 ERRORS: Final[dict[int, Example]] = {
+    401: _error("log_in", "the user name or the password is wrong"),
+    403: _error(
+        "no_engineers",
+        "nobody may change models here: add an engineer under access.users in station.yaml "
+        "(edge-agent password makes the hash)",
+    ),
     404: _error("no_such_arrival", f"arrival {_ID}: not known here; list GET /arrivals"),
+    408: _error("too_slow", "delivery: 4096 bytes in 16 s; check the network and push again"),
     409: _error(
         "ticket_conflict",
         "ticket T-2026-000123: already recorded with plate 82-1234, not 83-9999; "
@@ -241,6 +248,7 @@ ERRORS: Final[dict[int, Example]] = {
         "evidence_gone",
         f"arrival {_ID}: the picture of C201 is not on disk any more; look for it in a backup",
     ),
+    413: _error("too_large", "delivery: larger than 218103808 bytes; push one bundle at a time"),
     422: _error("invalid", "weight_kg: input should be greater than or equal to 0"),
     500: _error(
         "internal",

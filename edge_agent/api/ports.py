@@ -13,6 +13,7 @@ from edge_agent.records.evidence import EvidenceFolder
 from edge_agent.records.models import Arrival
 from edge_agent.records.store import Store
 from edge_agent.status import StationStatus
+from edge_agent.updates.keeper import ModelKeeper
 
 STORE_FAULTS: Final = (RecordError, SQLAlchemyError)
 """What reading or writing records can raise when the disk or the database is in trouble."""
@@ -28,6 +29,10 @@ class StationPort(Protocol):
     @property
     def store(self) -> Store:
         """The record store."""
+
+    @property
+    def models(self) -> ModelKeeper:
+        """The station's models."""
 
     @property
     def evidence(self) -> EvidenceFolder:

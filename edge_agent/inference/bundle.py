@@ -99,6 +99,20 @@ class Bundle:
         return cls(path, hashlib.sha256(raw).hexdigest(), manifest, members["model.onnx"], golden)
 
 
+def golden_png(path: Path, name: str) -> bytes:
+    """One golden image of a bundle that has been read before, as a PNG file.
+
+    Raises BundleError if the bundle or the image is not there.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(name)
+    except KeyError as error:
+        raise BundleError(f"model bundle {path.name}: has no {name}") from error
+    except _UNREADABLE as error:
+        raise BundleError(f"model bundle {path.name}: is not on this station's disk") from error
+
+
 def _unpack(raw: bytes) -> dict[str, bytes]:
     """All members by name, within the limits on count and size."""
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:

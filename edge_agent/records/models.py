@@ -2,6 +2,8 @@
 
     arrivals 1 ── 0..1 gradings 1 ── 0..4 frames
 
+    models 1 ── 0..n model_roles, shadow_gradings; model_events stand alone
+
 An arrival without a grading is open. What a machine graded is never changed: gradings and frames
 are only ever inserted.
 """
@@ -124,3 +126,73 @@ class Frame(Base):
     sha256: Mapped[str | None] = mapped_column(String(64))
 
     grading: Mapped[Grading] = relationship(back_populates="frames")
+
+
+class Model(Base):
+    """A model bundle that came to this station, whether it may grade or not."""
+
+    __tablename__ = "models"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """SHA-256 of the bundle's file."""
+    target: Mapped[str] = mapped_column(String(200))
+    """Its path in the repository that signed for it."""
+    name: Mapped[str | None] = mapped_column(String(64))
+    version: Mapped[str | None] = mapped_column(String(32))
+    size_bytes: Mapped[int]
+    added_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    listed: Mapped[bool]
+    """Whether the last whole refresh of the metadata still lists it: if not, it is revoked."""
+    fault: Mapped[str | None] = mapped_column(String(600))
+    """Why the gate refused it; None if it may grade."""
+    trial: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """edge_agent.updates.gate.Report of the last trial."""
+
+
+class ModelRole(Base):
+    """What a model does right now: there is one row for `active` and one for `shadow` at most."""
+
+    __tablename__ = "model_roles"
+
+    role: Mapped[str] = mapped_column(String(8), primary_key=True)
+    digest: Mapped[str] = mapped_column(ForeignKey("models.digest"))
+    since: Mapped[datetime] = mapped_column(UTCDateTime)
+    after_grading: Mapped[int]
+    """Id of the last grading before that: what came later is its own."""
+
+
+class ModelEvent(Base):
+    """One thing that was done with a model, or refused. Rows are only ever added."""
+
+    __tablename__ = "model_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(UTCDateTime)
+    actor: Mapped[str] = mapped_column(String(64))
+    """The user's name; `station` for what the agent does by itself."""
+    action: Mapped[str] = mapped_column(String(16))
+    """See edge_agent.records.ledger.Action."""
+    digest: Mapped[str | None] = mapped_column(String(64), index=True)
+    ok: Mapped[bool]
+    detail: Mapped[str] = mapped_column(String(600))
+    """For people: what happened, or why it was refused."""
+
+
+class ShadowGrading(Base):
+    """What a candidate made of a truck that the active model has graded."""
+
+    __tablename__ = "shadow_gradings"
+
+    digest: Mapped[str] = mapped_column(ForeignKey("models.digest"), primary_key=True)
+    arrival_id: Mapped[str] = mapped_column(ForeignKey("arrivals.id"), primary_key=True)
+    active_digest: Mapped[str] = mapped_column(String(64))
+    active_grade: Mapped[str] = mapped_column(String(16))
+    active_ms: Mapped[float]
+    grade: Mapped[str | None] = mapped_column(String(16))
+    """None if it failed."""
+    confidence: Mapped[float | None]
+    probabilities: Mapped[dict[str, float] | None] = mapped_column(JSON)
+    needs_person: Mapped[bool]
+    ms: Mapped[float | None]
+    fault: Mapped[str | None] = mapped_column(String(300))
+    graded_at: Mapped[datetime] = mapped_column(UTCDateTime)

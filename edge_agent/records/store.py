@@ -16,6 +16,7 @@ from sqlalchemy.orm import sessionmaker
 
 from edge_agent.errors import RecordConflictError, RecordError
 from edge_agent.records import migrate
+from edge_agent.records.ledger import ModelLedger
 from edge_agent.records.models import Arrival, Frame, Grading
 
 
@@ -104,6 +105,7 @@ class Store:
                 "restore a backup or move the file away"
             ) from error
         self._session = sessionmaker(self._engine, expire_on_commit=False)
+        self.models = ModelLedger(self._session)
 
     def close(self) -> None:
         """Closes all connections."""

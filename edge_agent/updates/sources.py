@@ -1,0 +1,97 @@
+"""Where TUF's files come from: a repository's web server, or a folder that somebody brought.
+
+Both are fetchers of python-tuf's client, so that whatever the way, the same code verifies.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import httpx
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
+from tuf.ngclient.fetcher import FetcherInterface
+
+_CHUNK: Final = 64 * 1024
+_GRACE_S: Final = 15.0
+"""From here on a file must have come at least as fast as the least rate says."""
+
+
+class WebSource(FetcherInterface):
+    """A repository on a web server.
+
+    The socket's timeout bounds a server that is silent; a server that trickles is bounded by a
+    least rate for each file (TUF specification 1.0.34 section 1.5.2, slow retrieval attacks).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 10.0,
+        least_bytes_s: float = 2000.0,
+        grace_s: float = _GRACE_S,
+    ) -> None:
+        """url: of the repository's folder, http or https."""
+        self.base = url.rstrip("/") + "/"
+        self.name = url
+        self._timeout_s = timeout_s
+        self._least_bytes_s = least_bytes_s
+        self._grace_s = grace_s
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        """See FetcherInterface. Redirects are not followed: the repository has one address."""
+        began = time.monotonic()
+        got = 0
+        try:
+            with (
+                httpx.Client(timeout=self._timeout_s, follow_redirects=False) as client,
+                client.stream("GET", url) as answer,
+            ):
+                if answer.status_code != httpx.codes.OK:
+                    raise DownloadHTTPError(
+                        f"{url}: answered {answer.status_code}", answer.status_code
+                    )
+                # As they came: a file that grows when it is unpacked would pass a limit on bytes.
+                for chunk in answer.iter_raw(_CHUNK):
+                    got += len(chunk)
+                    yield chunk
+                    took = time.monotonic() - began
+                    if took > self._grace_s and got < self._least_bytes_s * took:
+                        raise SlowRetrievalError(
+                            f"{url}: {got} bytes in {took:.0f} s; the repository is too slow"
+                        )
+        except httpx.TimeoutException as error:
+            raise SlowRetrievalError(f"{url}: no answer for {self._timeout_s:g} s") from error
+        except httpx.HTTPError as error:
+            raise DownloadError(f"{url}: cannot be reached ({error})") from error
+
+
+class FolderSource(FetcherInterface):
+    """A repository's files in a folder: a delivery that was pushed, or a stick.
+
+    Only names directly below `metadata/` and `targets/` are looked up, as TUF asks for them.
+    """
+
+    base: Final = "delivery:///"
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """name: what to call it in messages."""
+        self.folder = folder
+        self.name = name
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        """See FetcherInterface. A file that is not there is a 404, as TUF's root chain ends."""
+        kind, _, name = unquote(urlsplit(url).path).lstrip("/").partition("/")
+        file = self.folder / kind / name
+        if kind not in ("metadata", "targets") or Path(name).name != name or not file.is_file():
+            raise DownloadHTTPError(f"{self.name}: has no {kind}/{name}", 404)
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                yield chunk
+
+
+Source = WebSource | FolderSource

@@ -1,0 +1,150 @@
+"""Carrying a signed bundle to a station: as a delivery over HTTP, or as a file for a stick."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import httpx
+
+from exporter.errors import ExportError
+from exporter.repository.store import ModelRepository
+
+PASSWORD_ENV: Final = "CANEGRADE_PASSWORD"  # noqa: S105 - a variable's name
+ADDRESS: Final = "/api/v1/models/deliveries"
+_CHUNK: Final = 256 * 1024
+_TRIAL_S: Final = 600.0
+"""A station may take minutes to try a bundle before it answers."""
+
+Intent = Literal["activate", "shadow", "hold"]
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """The user of a station who pushes."""
+
+    user: str
+    password: str
+
+
+def credentials(user: str | None) -> Credentials | None:
+    """That user with the password from the environment; None without a user.
+
+    Raises ExportError if there is no password.
+    """
+    if user is None:
+        return None
+    password = os.environ.get(PASSWORD_ENV)
+    if not password:
+        raise ExportError(f"--user {user}: set {PASSWORD_ENV} to the password")
+    return Credentials(user, password)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a station answered. accepted: it passed the gate. role: what it does there now."""
+
+    accepted: bool
+    role: str | None
+    detail: str
+    digest: str | None = None
+
+
+def deliver(repo: Path, bundle: str, out: Path) -> str:
+    """Writes a delivery of a listed bundle. bundle: NAME-VERSION.bundle, or a file of that content.
+
+    Returns its digest. Raises ExportError if it is not published, or has been changed since.
+    """
+    repository = ModelRepository.at(repo)
+    listed = repository.listed()
+    target = Path(bundle).name if Path(bundle).name in listed else _by_content(repository, bundle)
+    info = listed[target]
+    names = [f"targets/{repository.file_of(info).name}", "metadata/timestamp.json"]
+    names += [f"metadata/{file.name}" for file in repository.metadata.glob("*.root.json")]
+    snapshot = repository.timestamp().snapshot_meta.version
+    targets = repository.snapshot().meta["targets.json"].version
+    names += [f"metadata/{snapshot}.snapshot.json", f"metadata/{targets}.targets.json"]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # Bundles are compressed already.
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+            for name in names:
+                archive.write(repo / name, name)
+    except OSError as error:
+        raise ExportError(f"{out}: {error.strerror or error}; choose another place") from error
+    return str(info.hashes["sha256"])
+
+
+def _by_content(repository: ModelRepository, bundle: str) -> str:
+    listed = repository.listed()
+    path = Path(bundle)
+    if path.is_file():
+        for target, info in listed.items():
+            if repository.file_of(info).read_bytes() == path.read_bytes():
+                return target
+    known = ", ".join(sorted(listed)) or "nothing"
+    raise ExportError(
+        f"{bundle}: is not published in {repository.folder}; add, sign and publish it first "
+        f"(published: {known})"
+    )
+
+
+def push(
+    delivery: Path,
+    station: str,
+    credentials: Credentials | None,
+    intent: Intent | None,
+    *,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Pushed:
+    """Sends a delivery and waits until the station has tried it.
+
+    intent: what the model is to do, None for what the station does with new ones. progress: told
+    of bytes sent. Raises ExportError if the station cannot be reached or refuses the delivery.
+    """
+    address = station.rstrip("/") + ADDRESS
+    try:
+        answer = httpx.post(
+            address,
+            params={"as": intent} if intent else {},
+            content=_chunks(delivery, progress),
+            headers={
+                "Content-Type": "application/zip",
+                "Content-Length": str(delivery.stat().st_size),
+            },
+            auth=(credentials.user, credentials.password) if credentials else None,
+            timeout=httpx.Timeout(_TRIAL_S, connect=10.0),
+        )
+    except httpx.HTTPError as error:
+        raise ExportError(
+            f"{station}: cannot be reached ({error}); check the address and the network"
+        ) from error
+    body = _json(answer)
+    if answer.is_success:
+        return Pushed(
+            bool(body.get("accepted")),
+            body.get("role"),
+            str(body.get("detail")),
+            body.get("digest"),
+        )
+    fault = body.get("error", {}).get("message") or f"answered {answer.status_code}"
+    raise ExportError(f"{station}: {fault}")
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _chunks(file: Path, progress: Callable[[int], None]) -> Iterator[bytes]:
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            yield chunk
+            progress(len(chunk))

@@ -1,0 +1,356 @@
+"""The repository's folder, and how its metadata changes.
+
+    metadata/   what is published: N.root.json, N.targets.json, N.snapshot.json, timestamp.json
+    targets/    SHA256.NAME.bundle
+    pending/    root.json and targets.json that still lack signatures; never served
+
+Root and targets are signed offline by several people: a change is written to pending/, each holder
+of a key signs it there (`repo sign`), and `publish` moves it to metadata/ once its threshold is
+met, with a new snapshot and timestamp signed by the online key. Built on python-tuf's Repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from securesystemslib.signer import CryptoSigner, SSlibKey
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import (
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+from tuf.api.serialization import DeserializationError
+from tuf.api.serialization.json import JSONSerializer
+from tuf.repository import Repository
+
+from exporter.errors import ExportError
+
+OFFLINE: Final = (Root.type, Targets.type)
+ONLINE: Final = (Snapshot.type, Timestamp.type)
+
+EXPIRES_DAYS: Final[Mapping[str, int]] = {
+    Root.type: 730,
+    Targets.type: 400,  # longer than from one season to the next
+    Snapshot.type: 30,
+    Timestamp.type: 30,
+}
+_KINDS: Final = {Root.type: Root, Targets.type: Targets, Snapshot.type: Snapshot}
+_PRETTY: Final = JSONSerializer(compact=False)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A pending change that is not signed by enough of its keys.
+
+    For root, the threshold of the root before it counts too (TUF 1.0.34 section 5.3.4).
+    """
+
+    role: str
+    version: int
+    signed_by: tuple[str, ...]
+    threshold: int
+
+
+class ModelRepository(Repository):
+    """One repository's folder. Everything raises ExportError for what cannot be done."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.metadata = folder / "metadata"
+        self.targets_folder = folder / "targets"
+        self.pending = folder / "pending"
+        self._signers: dict[str, CryptoSigner] = {}
+        self._days = dict(EXPIRES_DAYS)
+
+    @classmethod
+    def at(cls, folder: Path) -> ModelRepository:
+        """The repository that is there."""
+        found = cls(folder)
+        if not (found.metadata / "1.root.json").exists() and not found.pending.is_dir():
+            raise ExportError(f"{folder}: is no repository; make one with cane-export repo init")
+        return found
+
+    @classmethod
+    def init(
+        cls,
+        folder: Path,
+        root_keys: Sequence[SSlibKey],
+        root_threshold: int,
+        targets_keys: Sequence[SSlibKey],
+        targets_threshold: int,
+        online_key: SSlibKey,
+    ) -> ModelRepository:
+        """Begins a repository: the first root and an empty list of targets, pending signatures."""
+        if folder.exists() and any(folder.iterdir()):
+            raise ExportError(f"{folder}: is not empty; give a new folder")
+        for role, keys, threshold in (
+            (Root.type, root_keys, root_threshold),
+            (Targets.type, targets_keys, targets_threshold),
+        ):
+            _require_keys(role, keys, threshold)
+        if online_key.keyid in {key.keyid for key in (*root_keys, *targets_keys)}:
+            raise ExportError(
+                "the online key also signs root or targets; give it a key of its own, because it "
+                "lies where a thief can reach it"
+            )
+        repository = cls(folder)
+        for path in (repository.metadata, repository.targets_folder, repository.pending):
+            path.mkdir(parents=True)
+        with repository.edit_root() as root:
+            root.consistent_snapshot = True
+            for role, keys, threshold in (
+                (Root.type, root_keys, root_threshold),
+                (Targets.type, targets_keys, targets_threshold),
+                *((online, (online_key,), 1) for online in ONLINE),
+            ):
+                for key in keys:
+                    root.add_key(key, role)
+                root.roles[role].threshold = threshold
+        with repository.edit_targets():
+            pass
+        return repository
+
+    # ---- python-tuf's Repository
+
+    def open(self, role: str) -> Metadata[Any]:
+        """The newest metadata of a role, pending before published; a first one if there is none."""
+        path = self._pending(role) if self._pending(role).exists() else self._published(role)
+        if path is not None:
+            return self._read(path)
+        kind = Timestamp if role == Timestamp.type else _KINDS[role]
+        first = Metadata(kind())
+        first.signed.version = 0  # the edit that follows makes it 1
+        return first
+
+    def close(self, role: str, md: Metadata[Any]) -> None:
+        """Stores an edit: with one more version, a new expiry and the signatures at hand."""
+        if role in OFFLINE:
+            published = self._published_version(role)
+            # A change to what is still pending replaces it: it has not been seen by anybody.
+            md.signed.version = published + 1
+        else:
+            md.signed.version += 1
+        md.signed.expires = _now() + timedelta(days=self._days[role])
+        md.signatures.clear()
+        self._sign(role, md)
+        if role in OFFLINE:
+            self._write(self._pending(role), md)
+        elif role == Timestamp.type:
+            self._write(self.metadata / "timestamp.json", md)
+        else:
+            self._write(self.metadata / f"{md.signed.version}.{role}.json", md)
+
+    @property
+    def targets_infos(self) -> dict[str, MetaFile]:
+        """Version of the published targets metadata."""
+        return {"targets.json": MetaFile(self._published_version(Targets.type))}
+
+    @property
+    def snapshot_info(self) -> MetaFile:
+        """Version, length and hash of the published snapshot metadata."""
+        path = self._published(Snapshot.type)
+        if path is None:
+            return MetaFile(1)
+        data = path.read_bytes()
+        version = self._published_version(Snapshot.type)
+        return MetaFile(version, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
+
+    # ---- what people do
+
+    def use(self, signers: Iterable[CryptoSigner]) -> None:
+        """Signs with these keys from now on, wherever they belong to a role."""
+        self._signers |= {signer.public_key.keyid: signer for signer in signers}
+
+    def add(self, bundle: Path, target: str, custom: Mapping[str, Any]) -> TargetFile:
+        """Copies a bundle in and lists it, pending signatures. target: NAME-VERSION.bundle."""
+        info = TargetFile.from_file(target, str(bundle), ["sha256"])
+        listed = self.targets().targets.get(target)
+        if listed is not None and listed.hashes != info.hashes:
+            raise ExportError(
+                f"{target}: is listed with other content; give the new one a version of its own"
+            )
+        info.unrecognized_fields["custom"] = {
+            **custom,
+            "added_at": _now().isoformat().replace("+00:00", "Z"),
+        }
+        file = self.file_of(info)
+        temporary = file.with_name(f".{file.name}.new")
+        try:
+            shutil.copyfile(bundle, temporary)
+            temporary.replace(file)
+        except OSError as error:
+            raise ExportError(f"{file}: {error.strerror or error}; make room there") from error
+        with self.edit_targets() as targets:
+            targets.targets[target] = info
+        return info
+
+    def revoke(self, target: str) -> None:
+        """Takes a bundle off the list, pending signatures."""
+        if target not in self.targets().targets:
+            known = ", ".join(sorted(self.targets().targets)) or "nothing"
+            raise ExportError(f"{target}: is not listed; listed is {known}")
+        with self.edit_targets() as targets:
+            del targets.targets[target]
+
+    def rotate(
+        self, role: str, remove: Sequence[str], add: Sequence[SSlibKey], threshold: int | None
+    ) -> None:
+        """Exchanges keys of a role, pending signatures; `online` means snapshot and timestamp."""
+        roles = ONLINE if role == "online" else (role,)
+        with self.edit_root() as root:
+            for each in roles:
+                for keyid in remove:
+                    full = [k for k in root.roles[each].keyids if k.startswith(keyid)]
+                    if len(full) != 1 or len(keyid) < 8:
+                        raise ExportError(
+                            f"{keyid}: is not the key id (8 characters or more) of one key of "
+                            f"{each}; see cane-export repo status"
+                        )
+                    root.revoke_key(full[0], each)
+                for key in add:
+                    root.add_key(key, each)
+                if threshold is not None:
+                    root.roles[each].threshold = threshold
+                _require_keys(each, root.roles[each].keyids, root.roles[each].threshold)
+        if role == Targets.type:
+            with self.edit_targets():
+                pass  # the same list, to be signed by the new keys
+
+    def sign(self) -> list[str]:
+        """Adds the signatures at hand to what is pending. Returns the roles they belong to."""
+        signed = []
+        for role in OFFLINE:
+            if self._pending(role).exists():
+                md = self.open(role)
+                if self._sign(role, md):
+                    self._write(self._pending(role), md)
+                    signed.append(role)
+        return signed
+
+    def missing(self) -> list[Missing]:
+        """Pending changes that cannot be published yet."""
+        found = []
+        for role in OFFLINE:
+            if not self._pending(role).exists():
+                continue
+            md = self.open(role)
+            for root in self._judges(role, md):
+                verified = root.get_verification_result(role, md.signed_bytes, md.signatures)
+                if not verified:
+                    found.append(
+                        Missing(
+                            role,
+                            md.signed.version,
+                            tuple(sorted(verified.signed)),
+                            root.roles[role].threshold,
+                        )
+                    )
+                    break
+        return found
+
+    def publish(self, *, days: int | None = None) -> None:
+        """Moves what is pending to metadata/, then signs a new snapshot and timestamp.
+
+        days: until these two expire. A station that has not seen them by then says so.
+        """
+        for lack in self.missing():
+            raise ExportError(
+                f"{lack.role} version {lack.version}: signed by {len(lack.signed_by)} of the "
+                f"{lack.threshold} keys it needs; have their holders run cane-export repo sign"
+            )
+        if days is not None:
+            self._days |= dict.fromkeys(ONLINE, days)
+        root = self.root()
+        online = {keyid for role in ONLINE for keyid in root.roles[role].keyids}
+        if not online & set(self._signers):
+            raise ExportError("the online key is needed to publish; give it with --online-key")
+        for role in OFFLINE:
+            if self._pending(role).exists():
+                version = self.open(role).signed.version
+                self._pending(role).replace(self.metadata / f"{version}.{role}.json")
+        self.do_snapshot(force=True)
+        self.do_timestamp(force=True)
+        self._drop_unlisted()
+
+    def listed(self) -> dict[str, TargetFile]:
+        """What is published, by target."""
+        path = self._published(Targets.type)
+        return {} if path is None else dict(self._read(path).signed.targets)
+
+    def file_of(self, info: TargetFile) -> Path:
+        """Where a listed bundle lies."""
+        return self.targets_folder / f"{info.hashes['sha256']}.{info.path}"
+
+    # ---- inside
+
+    def _judges(self, role: str, md: Metadata[Any]) -> list[Root]:
+        """The roots whose keys must have signed that metadata: a new root is judged by itself and
+        by the one before it."""
+        if role != Root.type:
+            return [self.root()]
+        published = self._published(Root.type)
+        return [md.signed, *([self._read(published).signed] if published else [])]
+
+    def _sign(self, role: str, md: Metadata[Any]) -> bool:
+        keys = {keyid for root in self._judges(role, md) for keyid in root.roles[role].keyids}
+        signers = [signer for keyid, signer in self._signers.items() if keyid in keys]
+        for signer in signers:
+            md.sign(signer, append=True)
+        return bool(signers)
+
+    def _drop_unlisted(self) -> None:
+        keep = {self.file_of(info) for info in self.listed().values()}
+        for file in self.targets_folder.glob("*.bundle"):
+            if file not in keep:
+                file.unlink()
+
+    def _pending(self, role: str) -> Path:
+        return self.pending / f"{role}.json"
+
+    def _published(self, role: str) -> Path | None:
+        if role == Timestamp.type:
+            path = self.metadata / "timestamp.json"
+            return path if path.exists() else None
+        version = self._published_version(role)
+        return self.metadata / f"{version}.{role}.json" if version else None
+
+    def _published_version(self, role: str) -> int:
+        names = self.metadata.glob(f"*.{role}.json")
+        return max((int(name.name.partition(".")[0]) for name in names), default=0)
+
+    def _read(self, path: Path) -> Metadata[Any]:
+        try:
+            return Metadata.from_bytes(path.read_bytes())
+        except (OSError, DeserializationError, RepositoryError) as error:
+            raise ExportError(f"{path}: cannot be read ({error}); take it from a copy") from error
+
+    def _write(self, path: Path, md: Metadata[Any]) -> None:
+        temporary = path.with_name(f".{path.name}.new")
+        try:
+            temporary.write_bytes(md.to_bytes(_PRETTY))
+            temporary.replace(path)
+        except OSError as error:
+            raise ExportError(f"{path}: {error.strerror or error}; make room there") from error
+
+
+def _require_keys(role: str, keys: Sequence[object], threshold: int) -> None:
+    if not 1 <= threshold <= len(keys):
+        raise ExportError(
+            f"{role}: a threshold of {threshold} with {len(keys)} keys; give more keys, or a "
+            "threshold from 1 to their number"
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
