@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from edge_agent.api import examples
 from edge_agent.api.ports import STORE_FAULTS
+from edge_agent.errors import DeliveryError, TrustError, UpdateError
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(UpdateError, _on_update_error)
     for fault in STORE_FAULTS:
         app.add_exception_handler(fault, _on_store_fault)
     app.add_exception_handler(Exception, _on_unexpected)
@@ -127,6 +129,14 @@ def _on_http(request: Request, error: Exception) -> JSONResponse:
     code, message = _HTTP.get(error.status_code, ("http_error", str(error.detail)))
     text = message.format(path=request.url.path, method=request.method)
     return error_response(error.status_code, code, text, error.headers)
+
+
+def _on_update_error(_: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, TrustError):
+        return error_response(422, "not_trusted", str(error))
+    if isinstance(error, DeliveryError):
+        return error_response(422, "broken_delivery", str(error))
+    return error_response(409, "model_refused", str(error))
 
 
 def _on_store_fault(request: Request, error: Exception) -> JSONResponse:

@@ -262,12 +262,100 @@ ERRORS: Final[dict[int, Example]] = {
 }
 """By the status they come with."""
 
+_OLDER: Final = "1e7d02c94b5fa836" * 4
+_GOLDEN: Final[Example] = {
+    "path": "golden/burn_trash-1.png",
+    "grade": "burn_trash",
+    "expected": [0.0012, 0.0103, 0.0441, 0.9437, 0.0007],
+    "got": [0.0012, 0.0103, 0.0443, 0.9435, 0.0007],
+    "difference": 0.0002,
+    "image": f"/api/v1/models/{_MODEL['digest']}/golden/burn_trash-1.png",
+}
+_TRIAL: Final[Example] = {
+    "tolerance": 0.05,
+    "latency_p50_ms": 8.4,
+    "latency_p95_ms": 9.1,
+    "memory_mb": 161.5,
+    "took_s": 1.9,
+    "golden": [_GOLDEN],
+}
+
+
+def _entry(digest: JsonValue, version: str, **now: JsonValue) -> Example:
+    """A model that lies ready; `now` says what else it does."""
+    return {
+        "digest": digest,
+        "target": f"mobilenetv2-cane-{version}.bundle",
+        "name": "mobilenetv2-cane",
+        "version": version,
+        "size_bytes": 2_814_406,
+        "added_at": "2026-01-14T22:05:12.481Z",
+        "role": None,
+        "since": None,
+        "listed": True,
+        "fault": None,
+        "on_disk": True,
+        "earlier": None,
+        "trial": _TRIAL,
+        **now,
+    }
+
+
+MODELS: Final[Example] = {
+    "updates": True,
+    "active": _OLDER,
+    "shadow": {
+        "digest": _MODEL["digest"],
+        "since": "2026-01-15T01:10:00.000Z",
+        "trucks": 41,
+        "failed": 0,
+        "doubtful": 2,
+        "agreement": 0.9756097560975610,
+        "confusion": [["burn_clean", "burn_trash", 1], ["fresh_clean", "fresh_clean", 40]],
+        "candidate_ms": [8.5, 9.6],
+        "active_ms": [8.4, 9.3],
+        "complete": False,
+    },
+    "models": [
+        _entry(_MODEL["digest"], "2026.1.0", role="shadow", since="2026-01-15T01:10:00.000Z"),
+        _entry(_OLDER, "2025.12.2", role="active", since="2026-01-02T00:00:07.250Z"),
+        _entry("77ab3c01d9e5f264" * 4, "2025.12.1", earlier=1),
+    ],
+    "trust": {
+        "repository": "https://models.mill.example/canegrade",
+        "refreshed_at": "2026-01-15T03:14:55.020Z",
+        "expires_at": "2026-02-13T08:00:00.000Z",
+        "problem": None,
+    },
+    "events": [
+        {
+            "at": "2026-01-15T01:10:00.000Z",
+            "actor": "station",
+            "action": "shadow",
+            "digest": _MODEL["digest"],
+            "ok": True,
+            "detail": "mobilenetv2-cane 2026.1.0 (9f2c4be07a1d) grades unseen",
+        }
+    ],
+}
+RECEIPT: Final[Example] = {
+    "digest": _MODEL["digest"],
+    "accepted": True,
+    "role": "active",
+    "detail": "10 golden images, 9.1 ms a truck (95th percentile)",
+    "trial": _TRIAL,
+}
+ROLL_BACK: Final[Example] = {"digest": _OLDER}
+
 SCHEMAS: Final[dict[str, list[Example]]] = {
     "Announcement": [ANNOUNCEMENT],
     "ArrivalOut": [OPEN, GRADED, NEEDS_PERSON, REFUSED],
     "ArrivalPage": [PAGE],
     "ErrorBody": list(ERRORS.values()),
     "Live": [LIVE],
+    "ModelsOut": [MODELS],
+    "ReceiptOut": [RECEIPT],
+    "RollBack": [ROLL_BACK],
     "Ready": [READY, NOT_READY],
     "StationStatus": [STATION],
 }

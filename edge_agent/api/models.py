@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -28,7 +28,7 @@ from edge_agent.api.model_schemas import (
     trust_out,
 )
 from edge_agent.api.ports import StationPort
-from edge_agent.errors import BundleError, DeliveryError, TrustError, UpdateError
+from edge_agent.errors import BundleError
 from edge_agent.inference.bundle import golden_png
 from edge_agent.records.ledger import Role
 from edge_agent.updates.delivery import MAX_BYTES
@@ -134,7 +134,7 @@ def create_router(station: StationPort, users: Users) -> APIRouter:
     def roll_back(body: RollBack, credentials: Credentials) -> ModelsOut:
         """Lets the model grade that graded before this one, or a given earlier one."""
         actor = require_engineer(users, credentials)
-        with_told_errors(lambda: station.models.roll_back(actor, body.digest))
+        station.models.roll_back(actor, body.digest)
         return models_out(station)
 
     @router.post(
@@ -145,7 +145,7 @@ def create_router(station: StationPort, users: Users) -> APIRouter:
     def activate(digest: Digest, credentials: Credentials) -> ModelsOut:
         """Lets a model that is here and passed the gate grade from the next truck on."""
         actor = require_engineer(users, credentials)
-        with_told_errors(lambda: station.models.activate(digest, actor))
+        station.models.activate(digest, actor)
         return models_out(station)
 
     @router.post(
@@ -154,43 +154,24 @@ def create_router(station: StationPort, users: Users) -> APIRouter:
     def shadow(digest: Digest, credentials: Credentials) -> ModelsOut:
         """Lets a model grade the same trucks unseen."""
         actor = require_engineer(users, credentials)
-        with_told_errors(lambda: station.models.shadow(digest, actor))
+        station.models.shadow(digest, actor)
         return models_out(station)
 
     @router.delete("/shadow", response_model=ModelsOut, responses=documented(401, 403, 409, 503))
     def release(credentials: Credentials) -> ModelsOut:
         """Takes the candidate out of the shadow."""
         actor = require_engineer(users, credentials)
-        with_told_errors(lambda: station.models.release(actor))
+        station.models.release(actor)
         return models_out(station)
 
     return router
 
 
 def take(station: StationPort, file: Path, actor: str, intent: Intent | None) -> ReceiptOut:
-    """Takes in a delivery that lies in a file. Blocks. Raises ApiError."""
+    """Takes in a delivery that lies in a file. Blocks. Raises UpdateError."""
     updates = station.config.model.updates
     wanted = intent or (updates.new_models if updates else "hold")
-    try:
-        return receipt_out(station.models.receive(file, actor, wanted))
-    except UpdateError as error:
-        raise _told(error) from error
-
-
-def with_told_errors(what: Callable[[], object]) -> None:
-    """Runs it; an UpdateError becomes the ApiError of the right status."""
-    try:
-        what()
-    except UpdateError as error:
-        raise _told(error) from error
-
-
-def _told(error: UpdateError) -> ApiError:
-    if isinstance(error, TrustError):
-        return ApiError(422, "not_trusted", str(error))
-    if isinstance(error, DeliveryError):
-        return ApiError(422, "broken_delivery", str(error))
-    return ApiError(409, "model_refused", str(error))
+    return receipt_out(station.models.receive(file, actor, wanted))
 
 
 async def _save(chunks: AsyncIterator[bytes], file: Path) -> None:

@@ -24,12 +24,14 @@ from edge_agent.api.schemas import State
 from edge_agent.cameras.group import Cameras
 from edge_agent.config import CAMERA_IDS, CamerasSection, StationConfig
 from edge_agent.grades import Grade
-from edge_agent.grading import GradingPipeline
+from edge_agent.grading import Done, GradingPipeline
 from edge_agent.inference.bundle import Bundle
+from edge_agent.inference.engine import Engine
+from edge_agent.inference.lineup import Lineup
 from edge_agent.reasons import Reason
 from edge_agent.records.evidence import EvidenceFolder
 from edge_agent.records.models import Arrival, Grading
-from edge_agent.records.store import NewArrival, Outcome, Query, Store
+from edge_agent.records.store import NewArrival, Query, Store
 from simulator.station import PASSWORD, VirtualStation
 from simulator.video import encode
 
@@ -77,13 +79,13 @@ def grade(cameras: tuple[Cameras, CamerasSection], tmp_path: Path) -> GradeOnce:
                 "model": {"bundle": bundle},
             }
         )
-        pipeline = GradingPipeline(config, group, EvidenceFolder(tmp_path / "evidence"))
-        pipeline.load_model()
-        assert pipeline.model_fault is None
+        lineup = Lineup()
+        lineup.activate(Engine.load(bundle, 1))
+        pipeline = GradingPipeline(config, group, EvidenceFolder(tmp_path / "evidence"), lineup)
         with Store(tmp_path / "records.sqlite") as store:
             arrival, _ = store.accept(NewArrival("KK1", "button", datetime.now(UTC)))
             before(arrival, tmp_path / "evidence")
-            store.record(arrival.id, pipeline.grade(arrival))
+            store.record(arrival.id, pipeline.grade(arrival).outcome)
             pipeline.close()
             recorded = store.get(arrival.id)
         assert recorded is not None
@@ -210,7 +212,7 @@ def test_an_unexpected_fault_refuses_the_truck_and_no_other(
     station = station_without_cameras(tmp_path)
     grade = station._pipeline.grade
 
-    def fail_once(arrival: Arrival) -> Outcome:
+    def fail_once(arrival: Arrival, no_model: str | None) -> Done:
         monkeypatch.setattr(station._pipeline, "grade", grade)
         raise ZeroDivisionError
 

@@ -17,6 +17,7 @@ from serving import Serving
 from edge_agent.api import create_app, examples
 from edge_agent.api.errors import ErrorBody
 from edge_agent.api.health import Live, Ready
+from edge_agent.api.model_schemas import ModelsOut, ReceiptOut, RollBack
 from edge_agent.api.schemas import Announcement, ArrivalOut, ArrivalPage, State
 from edge_agent.errors import RecordError
 from edge_agent.reasons import TEXTS, Reason
@@ -24,7 +25,18 @@ from edge_agent.status import StationStatus
 
 BODIES: dict[str, type] = {
     model.__name__: model
-    for model in (Announcement, ArrivalOut, ArrivalPage, ErrorBody, Live, Ready, StationStatus)
+    for model in (
+        Announcement,
+        ArrivalOut,
+        ArrivalPage,
+        ErrorBody,
+        Live,
+        ModelsOut,
+        Ready,
+        ReceiptOut,
+        RollBack,
+        StationStatus,
+    )
 }
 """Every model that is a whole body."""
 
@@ -72,7 +84,7 @@ def checked(model: type, example: object) -> Any:
     adapter = TypeAdapter(model)
     body = adapter.validate_python(example)
     # What a caller sends may leave optional keys out; what a station sends has them all.
-    sent = adapter.dump_python(body, mode="json", exclude_unset=model is Announcement)
+    sent = adapter.dump_python(body, mode="json", exclude_unset=model in (Announcement, RollBack))
     assert sent == example
     return body
 

@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pytest
 import yaml
@@ -55,7 +55,10 @@ def real_settings(model: type[BaseModel], above: str = "") -> Iterator[tuple[str
         key = f"{above}{name}"
         kinds = (field.annotation, *get_args(field.annotation))
         section = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
-        if section is None:
+        if section is not None and get_origin(field.annotation) is tuple:
+            yield key, list(field.default)
+            yield from real_settings(section, f"{key}.")
+        elif section is None:
             value = REQUIRED if field.is_required() else field.default
             yield key, list(value) if isinstance(value, tuple) else value
         else:

@@ -34,7 +34,7 @@ def arrival(ticket: str | None = None, *, minutes: int = 0, plate: str | None = 
 def test_the_file_is_durable_and_migrated(store: Store) -> None:
     with sqlite3.connect(store.file) as raw:
         assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert raw.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
+        assert raw.execute("SELECT version_num FROM alembic_version").fetchone() == ("0004",)
     raw.close()
     with store._engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
