@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,9 +84,24 @@ class Repo:
 
     def delivery(self, version: str) -> Path:
         """The delivery of a published model."""
-        out = self.folder.parent / f"delivery-{version}.zip"
+        out = self.folder.parent / f"{self.folder.name}-{version}.zip"
         deliver(self.folder, f"table-{version}.bundle", out)
         return out
+
+    def stolen(self, folder: Path) -> Repo:
+        """A copy in an attacker's hands, who holds none of the keys yet (give some to `use`)."""
+        copy = Repo.__new__(Repo)
+        shutil.copytree(self.folder, folder)
+        copy.__dict__ |= self.__dict__ | {"folder": folder, "store": ModelRepository(folder)}
+        return copy
+
+    def publish_whatever(self) -> None:
+        """Publishes what is pending with the signatures that it has, enough or not."""
+        for file in self.store.pending.glob("*.json"):
+            version = self.store.open(file.stem).signed.version
+            file.replace(self.store.metadata / f"{version}.{file.name}")
+        self.store.do_snapshot(force=True)
+        self.store.do_timestamp(force=True)
 
 
 def changed(delivery: Path, members: Mapping[str, bytes | None]) -> Path:
