@@ -17,9 +17,10 @@ from nicegui import app as pages
 from nicegui import ui
 from nicegui.translations import translations
 
+from edge_agent.access import Users
 from edge_agent.api.ports import StationPort
-from edge_agent.console import health, live, missing, truck, trucks
-from edge_agent.console.page import TICK_S
+from edge_agent.console import health, live, missing, models, session, truck, trucks
+from edge_agent.console.page import MODELS, TICK_S
 from edge_agent.console.present import ScaleWatch
 from edge_agent.console.texts import LANGUAGES, Texts
 from edge_agent.errors import AgentError, ConfigError
@@ -111,6 +112,9 @@ def session_secret(file: Path) -> str:
 
 
 def _add_pages(station: StationPort, watch: ScaleWatch) -> None:
+    users = Users(station.config.access)
+    session.add_routes(users)
+
     @ui.page("/", response_timeout=_PAGE_TIMEOUT_S)
     async def live_page(request: Request) -> None:
         await live.page(station, watch, request)
@@ -122,6 +126,10 @@ def _add_pages(station: StationPort, watch: ScaleWatch) -> None:
     @ui.page("/trucks/{arrival_id}", response_timeout=_PAGE_TIMEOUT_S)
     async def truck_page(arrival_id: str, request: Request) -> None:
         await truck.page(station, arrival_id, request)
+
+    @ui.page(MODELS, response_timeout=_PAGE_TIMEOUT_S)
+    async def models_page(request: Request) -> None:
+        await models.page(station, users, request)
 
     @ui.page("/health", response_timeout=_PAGE_TIMEOUT_S)
     async def health_page(request: Request) -> None:

@@ -29,10 +29,12 @@ TICK_S: Final = 0.5
 """How often an open page looks whether the station has changed."""
 
 HEALTH: Final = "/health"
+MODELS: Final = "/models"
 
 NAVIGATION: Final = (
     ("/", "local_shipping", N_("Live")),
     ("/trucks", "format_list_bulleted", N_("Trucks")),
+    (MODELS, "model_training", N_("Models")),
     (HEALTH, "monitor_heart", N_("Station health")),
 )
 

@@ -33,8 +33,8 @@ def problems(status: StationStatus, t: Texts, f: Formats) -> tuple[Problem, ...]
 
 
 def _problem(line: str, status: StationStatus, t: Texts, f: Formats) -> Problem:
-    # Lines begin with what they are about: a camera's id, "scale indicator", "data disk" or
-    # "records"; the model's is the text in its status.
+    # Lines begin with what they are about: a camera's id, "scale indicator", "data disk", "models"
+    # or "records"; that of a missing model is the text in its status.
     subject = line.partition(":")[0]
     for camera in status.cameras:
         if camera.camera == subject and camera.problem is not None:
@@ -50,6 +50,12 @@ def _problem(line: str, status: StationStatus, t: Texts, f: Formats) -> Problem:
             t("Have IT install a model bundle."),
             line,
             rank=0,
+        )
+    if subject == "models":
+        return Problem(
+            t("The list of signed models cannot be renewed; grading goes on."),
+            t("Have an engineer look at the Models page."),
+            line,
         )
     if subject == "scale indicator":
         return Problem(

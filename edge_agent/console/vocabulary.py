@@ -8,6 +8,7 @@ from typing import Final
 from edge_agent.console.texts import N_, Texts
 from edge_agent.grades import Grade
 from edge_agent.reasons import TEXTS, Reason
+from edge_agent.records.ledger import Action
 from edge_agent.status import CameraState
 
 
@@ -147,3 +148,24 @@ def reason_text(t: Texts, reason: str | None) -> str:
 def advice(t: Texts, reason: str | None) -> str:
     """What to do about a reason code."""
     return t(ADVICE[Reason(reason)]) if reason is not None and reason in ADVICE else ""
+
+
+MODEL_ACTIONS: Final[dict[tuple[Action, bool], str]] = {
+    (Action.PUSH, True): N_("Signed list taken"),
+    (Action.PUSH, False): N_("Delivery refused"),
+    (Action.TRY, True): N_("Trial passed"),
+    (Action.TRY, False): N_("Refused by the trial"),
+    (Action.ACTIVATE, True): N_("Grades from here on"),
+    (Action.ACTIVATE, False): N_("Could not be activated"),
+    (Action.ROLL_BACK, True): N_("Rolled back"),
+    (Action.ROLL_BACK, False): N_("Could not roll back"),
+    (Action.SHADOW, True): N_("Grades unseen from here on"),
+    (Action.SHADOW, False): N_("Could not grade unseen"),
+    (Action.RELEASE, True): N_("Out of the shadow"),
+    (Action.RELEASE, False): N_("Could not leave the shadow"),
+    (Action.FAIL, True): N_("Failed"),
+    (Action.FAIL, False): N_("Failed"),
+    (Action.REVOKE, True): N_("Revoked by the signers"),
+    (Action.REVOKE, False): N_("Could not be revoked"),
+}
+"""What an event says, by its action and whether it worked."""

@@ -175,7 +175,7 @@ class ModelLedger:
                 .order_by(ModelEvent.id)
             )
             path: list[str] = []
-            for action, digest in session.execute(statement).tuples():
+            for action, digest in session.execute(statement):
                 assert digest is not None  # noqa: S101 - narrows the type; see the statement
                 if action == Action.ROLL_BACK and digest in path:
                     del path[path.index(digest) + 1 :]

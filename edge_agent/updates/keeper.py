@@ -331,7 +331,7 @@ class ModelKeeper:
                 self._problem = str(error)
                 # Offline for a week is one event, not a thousand.
                 if before != self._problem:
-                    log.error("models: %s", error)
+                    log.error("models: %s", self._problem)
                     self._note(Event(STATION, Action.PUSH, None, False, str(error)))
                 self._changed()
                 return None

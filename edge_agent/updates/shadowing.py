@@ -83,6 +83,7 @@ class Shadowing:
             except queue.Full:
                 with suppress(queue.Empty):
                     self._waiting.get_nowait()
+                    self._waiting.task_done()
         if self._thread.is_alive():
             self._thread.join(10.0)
 
@@ -95,6 +96,7 @@ class Shadowing:
             except queue.Full:
                 with suppress(queue.Empty):
                     self._waiting.get_nowait()
+                    self._waiting.task_done()
 
     def summary(self) -> Summary | None:
         """What the candidate has graded so far; None if there is none. Raises RecordError."""
@@ -128,6 +130,8 @@ class Shadowing:
             except Exception:
                 # Whatever a candidate does, trucks are graded on; it shows in its own figures.
                 log.exception("shadow: the candidate could not be watched")
+            finally:
+                self._waiting.task_done()
 
     def _grade(self, arrival_id: str, done: Done) -> None:
         engine = self._lineup.shadow

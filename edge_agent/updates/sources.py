@@ -55,8 +55,9 @@ class WebSource(FetcherInterface):
                     raise DownloadHTTPError(
                         f"{url}: answered {answer.status_code}", answer.status_code
                     )
-                # As they came: a file that grows when it is unpacked would pass a limit on bytes.
-                for chunk in answer.iter_raw(_CHUNK):
+                # Raw: a file that grows when it is unpacked would pass a limit on bytes. As they
+                # come: chunks of a fixed size would hide a trickle until one is full.
+                for chunk in answer.iter_raw():
                     got += len(chunk)
                     yield chunk
                     took = time.monotonic() - began

@@ -1,0 +1,86 @@
+"""Logging in and out of the console, for those who may change models."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from fastapi import Request
+from fastapi.responses import RedirectResponse, Response
+from nicegui import app as pages
+
+from edge_agent.access import Users
+from edge_agent.console.elements import icon, tag
+from edge_agent.console.page import Context, in_thread
+
+LOG_IN: Final = "/log-in"
+LOG_OUT: Final = "/log-out"
+BACK: Final = "/models"
+FAILED: Final = "failed"
+"""Value of the query's `log-in` after a wrong password."""
+
+_HOURS: Final = 12.0
+"""A log-in lasts for a shift."""
+
+
+def add_routes(users: Users) -> None:
+    """The addresses that the forms send to."""
+
+    async def log_in(request: Request) -> Response:
+        form = await request.form()
+        name, password = str(form.get("name", "")), str(form.get("password", ""))
+        user = await in_thread(users.check, name, password)
+        if user is None:
+            return RedirectResponse(f"{BACK}?log-in={FAILED}", 303)
+        request.session["user"] = user.name
+        request.session["user_since"] = time.time()
+        return RedirectResponse(BACK, 303)
+
+    def log_out(request: Request) -> Response:
+        request.session.pop("user", None)
+        return RedirectResponse(BACK, 303)
+
+    pages.add_api_route(LOG_IN, log_in, methods=["POST"], include_in_schema=False)
+    pages.add_api_route(LOG_OUT, log_out, methods=["POST"], include_in_schema=False)
+
+
+def engineer(users: Users, request: Request) -> str | None:
+    """The name of the engineer at this browser; None if nobody is logged in, or not any more."""
+    name = request.session.get("user")
+    since = request.session.get("user_since", 0.0)
+    fresh = 0 <= time.time() - float(since) < _HOURS * 3600
+    # Who was taken out of station.yaml is nobody, whatever the cookie says.
+    return name if isinstance(name, str) and fresh and users.named(name) is not None else None
+
+
+def bar(context: Context, users: Users, user: str | None, *, failed: bool) -> None:
+    """Who is logged in, or the form to log in with."""
+    t = context.t
+    with tag("section", classes="panel log-in"):
+        if user is not None:
+            icon("person")
+            tag("span", t("Logged in as {name}", name=user), "strong")
+            with tag("form", method="post", action=LOG_OUT):
+                tag("button", t("Log out"), "plain", type="submit")
+        elif not users:
+            icon("lock")
+            tag("span", t("Nobody may change models here yet. Have IT add an engineer."))
+        else:
+            icon("lock")
+            tag("span", t("Engineers log in to change models:"))
+            with tag("form", method="post", action=LOG_IN):
+                _field(t("User name"), "name", "text", "username")
+                _field(t("Password"), "password", "password", "current-password")
+                tag("button", t("Log in"), "action small", type="submit", id="log-in")
+            if failed:
+                with tag("span", classes="trouble", role="alert"):
+                    icon("error")
+                    tag("span", t("The user name or the password is wrong."))
+
+
+def _field(label: str, name: str, kind: str, autocomplete: str) -> None:
+    with tag("label"):
+        tag("span", label)
+        tag(
+            "input", name=name, type=kind, required=True, autocomplete=autocomplete, maxlength="128"
+        )

@@ -1,0 +1,559 @@
+"""A station's models from the first push to the roll-back, on real files, records and networks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from model_repo import Repo, changed, row, tiny_bundle
+from tiny_bundle import with_manifest, write_table_bundle
+from virtual import wait_until
+
+from edge_agent.config import ModelSection
+from edge_agent.errors import TrustError, UpdateError
+from edge_agent.grading import Done
+from edge_agent.inference.lineup import Lineup
+from edge_agent.reasons import Reason
+from edge_agent.records.ledger import Action, Role
+from edge_agent.records.store import NewArrival, Outcome, Store
+from edge_agent.updates import trial
+from edge_agent.updates.gate import Limits, Report
+from edge_agent.updates.keeper import STATION, ModelKeeper
+from edge_agent.updates.sources import WebSource
+
+DARK, BRIGHT = 10, 250
+"""Grey levels of a picture: a table's first row, and its fourth."""
+
+
+class Site:
+    """A station's models without its cameras: pictures are given."""
+
+    def __init__(self, folder: Path, repo: Repo, **updates: Any) -> None:
+        self.folder, self.repo = folder, repo
+        self.config = ModelSection.model_validate(
+            {"updates": {"root": repo.trusted_root, "latency_ms": 2000.0} | updates}
+        )
+        self.open()
+
+    def open(self) -> None:
+        self.store = Store(self.folder / "records.sqlite")
+        self.lineup = Lineup()
+        self.keeper = ModelKeeper(
+            self.config, self.folder / "models", self.store, self.lineup, lambda: None
+        )
+        self.keeper.start()
+
+    def close(self) -> None:
+        self.keeper.stop()
+        self.store.close()
+
+    def restart(self) -> None:
+        self.close()
+        self.open()
+
+    def push(self, version: str, intent: Any = "activate") -> str | None:
+        receipt = self.keeper.receive(self.repo.delivery(version), "engineer-1", intent)
+        assert receipt.accepted, receipt.detail
+        return receipt.digest
+
+    def truck(self, level: int = DARK) -> Outcome:
+        """What comes of a truck whose picture has that grey level."""
+        frame = np.full((64, 64, 3), level, np.uint8)
+        times: dict[str, float] = {}
+        graded = self.lineup.grade(frame, lambda step: nullcontext(times.setdefault(step, 1.0)))
+        prediction = graded.prediction if graded else None
+        outcome = Outcome(
+            outcome="graded" if prediction else "refused",
+            reason=None if prediction else Reason.MODEL_FAILED if graded else Reason.NO_MODEL,
+            needs_person=prediction.needs_person if prediction else False,
+            grade=prediction.grade if prediction else None,
+            confidence=prediction.confidence if prediction else None,
+            model_digest=graded.engine.digest if graded else None,
+            timings_ms=times,
+        )
+        arrival, _ = self.store.accept(NewArrival("KK1", "button", datetime.now(UTC)))
+        self.store.record(arrival.id, outcome)
+        self.keeper.graded(arrival.id, Done(outcome, graded, frame))
+        return outcome
+
+    @property
+    def active(self) -> str | None:
+        engine = self.lineup.active
+        role = self.store.models.roles().get(Role.ACTIVE)
+        assert (engine.digest if engine else None) == (role.digest if role else None)
+        return engine.digest if engine else None
+
+    def said(self, action: Action) -> str:
+        """The detail of the last event of that kind."""
+        return next(e.detail for e in self.store.models.events() if e.action == action)
+
+
+def in_this_process(bundle: Path, limits: Limits) -> Report:
+    """The gate's trial without a process of its own, which other tests start for real."""
+    return trial._try(bundle, limits)
+
+
+@pytest.fixture(autouse=True)
+def quick_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_agent.updates.keeper.try_out", in_this_process)
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    return Repo(tmp_path / "repo")
+
+
+@pytest.fixture
+def sited(tmp_path: Path, repo: Repo) -> Iterator[Callable[..., Site]]:
+    made: list[Site] = []
+
+    def make(**updates: Any) -> Site:
+        site = Site(tmp_path / f"site-{len(made)}", repo, **updates)
+        made.append(site)
+        return site
+
+    yield make
+    for site in made:
+        site.close()
+
+
+@pytest.fixture
+def site(sited: Callable[..., Site]) -> Site:
+    return sited()
+
+
+# ---- going back
+
+
+def test_going_back_leads_to_the_model_before_and_then_further(site: Site) -> None:
+    one, two, three = (site.repo.add(version, 0.9 - n / 50) for n, version in enumerate("123"))
+    for version in "123":
+        site.push(version)
+    assert site.active == three
+    assert site.keeper.roll_back("engineer-1") == two
+    assert site.active == two
+    assert site.truck().confidence == pytest.approx(0.88, abs=1e-4)
+    assert site.keeper.roll_back("engineer-1") == one
+    with pytest.raises(UpdateError, match="no earlier model"):
+        site.keeper.roll_back("engineer-1")
+    site.keeper.activate(three, "engineer-1")
+    assert site.keeper.roll_back("engineer-1") == one
+    assert site.said(Action.ROLL_BACK).startswith("table 1 (")
+
+
+def test_a_restart_grades_on_with_the_same_model(site: Site) -> None:
+    site.repo.add("1", 0.9)
+    two = site.repo.add("2", 0.8)
+    site.push("1")
+    site.push("2")
+    site.restart()
+    assert site.active == two
+    assert site.keeper.fault is None
+
+
+@pytest.mark.parametrize("spoil", ["cut", "gone", "other"])
+def test_a_spoiled_file_lets_the_earlier_model_grade(site: Site, spoil: str) -> None:
+    one = site.repo.add("1", 0.9)
+    two = site.repo.add("2", 0.8)
+    site.push("1")
+    site.push("2")
+    file = site.keeper.depot.path(two)
+    if spoil == "gone":
+        file.unlink()
+    elif spoil == "cut":
+        file.write_bytes(file.read_bytes()[:-50])
+    else:
+        file.write_bytes(site.keeper.depot.path(one).read_bytes())
+    site.restart()
+    assert site.active == one
+    assert "because" in site.said(Action.ROLL_BACK)
+    # The file is not believed because it lies there.
+    with pytest.raises(UpdateError, match=r"push it again|copy or export it again"):
+        site.keeper.activate(two, "engineer-1")
+
+
+def test_a_new_model_that_fails_on_a_truck_never_gets_a_second_one(site: Site) -> None:
+    one = site.repo.add("1", 0.9)
+    site.push("1")
+    # Its table ends before bright pictures, so that the network fails on them and on no other.
+    file = write_table_bundle(site.folder / "short", (row(0.8),))
+    two = site.repo.add_file(with_manifest(file, site.folder / "2.bundle", version="2"), "2")
+    site.push("2")
+    assert site.active == two
+    graded = site.truck(BRIGHT)
+    assert (graded.outcome, graded.model_digest) == ("graded", one)
+    assert graded.confidence == pytest.approx(0.9, abs=1e-4)
+    assert site.active == one
+    assert "failed on a truck" in site.said(Action.ROLL_BACK)
+    assert site.truck(DARK).model_digest == one
+    with pytest.raises(UpdateError, match="no earlier model"):
+        site.keeper.roll_back("engineer-1")
+
+
+def test_after_its_first_truck_the_one_before_is_let_go(site: Site) -> None:
+    site.repo.add("1", 0.9)
+    site.repo.add("2", 0.8)
+    site.push("1")
+    site.push("2")
+    assert site.lineup.reserve is not None
+    site.truck()
+    assert site.lineup.reserve is None
+
+
+def test_the_watchdog_goes_back_when_doubtful_trucks_jump(site: Site) -> None:
+    one = site.repo.add("1", 0.9)
+    site.push("1")
+    for _ in range(30):
+        site.truck()
+    two = site.repo.add("2", 0.5)  # below the threshold of its own manifest
+    site.push("2")
+    assert site.active == two
+    trucks = 0
+    while site.active == two:
+        assert site.truck().needs_person
+        trucks += 1
+        assert trucks < 40
+        drained(site)
+    assert site.active == one
+    assert "without a sure grade" in site.said(Action.FAIL)
+    assert "without a sure grade" in site.said(Action.ROLL_BACK)
+    assert trucks >= 8
+
+
+def drained(site: Site) -> None:
+    """Waits until the shadow's thread has seen all trucks."""
+    waiting = site.keeper.shadowing._waiting
+    wait_until(lambda: waiting.unfinished_tasks == 0)
+
+
+# ---- revoked, expired
+
+
+def test_a_revoked_model_gives_way_to_an_earlier_one_and_then_to_none(site: Site) -> None:
+    one = site.repo.add("1", 0.9)
+    two = site.repo.add("2", 0.8)
+    site.push("1")
+    site.push("2")
+    site.repo.store.revoke("table-2.bundle")
+    site.repo.sign_and_publish()
+    site.keeper.receive(site.repo.delivery("1"), "engineer-1", "hold")
+    assert site.active == one
+    assert "no longer signed for" in site.said(Action.ROLL_BACK)
+    with pytest.raises(UpdateError, match="no longer signed for"):
+        site.keeper.activate(two, "engineer-1")
+    site.repo.add("3", 0.7)
+    site.repo.store.revoke("table-1.bundle")
+    site.repo.sign_and_publish()
+    site.keeper.receive(without_bundle(site.repo.delivery("3")), "engineer-1", "hold")
+    assert site.active is None
+    assert site.truck().reason == Reason.NO_MODEL
+    assert any("no model grades" in problem for problem in site.keeper.problems())
+    site.restart()
+    assert site.active is None
+    site.push("3", "shadow")
+    assert site.active is not None, "the first model that may grade does so at once"
+    assert site.keeper.problems() == []
+
+
+def without_bundle(delivery: Path) -> Path:
+    """The same delivery with its metadata alone."""
+    return changed(delivery, {".bundle": None})
+
+
+def test_past_its_expiry_a_station_grades_on_and_says_so(site: Site) -> None:
+    one = site.repo.add("1", 0.9)
+    site.push("1")
+    assert site.keeper.problems() == []
+    site.repo.store._days["timestamp"] = 0
+    site.repo.store._days["snapshot"] = 0
+    site.repo.store.use(site.repo.online)
+    site.repo.store.publish()
+    time.sleep(1.1)
+    site.restart()
+    with pytest.raises(TrustError, match="expired"):
+        site.keeper.receive(site.repo.delivery("1"), "engineer-1", "hold")
+    assert site.active == one
+    assert site.truck().model_digest == one
+
+
+def test_an_expired_list_is_told_after_a_restart(site: Site) -> None:
+    site.repo.add("1", 0.9)
+    site.push("1")
+    site.repo.store._days["timestamp"] = 3 / 86400  # type: ignore[assignment]
+    site.repo.store.use(site.repo.online)
+    site.repo.store.publish()
+    site.keeper.receive(without_bundle(site.repo.delivery("1")), "engineer-1", "hold")
+    wait_until(lambda: any("has expired" in problem for problem in site.keeper.problems()))
+    site.restart()
+    assert any("grades on" in problem for problem in site.keeper.problems())
+    assert site.truck().outcome == "graded"
+
+
+def test_only_the_last_models_stay_on_disk(sited: Callable[..., Site]) -> None:
+    site = sited(keep=2)
+    digests = []
+    for number in range(4):
+        digests.append(site.repo.add(str(number), 0.9 - number / 50))
+        site.push(str(number))
+    left = {file.stem for file in site.keeper.depot.folder.glob("*.bundle")}
+    assert left == set(digests[-2:])
+    assert site.keeper.roll_back("engineer-1") == digests[2]
+    with pytest.raises(UpdateError, match="push it again"):
+        site.keeper.activate(digests[0], "engineer-1")
+
+
+# ---- in the shadow
+
+
+def test_a_candidate_grades_unseen_and_a_person_promotes_it(sited: Callable[..., Site]) -> None:
+    site = sited(shadow={"trucks": 4})
+    one = site.repo.add("1", 0.9)
+    site.push("1")
+    # Says undefined of bright pictures, fresh_clean of the others.
+    rows = (row(0.8),) * 3 + (row(0.8)[::-1],)
+    file = with_manifest(
+        write_table_bundle(site.folder / "t", rows), site.folder / "2", version="2"
+    )
+    two = site.repo.add_file(file, "2")
+    site.push("2", "shadow")
+    assert site.active == one
+    for level in (DARK, DARK, DARK, BRIGHT, DARK, DARK):
+        assert site.truck(level).model_digest == one
+    drained(site)
+    found = site.keeper.shadowing.summary()
+    assert found is not None
+    assert (found.trucks, found.failed, found.complete) == (4, 0, True)
+    assert found.agreement == pytest.approx(0.75)
+    assert {(a, c): n for a, c, n in found.confusion} == {
+        ("fresh_clean", "fresh_clean"): 3,
+        ("fresh_clean", "undefined"): 1,
+    }
+    assert found.candidate_ms is not None
+    site.keeper.activate(two, "engineer-1")
+    assert site.active == two
+    assert site.lineup.shadow is None
+    assert site.keeper.shadowing.summary() is None
+
+
+def test_a_candidate_that_fails_shows_in_its_figures_alone(site: Site) -> None:
+    one = site.repo.add("1", 0.9)
+    site.push("1")
+    file = write_table_bundle(site.folder / "short", (row(0.8),))
+    site.repo.add_file(with_manifest(file, site.folder / "2.bundle", version="2"), "2")
+    site.push("2", "shadow")
+    assert site.truck(BRIGHT).model_digest == one
+    drained(site)
+    found = site.keeper.shadowing.summary()
+    assert found is not None
+    assert (found.trucks, found.failed, found.agreement) == (1, 1, None)
+    assert site.active == one
+    site.restart()
+    assert site.lineup.shadow is not None
+    site.keeper.release("engineer-1")
+    with pytest.raises(UpdateError, match="no candidate"):
+        site.keeper.release("engineer-1")
+
+
+@pytest.mark.parametrize(("confidence", "promoted"), [(0.8, True), (0.05, False)])
+def test_a_stated_rule_promotes(
+    sited: Callable[..., Site], confidence: float, promoted: bool
+) -> None:
+    site = sited(shadow={"trucks": 3, "promote_at": 0.9})
+    one = site.repo.add("1", 0.9)
+    site.push("1")
+    two = site.repo.add("2", confidence)
+    site.push("2", "shadow")
+    for _ in range(3):
+        assert site.active == one
+        site.truck()
+    drained(site)
+    assert site.active == (two if promoted else one)
+    if promoted:
+        event = site.store.models.events()[0]
+        assert (event.actor, event.action) == (STATION, Action.ACTIVATE)
+
+
+# ---- the repository on the network
+
+
+class Web:
+    """A web server on loopback: a repository's folder, or something that misbehaves."""
+
+    def __init__(self, handler: Callable[..., BaseHTTPRequestHandler]) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def web(repo: Repo) -> Iterator[Web]:
+    served = Web(partial(Quiet, directory=str(repo.folder)))
+    yield served
+    served.close()
+
+
+def test_the_newest_model_of_a_repository_is_taken_once(site: Site, web: Web) -> None:
+    source = WebSource(web.url)
+    assert site.keeper.look(source, "activate") is None
+    site.repo.add("1", 0.9)
+    time.sleep(1.1)  # they are added at different seconds
+    two = site.repo.add("2", 0.8)
+    receipt = site.keeper.look(source, "shadow")
+    assert receipt is not None
+    assert (receipt.digest, receipt.role) == (two, Role.ACTIVE)
+    assert site.keeper.look(source, "activate") is None
+    assert site.active == two
+    time.sleep(1.1)
+    three = site.repo.add("3", 0.7)
+    receipt = site.keeper.look(source, "shadow")
+    assert receipt is not None
+    assert (receipt.digest, receipt.role) == (three, Role.SHADOW)
+    assert site.active == two
+    assert site.keeper.trust_status().problem is None
+
+
+def test_what_was_rolled_back_is_not_taken_again(site: Site, web: Web) -> None:
+    one = site.repo.add("1", 0.9)
+    site.keeper.look(WebSource(web.url), "activate")
+    time.sleep(1.1)
+    site.repo.add("2", 0.8)
+    site.keeper.look(WebSource(web.url), "activate")
+    site.keeper.roll_back("engineer-1")
+    assert site.keeper.look(WebSource(web.url), "activate") is None
+    assert site.active == one
+
+
+class Endless(Quiet):
+    """Answers everything with data that does not end, once the root has been read."""
+
+    def do_GET(self) -> None:
+        if "root" in self.path:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(b" " * 65536)
+        except OSError:
+            pass
+
+
+class Trickling(Quiet):
+    """Sends a byte now and then: never silent, never done."""
+
+    def do_GET(self) -> None:
+        if "root" in self.path:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(0.05)
+        except OSError:
+            pass
+
+
+class Silent(Quiet):
+    """Takes the request and says nothing."""
+
+    def do_GET(self) -> None:
+        time.sleep(3.0)
+
+
+class Elsewhere(Quiet):
+    """Sends the station to another address."""
+
+    def do_GET(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", "http://127.0.0.1:1/")
+        self.end_headers()
+
+
+@pytest.mark.parametrize(
+    ("handler", "said"),
+    [
+        (Endless, "exceeding"),
+        (Trickling, "too slow"),
+        (Silent, "no answer for"),
+        (Elsewhere, "answered 302"),
+    ],
+)
+def test_a_repository_that_misbehaves_changes_nothing(
+    site: Site, handler: type[Quiet], said: str
+) -> None:
+    one = site.repo.add("1", 0.9)
+    site.push("1")
+    bad = Web(handler)
+    try:
+        source = WebSource(bad.url, timeout_s=0.5, grace_s=0.6)
+        for _ in range(2):
+            assert site.keeper.look(source, "activate") is None
+    finally:
+        bad.close()
+    problem = site.keeper.trust_status().problem
+    assert problem is not None
+    assert said in problem
+    assert "\n" not in problem
+    assert site.truck().model_digest == one
+    # Told once, not at each look.
+    assert sum(e.detail == problem for e in site.store.models.events()) == 1
+
+
+def test_a_repository_that_is_not_there_is_one_event(site: Site, web: Web) -> None:
+    one = site.repo.add("1", 0.9)
+    site.push("1")
+    url = web.url
+    web.close()
+    for _ in range(3):
+        site.keeper.look(WebSource(url, timeout_s=1.0), "activate")
+    problem = site.keeper.trust_status().problem
+    assert problem is not None
+    assert "cannot be reached" in problem
+    assert sum(e.action == Action.PUSH and not e.ok for e in site.store.models.events()) == 1
+    assert site.truck().model_digest == one
+    # The root.json of IT is needed, or nothing can be verified at all.
+    site.config.updates.root.write_text("{}")  # type: ignore[union-attr]
+    site.restart()
+    assert "no signed root metadata" in (site.keeper.trust_status().problem or "")
+
+
+def test_without_updates_nothing_can_be_pushed(tmp_path: Path, repo: Repo) -> None:
+    file = tiny_bundle(tmp_path / "fixed.bundle", "fixed", 0.9)
+    repo.add("1", 0.8)
+    with Store(tmp_path / "records.sqlite") as store:
+        lineup = Lineup()
+        section = ModelSection(bundle=file)
+        keeper = ModelKeeper(section, tmp_path / "models", store, lineup, lambda: None)
+        keeper.start()
+        assert lineup.active is not None
+        for attempt in (
+            lambda: keeper.receive(repo.delivery("1"), "engineer-1", "activate"),
+            lambda: keeper.roll_back("engineer-1"),
+        ):
+            with pytest.raises(UpdateError, match=r"model\.updates|model\.bundle"):
+                attempt()
+        assert lineup.active.bundle.manifest.version == "fixed"
+        keeper.stop()
