@@ -135,6 +135,7 @@ class GradingPipeline:
     ) -> Outcome:
         bundle = self.grader.bundle if self.grader else None
         area = bundle.manifest.input.graded_area if bundle else None
+        level = prediction.level if prediction else None
         return Outcome(
             outcome="refused" if refusal else "graded",
             needs_person=prediction.needs_person if prediction else False,
@@ -147,6 +148,10 @@ class GradingPipeline:
                 if prediction
                 else None
             ),
+            trash_low=level.low if level else None,
+            trash_middle=level.middle if level else None,
+            trash_high=level.high if level else None,
+            trash_coverage=level.coverage if level else None,
             model_name=bundle.manifest.name if bundle else None,
             model_version=bundle.manifest.version if bundle else None,
             model_digest=bundle.digest if bundle else None,
