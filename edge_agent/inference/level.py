@@ -56,7 +56,7 @@ class LevelFigures(_Figures):
     mean_absolute_error: Points
     of_the_guess_by_grade: Points
     better_by: float
-    better_by_ci: tuple[float, float] | None
+    better_by_ci: tuple[float, float] | None = None
     within_the_interval: Fraction
     mean_width: Points
 
@@ -91,14 +91,14 @@ class LevelSpec(_Figures):
 class LevelGate(_Figures):
     """What a smaller form makes of the level, on the loads of the split whose share is known.
 
-    Beside the trained network's figures; errors in points. It is refused where the error grows by
-    more than max_error_loss or the share within the interval falls by more than max_within_loss.
+    mean_absolute_error: of the form, beside the trained network's. bounds_moved: by how much low
+    and high differ from the trained network's, on average. In points. The form is refused where the
+    error grows by more than max_error_loss or the bounds move by more than max_bounds_moved.
     """
 
     loads: int = Field(ge=2)
     mean_absolute_error: Points
     mean_absolute_error_trained: Points
     max_error_loss: Points
-    within_the_interval: Fraction
-    within_the_interval_trained: Fraction
-    max_within_loss: Fraction
+    bounds_moved: Points
+    max_bounds_moved: Points

@@ -10,7 +10,7 @@ import torch
 
 from exporter.errors import ExportError
 from exporter.form import temperature, weight_kinds
-from exporter.graph import Graph, export
+from exporter.graph import OUTPUT_NAME, Graph, export
 from exporter.metadata import stored_values
 from exporter.parity import by_torch, compare, run
 from training.classifiers.registry import CLASSIFIERS
@@ -77,13 +77,13 @@ def graph(model: TrainedModel) -> Graph:
 @pytest.mark.parametrize("classifier", sorted(CLASSIFIERS))
 def test_every_classifier_is_served_as_torch_computes_it(classifier: str, images: ImageSet) -> None:
     model = as_trained(classifier)
-    trained = model.probabilities(images.images)
-    assert trained.max(axis=1).std() > 0.01  # not the same answer to everything
+    trained = model.says(images.images)
+    assert trained.probabilities.max(axis=1).std() > 0.01  # not the same answer to everything
     exported = export(model, half_weights=False)
     assert compare(exported.model, trained, images).max_difference <= 1e-4
     proto = onnx.load_model_from_string(exported.model)
     assert {kind for _, kind in weight_kinds(proto)} == {"fp32"}
-    assert temperature(proto) == pytest.approx(1.7)
+    assert temperature(proto, OUTPUT_NAME) == pytest.approx(1.7)
     operators = {node.op_type for node in proto.graph.node}
     assert not operators & {"Gather", "Range"}  # strides that torch's exporter could not follow
 
@@ -95,7 +95,8 @@ def test_half_weights_are_half_the_size_and_computed_in_32_bits(
     assert len(graph.model) < 0.55 * len(full.model)
     rounded = by_torch(graph.reference, images.images)
     assert compare(graph.model, rounded, images).max_difference <= 1e-4
-    change = np.abs(run(graph.model, images.images) - model.probabilities(images.images)).max()
+    served = run(graph.model, images.images).probabilities
+    change = np.abs(served - model.probabilities(images.images)).max()
     assert 0 < change < 0.1
     stored = stored_values(onnx.load_model_from_string(graph.model))
     assert stored["float16"] > 50 * stored["float"]
@@ -112,13 +113,13 @@ def test_batch_norm_is_folded_and_only_plain_operators_are_used(graph: Graph) ->
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
 def test_any_batch_gives_probabilities(graph: Graph, images: ImageSet, batch: int) -> None:
-    rows = run(graph.model, images.images[:batch])
+    rows = run(graph.model, images.images[:batch]).probabilities
     assert rows.shape == (batch, 5)
     assert rows.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
-    assert rows == pytest.approx(run(graph.model, images.images)[:batch], abs=1e-4)
+    assert rows == pytest.approx(run(graph.model, images.images).probabilities[:batch], abs=1e-4)
 
 
 def test_another_networks_graph_is_refused(graph: Graph, images: ImageSet) -> None:
-    other = as_trained("mobilenetv2", seed=9).probabilities(images.images)
+    other = as_trained("mobilenetv2", seed=9).says(images.images)
     with pytest.raises(ExportError, match="off torch in probability"):
         compare(graph.model, other, images)

@@ -23,7 +23,7 @@ from exporter.quantization import quantize
 from training.classifiers.simple_dcnn import SimpleDCNN
 from training.data.dataset import ImageSet
 from training.data.manifest import Row, Split
-from training.model import ModelCard, TrainedModel
+from training.model import ModelCard, Said, TrainedModel
 
 SIZE = 32
 COLOURS = [(90, 150, 60), (170, 170, 90), (40, 36, 34), (120, 60, 30), (200, 200, 220)]
@@ -76,7 +76,8 @@ def test_eight_bits_decide_the_same_and_are_said_to(model: TrainedModel) -> None
     assert "passed" in said[-1]
     fp32 = export(model, half_weights=False).model
     assert len(form.model) < 0.35 * len(fp32)
-    assert np.abs(run(form.model, val.images) - run(fp32, val.images)).max() < 0.1
+    both = (run(graph, val.images).probabilities for graph in (form.model, fp32))
+    assert np.abs(np.subtract(*both)).max() < 0.1
 
 
 @pytest.mark.parametrize("wanted", ["fp32", "fp16-weights", "int8"])
@@ -163,14 +164,15 @@ def test_where_eight_bits_decide_otherwise_32_ship_with_the_reason(
 def test_the_gate_passes_exactly_what_its_limits_allow(data: st.DataObject) -> None:
     val = images("val", 3, count=100)
     sure = np.eye(5, dtype=np.float32)
-    trained = sure[val.labels]
+    trained = Said(sure[val.labels], None)
     changed = data.draw(st.lists(st.integers(0, 99), max_size=5, unique=True))
     guesses = val.labels.copy()
     guesses[changed] = (guesses[changed] + 1) % 5
-    gate = judge("int8", trained, sure[guesses], val)
+    other = Said(sure[guesses], None)
+    gate = judge("int8", trained, other, val)
     assert gate.agreement == pytest.approx(1 - len(changed) / 100)
     assert gate.macro_f1_trained == 1.0
     # A wrong decision in a hundred costs a whole point of macro F1.
     assert gate.passed == (not changed)
     # The other way round the F1 only gains, and two decisions in a hundred may differ.
-    assert judge("int8", sure[guesses], trained, val).passed == (len(changed) <= 2)
+    assert judge("int8", other, trained, val).passed == (len(changed) <= 2)
