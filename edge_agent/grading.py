@@ -116,6 +116,7 @@ def _outcome(
     prediction = graded.prediction if graded and refusal is None else None
     bundle = engine.bundle if engine else None
     area = bundle.manifest.input.graded_area if bundle else None
+    level = prediction.level if prediction else None
     return Outcome(
         outcome="refused" if refusal else "graded",
         needs_person=prediction.needs_person if prediction else False,
@@ -128,6 +129,10 @@ def _outcome(
             if prediction
             else None
         ),
+        trash_low=level.low if level else None,
+        trash_middle=level.middle if level else None,
+        trash_high=level.high if level else None,
+        trash_coverage=level.coverage if level else None,
         model_name=bundle.manifest.name if bundle else None,
         model_version=bundle.manifest.version if bundle else None,
         model_digest=bundle.digest if bundle else None,

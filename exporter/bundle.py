@@ -17,6 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from edge_agent.grades import GRADES
 from edge_agent.inference.manifest import (
+    FORMAT,
+    FORMAT_WITH_LEVEL,
     GradedArea,
     InputSpec,
     Manifest,
@@ -29,6 +31,7 @@ from exporter.check import check
 from exporter.errors import ExportError
 from exporter.golden import TOLERANCE, Golden, golden
 from exporter.graph import INPUT_NAME, OUTPUT_NAME
+from exporter.level import decided, spec
 from exporter.precision import Form, Wanted, choose
 from exporter.source import Source
 from training import provenance
@@ -72,20 +75,22 @@ def make(
     *,
     precision: Wanted = "auto",
     graded_area: Area | None = None,
+    without_level: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
     """Exports, compares with torch, chooses the precision, adds golden images, writes and checks.
 
     The test split is not read. OUT appears only when every check has passed.
-    graded_area: for data whose dataset.json names none.
+    graded_area: for data whose dataset.json names none. without_level: leave the second head out.
     Raises ExportError, TrainingError or BundleError.
     """
     source = Source.open(checkpoint, data)
-    model, dataset = source.model, source.dataset
+    dataset = source.dataset
     area = _graded_area(dataset, graded_area)
     if dataset.description.classes:
         slots = ", ".join(f"{n} as {g}" for n, g in dataset.description.classes.items())
         say(f"note: the labels of {data} had other names ({slots}); the model card says so")
+    model = decided(source, leave_out=without_level, say=say)
     size = model.card.size
     say(f"exporting {model.card.classifier}, {size} px, precision {precision}")
     validation = dataset.load("val", size)
@@ -131,8 +136,10 @@ def _manifest(
 ) -> Manifest:
     """The manifest, still without the digest of the graph, which holds some of its values."""
     size = model.card.size
+    level = spec(model, form.precision)
     try:
         return Manifest(
+            format=FORMAT if level is None else FORMAT_WITH_LEVEL,
             name=naming.name,
             version=naming.version,
             created_at=datetime.now(UTC).replace(microsecond=0),
@@ -140,6 +147,7 @@ def _manifest(
             labels=GRADES,
             input=InputSpec(name=INPUT_NAME, width=size, height=size, graded_area=area),
             output_name=OUTPUT_NAME,
+            level=level,
             precision=form.precision,
             stored_values=metadata.stored_values(onnx.load_model_from_string(form.model)),
             parity=form.parity,
@@ -191,7 +199,8 @@ def _record(model: TrainedModel, dataset: Dataset) -> TrainingRecord:
 def _write(out: Path, manifest: Manifest, model: bytes, pictures: dict[str, bytes]) -> None:
     """Writes beside OUT, checks what lies there as a station would, and renames."""
     members = {
-        "manifest.json": manifest.model_dump_json(indent=2).encode(),
+        # What an agent of format 1 does not know must not be there, not even as null.
+        "manifest.json": manifest.model_dump_json(indent=2, exclude_none=True).encode(),
         model_card.NAME: model_card.render(manifest).encode(),
         "model.onnx": model,
         **pictures,

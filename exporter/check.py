@@ -5,9 +5,10 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from edge_agent.inference.bundle import Bundle
@@ -17,28 +18,31 @@ from exporter.errors import ExportError
 
 BATCHES: Final = (1, 2, 7)
 _BATCH_TOLERANCE: Final = 1e-4
+"""In probability; of the level the same share of its range of 100 points."""
 
 
 @dataclass(frozen=True)
 class Checked:
     """What was found of a bundle that passed.
 
-    golden_difference: max |dp| of its golden images on this machine.
+    golden_difference: max |dp| of its golden images on this machine. golden_level_difference: of
+    their levels, in points; None of a bundle without.
     """
 
     bundle: Bundle
     size_bytes: int
     golden_difference: float
+    golden_level_difference: float | None
 
 
 def check(path: Path) -> Checked:
     """Repeats every check of a bundle.
 
     As a station does it: members, manifest and labels, digest, operator domains, no tensor outside
-    the file, input and output with a free batch size, golden images. Beyond that: ONNX's checker,
+    the file, input and outputs with a free batch size, golden images. Beyond that: ONNX's checker,
     what the manifest claims against the limits of this exporter, metadata_props, what is stored and
-    in which form, the temperature, the model card, and that one image alone and the same in company
-    come out the same. Raises BundleError or ExportError that says which failed.
+    in which form, the temperature, the level's margin, the model card, and that one image alone and
+    the same in company come out the same. Raises BundleError or ExportError that says which failed.
     """
     bundle = Bundle.read(path)
     proto = onnx.load_model_from_string(bundle.model)
@@ -57,9 +61,18 @@ def check(path: Path) -> Checked:
     _check_batches(bundle, grader)
     for image in bundle.golden:
         grader.grade(image)
-    expected = np.array([golden.probabilities for golden in bundle.manifest.golden])
-    together = grader.probabilities(np.stack(bundle.golden))
-    return Checked(bundle, path.stat().st_size, float(np.abs(together - expected).max()))
+    golden = bundle.manifest.golden
+    together, levels = grader.answers(np.stack(bundle.golden))
+    return Checked(
+        bundle,
+        path.stat().st_size,
+        _worst(together, np.array([image.probabilities for image in golden])),
+        None if levels is None else _worst(levels, np.array([image.level for image in golden])),
+    )
+
+
+def _worst(found: npt.NDArray[np.float32], expected: npt.NDArray[Any]) -> float:
+    return float(np.abs(found - expected).max())
 
 
 def _check_model_card(bundle: Bundle) -> None:
@@ -93,15 +106,21 @@ def _check_metadata(bundle: Bundle, proto: onnx.ModelProto) -> None:
 def _check_batches(bundle: Bundle, grader: Grader) -> None:
     images = np.stack(bundle.golden)
     images = images[np.arange(2 * max(BATCHES)) % len(images)]
-    together = grader.probabilities(images)
+    # Both outputs on the scale of probabilities.
+    together = _side_by_side(grader, images)
     for batch in BATCHES:
         parts = [
-            grader.probabilities(images[start : start + batch])
+            _side_by_side(grader, images[start : start + batch])
             for start in range(0, len(images), batch)
         ]
-        worst = float(np.abs(np.concatenate(parts) - together).max())
+        worst = _worst(np.concatenate(parts), together)
         if not worst <= _BATCH_TOLERANCE:
             raise ExportError(
                 f"{bundle.path}: in batches of {batch} the result is {worst:.1e} off, allowed is "
                 f"{_BATCH_TOLERANCE:.0e}; export it again"
             )
+
+
+def _side_by_side(grader: Grader, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    probabilities, levels = grader.answers(images)
+    return probabilities if levels is None else np.hstack([probabilities, levels / 100])

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from edge_agent.inference.level import LevelFigures, LevelSpec
 from edge_agent.inference.manifest import Manifest
 from exporter.golden import TOLERANCE
-from exporter.parity import MAX_DIFFERENCE
+from exporter.level import GOLDEN_TOLERANCE, MAX_BOUNDS_MOVED, MAX_ERROR_LOSS
+from exporter.parity import MAX_DIFFERENCE, MAX_LEVEL_DIFFERENCE
 from exporter.precision import verdict
+from training.level import COVERAGE
 
 _FORMS: Final = ("stored_values", "parity")
+_ROUNDING: Final = 1e-6
 
 
 def faults(manifest: Manifest) -> Iterator[str]:
@@ -25,6 +29,7 @@ def faults(manifest: Manifest) -> Iterator[str]:
     yield from _parity(manifest)
     yield from _gate(manifest)
     yield from _golden(manifest)
+    yield from _level(manifest)
     yield from _figures(manifest)
 
 
@@ -44,7 +49,7 @@ def _gate(manifest: Manifest) -> Iterator[str]:
     if gate is None:
         return
     if gate != verdict(
-        gate.tried, gate.images, gate.agreement, gate.macro_f1_trained, gate.macro_f1
+        gate.tried, gate.images, gate.agreement, gate.macro_f1_trained, gate.macro_f1, gate.level
     ):
         yield "precision_gate contradicts its own figures, or the limits of cane-export"
     if manifest.parity is not None and gate.images != manifest.parity.images:
@@ -75,6 +80,54 @@ def _golden(manifest: Manifest) -> Iterator[str]:
     ]
     if absent:
         yield f"no golden image shows {', '.join(absent)}"
+
+
+def _level(manifest: Manifest) -> Iterator[str]:
+    level, parity, gate = manifest.level, manifest.parity, manifest.precision_gate
+    for name, has in (
+        ("parity", None if parity is None else parity.max_level_difference is not None),
+        ("precision_gate", None if gate is None else gate.level is not None),
+    ):
+        if has is not None and has != (level is not None):
+            yield f"{name} and level are not of the same bundle: only one says what the level is"
+    if level is None:
+        return
+    if parity is not None and not (parity.max_level_difference or 0.0) <= MAX_LEVEL_DIFFERENCE:
+        yield (
+            f"parity.max_level_difference is {parity.max_level_difference}, allowed is "
+            f"{MAX_LEVEL_DIFFERENCE}"
+        )
+    allowed = GOLDEN_TOLERANCE[manifest.precision]
+    if not level.golden_tolerance <= allowed:
+        yield (
+            f"level.golden_tolerance is {level.golden_tolerance}, allowed for "
+            f"{manifest.precision} is {allowed}"
+        )
+    if level.coverage != COVERAGE:
+        yield f"level.coverage is {level.coverage}, cane-train calibrates for {COVERAGE}"
+    yield from _level_figures("validation", level.validation)
+    if level.test is not None:
+        yield from _level_figures("test", level.test)
+    yield from _level_gate(manifest, level)
+
+
+def _level_figures(split: str, worth: LevelFigures) -> Iterator[str]:
+    better = worth.of_the_guess_by_grade - worth.mean_absolute_error
+    low, high = worth.better_by_ci or (worth.better_by, worth.better_by)
+    if abs(better - worth.better_by) > _ROUNDING or not low <= worth.better_by <= high:
+        yield f"level.{split}.better_by is {worth.better_by}, which its other figures contradict"
+
+
+def _level_gate(manifest: Manifest, level: LevelSpec) -> Iterator[str]:
+    gate = None if manifest.precision_gate is None else manifest.precision_gate.level
+    if gate is None:
+        return
+    if (gate.max_error_loss, gate.max_bounds_moved) != (MAX_ERROR_LOSS, MAX_BOUNDS_MOVED):
+        yield "precision_gate.level has other limits than cane-export"
+    worth = level.validation
+    apart = abs(gate.mean_absolute_error_trained - worth.mean_absolute_error)
+    if gate.loads != worth.n or apart > MAX_LEVEL_DIFFERENCE:
+        yield "precision_gate.level is of another network or other loads than level.validation"
 
 
 def _figures(manifest: Manifest) -> Iterator[str]:

@@ -66,6 +66,14 @@ def bundle_command(
             "height; needed only where dataset.json does not say.",
         ),
     ] = None,
+    without_level: Annotated[
+        bool,
+        typer.Option(
+            "--without-level",
+            help="Leave out the estimate of trash that the run has learnt. It goes by itself where "
+            "validation loads say that it is better than a guess by the grade, else it stays out.",
+        ),
+    ] = False,
 ) -> None:
     """Export to ONNX, compare with torch, choose the precision, add golden images, check."""
     if precision not in get_args(Wanted):
@@ -77,6 +85,7 @@ def bundle_command(
         Naming(name or out.stem, model_version, description),
         precision=cast("Wanted", precision),
         graded_area=None if graded_area is None else parse_area(graded_area),
+        without_level=without_level,
         say=typer.echo,
     )
 
@@ -134,11 +143,13 @@ def check_command(
     again = "" if checkpoint is None or data is None else recheck(found.bundle, checkpoint, data)
     manifest = found.bundle.manifest
     accuracy = manifest.training.metrics.get("test_accuracy")
+    level = found.golden_level_difference
+    of_level = "" if level is None else f", their levels within {level:.1e} points"
     typer.echo(
         f"{bundle}: good. {manifest.name} {manifest.version}, {manifest.input.width} x "
         f"{manifest.input.height} px, {manifest.precision}, {found.size_bytes / 1e6:.2f} MB, "
         f"SHA-256 {found.bundle.digest[:16]}; {len(manifest.golden)} golden images within "
-        f"{found.golden_difference:.1e}; test accuracy as recorded: {accuracy}"
+        f"{found.golden_difference:.1e}{of_level}; test accuracy as recorded: {accuracy}"
     )
     if again:
         typer.echo(f"done again from {checkpoint}: {again}")

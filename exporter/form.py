@@ -1,4 +1,4 @@
-"""What a graph really is, whatever its manifest says: how its weights lie in it, what its T is."""
+"""What a graph really is, whatever its manifest says: how its weights lie in it, T, the margin."""
 
 from __future__ import annotations
 
@@ -40,9 +40,15 @@ def faults(proto: onnx.ModelProto, manifest: Manifest) -> Iterator[str]:
         kinds = ", ".join(TensorProto.DataType.Name(kind).lower() for kind in sorted(narrow))
         yield f"precision is {declared}, but model.onnx casts to {kinds} and not to 32 bits alone"
     yield from _weight_faults(proto, manifest)
-    found = temperature(proto)
+    found = temperature(proto, manifest.output_name)
     if not np.isclose(found, manifest.temperature, rtol=1e-6, atol=0.0):
         yield f"temperature is {manifest.temperature}, but model.onnx divides by {found:.7g}"
+    if manifest.level is not None:
+        widened = margin(proto, manifest.level.output_name)
+        if not np.isclose(widened, manifest.level.margin, rtol=1e-6, atol=1e-6):
+            yield (
+                f"level.margin is {manifest.level.margin}, but model.onnx widens by {widened:.7g}"
+            )
 
 
 def _weight_faults(proto: onnx.ModelProto, manifest: Manifest) -> Iterator[str]:
@@ -88,14 +94,14 @@ def weight_kinds(proto: onnx.ModelProto) -> list[tuple[str, str]]:
     return kinds
 
 
-def temperature(proto: onnx.ModelProto) -> float:
-    """T of softmax(logits / T), from the graph itself; 1 where nothing is divided.
+def temperature(proto: onnx.ModelProto, output: str) -> float:
+    """T of softmax(logits / T) at that output, from the graph itself; 1 where nothing is divided.
 
     nan where the output is no softmax or the divisor no single number.
     """
     made_by = {output: node for node in proto.graph.node for output in node.output}
     stored = {tensor.name: tensor for tensor in proto.graph.initializer}
-    softmax = made_by.get(proto.graph.output[0].name)
+    softmax = made_by.get(output)
     if softmax is None or softmax.op_type != "Softmax":
         return float("nan")
     division = made_by.get(softmax.input[0])
@@ -105,6 +111,41 @@ def temperature(proto: onnx.ModelProto) -> float:
     if divisor is None or np.prod(divisor.dims) != 1:
         return float("nan")
     return float(onnx.numpy_helper.to_array(divisor).item())
+
+
+def margin(proto: onnx.ModelProto, output: str) -> float:
+    """Points by which the interval of the level at that output is widened, from the graph itself.
+
+    nan where it is not done by one addition of (-margin, 0, margin).
+    """
+    stored = {tensor.name: tensor for tensor in proto.graph.initializer}
+    added = [
+        onnx.numpy_helper.to_array(stored[name]).ravel()
+        for node in behind_the_weights(proto, output)
+        if node.op_type == "Add"
+        for name in node.input
+        if name in stored
+    ]
+    if len(added) != 1 or added[0].shape != (3,):
+        return float("nan")
+    low, middle, high = map(float, added[0])
+    return high if middle == 0.0 and low == -high else float("nan")
+
+
+def behind_the_weights(proto: onnx.ModelProto, output: str) -> list[onnx.NodeProto]:
+    """The last operator with weights on the way to an output and all behind it, in order."""
+    made_by = {output: node for node in proto.graph.node for output in node.output}
+    found: set[str] = set()
+    waiting = [output]
+    while waiting:
+        name = waiting.pop()
+        node = made_by.get(name)
+        if node is None or node.output[0] in found:
+            continue
+        found.add(node.output[0])
+        if node.op_type not in WEIGHTED:
+            waiting.extend(node.input)
+    return [node for node in proto.graph.node if node.output[0] in found]
 
 
 _IN_8_BITS: Final = ("INT8", "DequantizeLinear")

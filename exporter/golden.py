@@ -49,13 +49,19 @@ def golden(model: bytes, validation: ImageSet) -> Golden:
         for image in np.flatnonzero(validation.labels == grade)[:PER_GRADE]
     ]
     images, pictures = [], {}
-    for number, (image, row) in enumerate(
-        zip(chosen, run(model, validation.images[chosen]), strict=True)
-    ):
+    said = run(model, validation.images[chosen])
+    for number, image in enumerate(chosen):
         grade = GRADES[int(validation.labels[image])]
         path = f"golden/{number:02d}-{grade.value}.png"
-        probabilities = tuple(_fraction(p) for p in row)
-        images.append(GoldenImage(path=path, grade=grade, split="val", probabilities=probabilities))
+        images.append(
+            GoldenImage(
+                path=path,
+                grade=grade,
+                split="val",
+                probabilities=tuple(_fraction(p) for p in said.probabilities[number]),
+                level=None if said.levels is None else _level(said.levels[number]),
+            )
+        )
         pictures[path] = _png(validation.images[image])
     return Golden(tuple(images), pictures)
 
@@ -63,6 +69,11 @@ def golden(model: bytes, validation: ImageSet) -> Golden:
 def _fraction(probability: float) -> float:
     """A float32 softmax may exceed 1 by a rounding error."""
     return min(max(round(float(probability), 7), 0.0), 1.0)
+
+
+def _level(row: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    low, middle, high = (round(float(value), 4) for value in row)
+    return low, middle, high
 
 
 def _png(image: npt.NDArray[np.uint8]) -> bytes:

@@ -1,4 +1,5 @@
-"""A trained network as an ONNX graph that takes a camera's pixels and gives probabilities."""
+"""A trained network as an ONNX graph that takes a camera's pixels and gives probabilities, and the
+level where the network has a second head."""
 
 from __future__ import annotations
 
@@ -15,10 +16,12 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from training.level import WithLevel
 from training.model import TrainedModel
 
 INPUT_NAME: Final = "image"
 OUTPUT_NAME: Final = "probabilities"
+LEVEL_NAME: Final = "level"
 OPSET: Final = 20
 SMALL_TENSOR: Final = 64
 """Tensors with fewer values stay in 32 bits: halving them saves nothing."""
@@ -37,9 +40,60 @@ class Serving(nn.Module):
         self.temperature = temperature
 
     def forward(self, image: Tensor) -> Tensor:
-        # Without contiguous(), torch's exporter writes the pooling as a gather over strides.
-        pixels = image.permute(0, 3, 1, 2).contiguous().float() / 255.0
-        return cast("Tensor", self.network(pixels) / self.temperature).softmax(dim=1)
+        return _calibrated(self.network(_pixels(image)), self.temperature)
+
+
+class ServingLevel(nn.Module):
+    """The same of a network with a second head, and low, middle and high of the share of trash.
+
+    uint8 RGB (batch, height, width, 3) -> probabilities, float32 (batch, 5), and the level in
+    points, float32 (batch, 3), in order and within 0 and 100.
+    """
+
+    def __init__(self, network: WithLevel, temperature: float, margin: float) -> None:
+        """margin: points by which calibration widens the interval."""
+        super().__init__()
+        self.network = network.network
+        self.temperature = temperature
+        self.level = _Level(network.level, margin)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.network.features(_pixels(image))  # type: ignore[operator]
+        logits = self.network.last(features)  # type: ignore[operator]
+        return _calibrated(logits, self.temperature), self.level(features)
+
+
+class _Level(nn.Module):
+    """Features -> training.level.estimates of the head's quantiles, in operators of ONNX.
+
+    Three numbers are sorted by minima and maxima: ONNX has no sort but TopK, which says nothing of
+    numbers that are none.
+    """
+
+    widen: Tensor
+
+    def __init__(self, head: nn.Linear, margin: float) -> None:
+        super().__init__()
+        self.head = head
+        self.register_buffer("widen", torch.tensor([-margin, 0.0, margin]))
+
+    def forward(self, features: Tensor) -> Tensor:
+        one, two, three = torch.split(self.head(features) * 100.0, 1, dim=1)
+        less, more = torch.minimum(one, two), torch.maximum(one, two)
+        middle = torch.maximum(less, torch.minimum(more, three))
+        sorted_ = [torch.minimum(less, three), middle, torch.maximum(more, three)]
+        low, middle, high = torch.split(torch.cat(sorted_, dim=1) + self.widen, 1, dim=1)
+        bounds = [torch.minimum(low, middle), middle, torch.maximum(high, middle)]
+        return torch.cat(bounds, dim=1).clamp(0.0, 100.0)
+
+
+def _pixels(image: Tensor) -> Tensor:
+    # Without contiguous(), torch's exporter writes the pooling as a gather over strides.
+    return image.permute(0, 3, 1, 2).contiguous().float() / 255.0
+
+
+def _calibrated(logits: Tensor, temperature: float) -> Tensor:
+    return (logits / temperature).softmax(dim=1)
 
 
 @dataclass(frozen=True)
@@ -47,7 +101,7 @@ class Graph:
     """model: the ONNX file's bytes. reference: the torch module that computes the same."""
 
     model: bytes
-    reference: Serving
+    reference: Serving | ServingLevel
 
 
 def export(model: TrainedModel, *, half_weights: bool = True) -> Graph:
@@ -65,12 +119,15 @@ def export(model: TrainedModel, *, half_weights: bool = True) -> Graph:
     return Graph(proto.SerializeToString(deterministic=True), serving)
 
 
-def reference(model: TrainedModel, *, half_weights: bool) -> Serving:
+def reference(model: TrainedModel, *, half_weights: bool) -> Serving | ServingLevel:
     """The torch module that the graph is made of: batch norm folded, weights rounded or not."""
-    network = _folded(model.classifier)
+    network = _folded(model.network)
     if half_weights:
         _round(network)
-    return Serving(network, model.card.temperature).eval()
+    card = model.card
+    if card.level is None:
+        return Serving(network, card.temperature).eval()
+    return ServingLevel(cast("WithLevel", network), card.temperature, card.level.margin).eval()
 
 
 def _folded(network: nn.Module) -> nn.Module:
@@ -99,7 +156,7 @@ def _round(network: nn.Module) -> None:
             parameter.copy_(parameter.half().float())
 
 
-def _to_onnx(serving: Serving, size: int) -> onnx.ModelProto:
+def _to_onnx(serving: Serving | ServingLevel, size: int) -> onnx.ModelProto:
     example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -112,7 +169,7 @@ def _to_onnx(serving: Serving, size: int) -> onnx.ModelProto:
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
+            output_names=[OUTPUT_NAME, LEVEL_NAME][: 1 if isinstance(serving, Serving) else 2],
             dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
             optimize=True,
             verbose=False,

@@ -11,7 +11,8 @@ from edge_agent.inference.manifest import Manifest
 
 def expected(manifest: Manifest) -> dict[str, str]:
     """The metadata_props of the ONNX file that this manifest describes."""
-    area = manifest.input.graded_area
+    area, level = manifest.input.graded_area, manifest.level
+    of_level = {} if level is None else {"level_margin": repr(level.margin)}
     return {
         "name": manifest.name,
         "version": manifest.version,
@@ -22,6 +23,7 @@ def expected(manifest: Manifest) -> dict[str, str]:
         "temperature": repr(manifest.temperature),
         "confidence_threshold": repr(manifest.confidence_threshold),
         "data_digest": manifest.training.data_digest,
+        **of_level,
     }
 
 

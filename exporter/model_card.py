@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from edge_agent.grades import GRADES
+from edge_agent.inference.level import LevelFigures
 from edge_agent.inference.manifest import Manifest
 
 NAME: Final = "model-card.md"
@@ -28,6 +29,7 @@ def render(manifest: Manifest) -> str:
                 _form(manifest),
                 _data(manifest),
                 _figures(manifest),
+                _level(manifest),
                 _origin(manifest),
             )
             if part
@@ -64,6 +66,11 @@ def _form(manifest: Manifest) -> str:
             f"same weights on {manifest.parity.images} validation images, in probability; every "
             "decision is the same."
         )
+        if manifest.parity.max_level_difference is not None:
+            lines.append(
+                f"- The level of the same is within {manifest.parity.max_level_difference:.1e} "
+                "points."
+            )
     if manifest.precision_gate is not None:
         lines.append(f"- {manifest.precision_gate.reason}.")
     if manifest.int8 is not None:
@@ -71,9 +78,10 @@ def _form(manifest: Manifest) -> str:
             f"- Ranges from {manifest.int8.calibration_images} training images; in 32 bits stay "
             f"{', '.join(manifest.int8.float_operators)}."
         )
+    of_level = f", and within {manifest.level.golden_tolerance} points" if manifest.level else ""
     lines.append(
         f"- Must reproduce its {len(manifest.golden)} golden images within "
-        f"{manifest.golden_tolerance}, in probability."
+        f"{manifest.golden_tolerance}, in probability{of_level}."
     )
     return "## What is in the file\n\n" + "\n".join(lines)
 
@@ -121,6 +129,38 @@ def _figures(manifest: Manifest) -> str:
         f"## How good it is\n\nFigures of the trained network, before the form above.\n\n{table}"
         f"\n\nBy grade ({name}):\n\n{by_grade}"
     )
+
+
+def _level(manifest: Manifest) -> str:
+    spec = manifest.level
+    if spec is None:
+        return ""
+    rows = [
+        f"| {name} | {worth.n} | {worth.mean_absolute_error:.2f} | "
+        f"{worth.of_the_guess_by_grade:.2f} | {worth.better_by:.2f}{_range(worth)} | "
+        f"{worth.within_the_interval:.1%} | {worth.mean_width:.1f} |"
+        for name, worth in (("validation", spec.validation), ("test", spec.test))
+        if worth is not None
+    ]
+    head = (
+        "| split | loads | mean absolute error | of the guess by grade | better by | within the "
+        "interval | its mean width |\n| --- | --- | --- | --- | --- | --- | --- |"
+    )
+    table = "\n".join([head, *rows])
+    return (
+        "## How much trash\n\n"
+        f"Besides the grade it estimates how much of a load is leaf and trash, from 0 to 100 "
+        f"points, with an interval made to hold the true share of {spec.coverage:.0%} of new "
+        f"loads: calibration on validation loads moved its bounds by {spec.margin:.2f} points. "
+        "Undefined loads have no such share. In points, on loads whose share is known:\n\n"
+        f"{table}\n\nThe guess by grade is the training loads' median share of each grade, "
+        "weighted by the probabilities above. On validation loads the share within the interval is "
+        "so by construction. It is an estimate from one picture, no measurement."
+    )
+
+
+def _range(worth: LevelFigures) -> str:
+    return "" if worth.better_by_ci is None else " ({:.2f} to {:.2f})".format(*worth.better_by_ci)
 
 
 def _origin(manifest: Manifest) -> str:

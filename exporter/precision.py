@@ -11,13 +11,15 @@ import numpy.typing as npt
 import onnx
 from sklearn.metrics import f1_score  # type: ignore[import-untyped]
 
+from edge_agent.inference.level import LevelGate
 from edge_agent.inference.manifest import Int8Record, Parity, Precision, PrecisionGate
 from exporter.errors import ExportError
 from exporter.graph import export
-from exporter.parity import Probabilities, by_torch, compare, run
+from exporter.level import gate_faults, gate_words, measured
+from exporter.parity import by_torch, compare, run
 from exporter.quantization import quantize
 from training.data.dataset import ImageSet
-from training.model import TrainedModel
+from training.model import Said, TrainedModel
 
 Wanted = Literal["auto", "fp32", "fp16-weights", "int8"]
 """auto: int8 where it passes the gate, else fp32."""
@@ -60,13 +62,15 @@ def choose(
     validation: images of the validation split. calibration: loads those of the training split,
     called only for int8. Raises ExportError when a form asked for by name does not pass.
     """
-    trained = model.probabilities(validation.images)
+    trained = model.says(validation.images)
     fp32 = export(model, half_weights=False).model
     # Whatever ships: the export as such must not change the trained network.
     parity = compare(fp32, trained, validation)
+    of_level = parity.max_level_difference
     say(
         f"parity with torch on {parity.images} validation images: max |dp| "
         f"{parity.max_difference:.1e}, all decisions equal"
+        + ("" if of_level is None else f"; level within {of_level:.1e} points")
     )
     if wanted == "fp32":
         return Form("fp32", fp32, parity)
@@ -84,33 +88,38 @@ def choose(
     return form
 
 
-def judge(
-    tried: Smaller, trained: Probabilities, served: Probabilities, images: ImageSet
-) -> PrecisionGate:
-    """Holds the probabilities (n, 5) of a smaller form against those of the trained network."""
-    agreement = float((served.argmax(1) == trained.argmax(1)).mean())
-    before, after = (_macro_f1(images.labels, p.argmax(1)) for p in (trained, served))
-    return verdict(tried, len(images), agreement, before, after)
+def judge(tried: Smaller, trained: Said, served: Said, images: ImageSet) -> PrecisionGate:
+    """Holds what a smaller form says of these images against what the trained network says."""
+    decisions = served.probabilities.argmax(1), trained.probabilities.argmax(1)
+    agreement = float((decisions[0] == decisions[1]).mean())
+    after, before = (_macro_f1(images.labels, guesses) for guesses in decisions)
+    level = measured(trained, served, images)
+    return verdict(tried, len(images), agreement, before, after, level)
 
 
 def verdict(
-    tried: Smaller, images: int, agreement: float, before: float, after: float
+    tried: Smaller,
+    images: int,
+    agreement: float,
+    before: float,
+    after: float,
+    level: LevelGate | None,
 ) -> PrecisionGate:
     """What these figures of so many images come to, by the limits here.
 
-    before, after: macro F1 of the trained network and of the smaller form.
+    before, after: macro F1 of the trained network and of the smaller form. level: of the second
+    output, where there is one.
     """
-    agrees, as_good = agreement >= MIN_AGREEMENT, before - after <= MAX_F1_LOSS + 1e-9
-    passed = agrees and as_good
+    faults = [
+        *([] if agreement >= MIN_AGREEMENT else ["too many other decisions"]),
+        *([] if before - after <= MAX_F1_LOSS + 1e-9 else ["macro F1 too low"]),
+        *([] if level is None else gate_faults(level)),
+    ]
     figures = (
         f"{tried} decides as the trained network on {agreement:.2%} of {images} validation "
         f"images (at least {MIN_AGREEMENT:.0%}), macro F1 {after:.4f} against {before:.4f} "
-        f"(at most {MAX_F1_LOSS} less)"
+        f"(at most {MAX_F1_LOSS} less)" + ("" if level is None else f"; {gate_words(level)}")
     )
-    faults = [
-        *([] if agrees else ["too many other decisions"]),
-        *([] if as_good else ["macro F1 too low"]),
-    ]
     return PrecisionGate(
         tried=tried,
         images=images,
@@ -119,15 +128,16 @@ def verdict(
         macro_f1=after,
         macro_f1_trained=before,
         max_macro_f1_loss=MAX_F1_LOSS,
-        passed=passed,
-        reason=f"{figures}: {'passed' if passed else 'refused, ' + ' and '.join(faults)}",
+        level=level,
+        passed=not faults,
+        reason=f"{figures}: {'refused, ' + ' and '.join(faults) if faults else 'passed'}",
     )
 
 
 def _int8(
     fp32: bytes,
     parity: Parity,
-    trained: Probabilities,
+    trained: Said,
     validation: ImageSet,
     calibration: ImageSet,
     say: Callable[[str], None],

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edge_agent.inference.bundle import Bundle
+from edge_agent.inference.level import LevelSpec
 from exporter.errors import ExportError
 from exporter.graph import export, reference
+from exporter.level import decided, spec
 from exporter.parity import by_torch, compare, run
 from exporter.precision import insist, judge
 from exporter.source import Source
@@ -25,11 +28,12 @@ def recheck(bundle: Bundle, checkpoint: Path, data: Path) -> str:
     Raises ExportError where it does not hold, or for another run or other data.
     """
     source = Source.open(checkpoint, data)
-    model, manifest = source.model, bundle.manifest
+    manifest = bundle.manifest
+    model = decided(source, leave_out=manifest.level is None)
     _check_origin(bundle, model, source.dataset.digest, checkpoint)
     validation = source.dataset.load("val", model.card.size)
     _check_golden(bundle, validation)
-    trained = model.probabilities(validation.images)
+    trained = model.says(validation.images)
     graph, expected = bundle.model, trained
     if manifest.precision == "fp16-weights":
         expected = by_torch(reference(model, half_weights=True), validation.images)
@@ -38,6 +42,8 @@ def recheck(bundle: Bundle, checkpoint: Path, data: Path) -> str:
     try:
         parity = compare(graph, expected, validation)
         said = f"parity on {parity.images} validation images within {parity.max_difference:.1e}"
+        if parity.max_level_difference is not None:
+            said += f", of the level within {parity.max_level_difference:.1e} points"
         if manifest.precision != "fp32":
             served = run(bundle.model, validation.images)
             gate = judge(manifest.precision, trained, served, validation)
@@ -56,12 +62,18 @@ def _check_origin(bundle: Bundle, model: TrainedModel, digest: str, checkpoint: 
         ("confidence_threshold", manifest.confidence_threshold, card.confidence_threshold),
         ("input.width", manifest.input.width, card.size),
         ("input.height", manifest.input.height, card.size),
+        ("level", _of_the_run(manifest.level), _of_the_run(spec(model, manifest.precision))),
     ):
         if ours != theirs:
             raise ExportError(
                 f"{bundle.path}: {what} is {ours}, of {checkpoint} {theirs}; give the run and the "
                 "data it was exported from, or export it again"
             )
+
+
+def _of_the_run(level: LevelSpec | None) -> dict[str, Any] | None:
+    """What of a manifest's level comes from training."""
+    return None if level is None else level.model_dump(include={"margin", "validation", "test"})
 
 
 def _check_golden(bundle: Bundle, validation: ImageSet) -> None:

@@ -33,6 +33,16 @@ class Capture(TypedDict):
     clock: str
 
 
+class Estimate(TypedDict):
+    """The agent's estimate of trash in percent, and the interval that is to hold the truth of the
+    share `coverage` of trucks."""
+
+    low: float
+    middle: float
+    high: float
+    coverage: float
+
+
 class Entry(TypedDict):
     """One announced truck; what is not known or does not apply is None."""
 
@@ -43,6 +53,7 @@ class Entry(TypedDict):
     reason: str | None
     grade: str | None
     probabilities: dict[str, float] | None
+    trash: Estimate | None
     frames: dict[str, Capture]
     skew_ms: float | None
     latency_ms: float | None
@@ -83,6 +94,7 @@ def entry(truck: Truck, ticket: str, arrival: Mapping[str, Any] | None = None) -
         "reason": NEEDS_PERSON if grading.get("needs_person") else grading.get("reason"),
         "grade": grading.get("grade"),
         "probabilities": grading.get("probabilities"),
+        "trash": grading.get("trash"),
         "frames": {
             frame["camera"]: {"captured_at": frame["captured_at"], "clock": frame["clock"]}
             for frame in grading.get("frames", [])

@@ -122,10 +122,12 @@ class ConsoleStation(Station):
         confidence: float = 0.964,
         *,
         needs_person: bool = False,
+        trash: tuple[float, float, float] | None = None,
         missing: tuple[str, ...] = (),
         size: tuple[int, int] = (2272, 1704),
     ) -> Arrival:
-        """Records a grading with pictures."""
+        """Records a grading with pictures. trash: low, middle and high of a model's estimate."""
+        low, middle, high = trash or (None, None, None)
         rest = (1 - confidence) / 4
         return self._recorded(
             arrival,
@@ -135,6 +137,10 @@ class ConsoleStation(Station):
                 grade=grade,
                 confidence=confidence,
                 probabilities={g: confidence if g is grade else rest for g in GRADES},
+                trash_low=low,
+                trash_middle=middle,
+                trash_high=high,
+                trash_coverage=0.9 if trash else None,
                 model_name="mobilenetv2-cane",
                 model_version="2026.1.0",
                 model_digest=DIGEST,

@@ -44,7 +44,9 @@ def fill(station: ConsoleStation, size: tuple[int, int] = (2272, 1704)) -> dict[
             province="ขอนแก่น",
             weight_kg=29000.0 + 10 * number,
         )
-        station.grade(truck, GRADES[number % 4], 0.8 + 0.004 * number, size=(320, 240))
+        trash = (3.2 + number, 8.4 + number, 19.5 + number) if number % 3 else None
+        sure = 0.8 + 0.004 * number
+        station.grade(truck, GRADES[number % 4], sure, trash=trash, size=(320, 240))
     long = come(
         "long-names",
         64,
@@ -54,7 +56,7 @@ def fill(station: ConsoleStation, size: tuple[int, int] = (2272, 1704)) -> dict[
         grower="กลุ่มชาวไร่อ้อยอำเภอบ้านไผ่ สหกรณ์การเกษตร",
         weight_kg=38412.5,
     )
-    station.grade(long, Grade.FRESH_TRASH, 0.71, size=size)
+    station.grade(long, Grade.FRESH_TRASH, 0.71, trash=(81.5, 91.2, 100.0), size=size)
     for minutes, grade in enumerate(GRADES):
         truck = come(
             grade.value,
@@ -65,7 +67,8 @@ def fill(station: ConsoleStation, size: tuple[int, int] = (2272, 1704)) -> dict[
             grower="G-00417",
             weight_kg=31240.0,
         )
-        station.grade(truck, grade, 0.93 + 0.01 * minutes, size=size)
+        trash = None if grade is Grade.UNDEFINED else (4.7, 12.3, 21.6)
+        station.grade(truck, grade, 0.93 + 0.01 * minutes, trash=trash, size=size)
     nameless = come("nameless", 14, source="button")
     station.grade(nameless, Grade.BURN_CLEAN, 0.88, missing=("C101", "C401"), size=size)
     dark = come("refused", 9, ticket="T-2026-000600", plate="83-0042", province="ชัยภูมิ")

@@ -12,6 +12,7 @@ TRUCK_KEYS: Final = {
     "reason",
     "grade",
     "probabilities",
+    "trash",
     "frames",
     "skew_ms",
     "latency_ms",

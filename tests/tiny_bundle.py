@@ -23,10 +23,17 @@ STEP: Final = 64
 SURE: Final = (0.9, 0.025, 0.025, 0.025, 0.025)
 
 
-def table_model(rows: Sequence[Sequence[float]]) -> onnx.ModelProto:
+LEVEL: Final = (5.0, 12.0, 22.5)
+"""Low, middle and high of a load with little trash."""
+
+Rows = Sequence[Sequence[float]]
+
+
+def table_model(rows: Rows, levels: Rows | None = None) -> onnx.ModelProto:
     """A network that answers with row `mean grey level // STEP` of the table.
 
-    A picture too bright for the table makes ONNX Runtime fail, while darker ones are graded.
+    levels: a second table, for a second output. A picture too bright for the table makes ONNX
+    Runtime fail, while darker ones are graded.
     """
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", SIDE, SIDE, 3])
     out = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(GRADES)])
@@ -41,13 +48,42 @@ def table_model(rows: Sequence[Sequence[float]]) -> onnx.ModelProto:
         numpy_helper.from_array(np.array(STEP, np.float32), "step"),
         numpy_helper.from_array(np.array(rows, np.float32), "table"),
     ]
-    graph = helper.make_graph(nodes, "table", [image], [out], constants)
+    outputs = [out]
+    if levels is not None:
+        outputs.append(helper.make_tensor_value_info("level", TensorProto.FLOAT, ["batch", 3]))
+        nodes.append(helper.make_node("Gather", ["levels table", "row"], ["level"]))
+        constants.append(numpy_helper.from_array(np.array(levels, np.float32), "levels table"))
+    graph = helper.make_graph(nodes, "table", [image], outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def table_manifest(model: bytes, rows: Sequence[Sequence[float]]) -> dict[str, Any]:
+def level_spec(**changes: Any) -> dict[str, Any]:
+    """A manifest's `level` of an estimate that earns its place."""
+    figures = {
+        "n": 40,
+        "mean_absolute_error": 4.0,
+        "of_the_guess_by_grade": 9.0,
+        "better_by": 5.0,
+        "better_by_ci": [4.2, 5.9],
+        "within_the_interval": 0.925,
+        "mean_width": 17.0,
+    }
+    spec = {"coverage": 0.9, "margin": 1.5, "golden_tolerance": 0.2, "validation": figures}
+    return spec | changes
+
+
+def table_manifest(model: bytes, rows: Rows, levels: Rows | None = None) -> dict[str, Any]:
     """The manifest of such a network; a black picture is its golden image."""
-    return {
+    golden: dict[str, Any] = {
+        "path": "golden/black.png",
+        "grade": "undefined",
+        "probabilities": list(rows[0]),
+    }
+    more: dict[str, Any] = {}
+    if levels is not None:
+        golden["level"] = list(levels[0])
+        more = {"format": 2, "level": level_spec()}
+    plain = {
         "format": 1,
         "name": "table",
         "version": "1",
@@ -59,9 +95,7 @@ def table_manifest(model: bytes, rows: Sequence[Sequence[float]]) -> dict[str, A
         "temperature": 1.0,
         "confidence_threshold": 0.6,
         "model_sha256": hashlib.sha256(model).hexdigest(),
-        "golden": [
-            {"path": "golden/black.png", "grade": "undefined", "probabilities": list(rows[0])}
-        ],
+        "golden": [golden],
         "golden_tolerance": 0.002,
         "training": {
             "command": "none",
@@ -72,16 +106,21 @@ def table_manifest(model: bytes, rows: Sequence[Sequence[float]]) -> dict[str, A
             "metrics": {},
         },
     }
+    return plain | more
 
 
 def write_table_bundle(
-    path: Path, rows: Sequence[Sequence[float]] = (SURE,), model: onnx.ModelProto | None = None
+    path: Path,
+    rows: Rows = (SURE,),
+    model: onnx.ModelProto | None = None,
+    *,
+    levels: Rows | None = None,
 ) -> Path:
     """Writes the bundle of a table, or one with another graph in its place."""
-    graph = (model or table_model(rows)).SerializeToString()
+    graph = (model or table_model(rows, levels)).SerializeToString()
     _, black = cv2.imencode(".png", np.zeros((SIDE, SIDE, 3), np.uint8))
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("manifest.json", json.dumps(table_manifest(graph, rows)))
+        archive.writestr("manifest.json", json.dumps(table_manifest(graph, rows, levels)))
         archive.writestr("model.onnx", graph)
         archive.writestr("golden/black.png", black.tobytes())
     return path

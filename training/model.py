@@ -98,6 +98,10 @@ class TrainedModel:
             return self.network.network
         return self.network
 
+    def without_level(self) -> TrainedModel:
+        """The same model without its second head."""
+        return TrainedModel(self.classifier, self.card.model_copy(update={"level": None}))
+
     def save(self, path: Path) -> None:
         """Writes the file at once, under its name only when it is complete."""
         state = {name: t.contiguous() for name, t in self.network.state_dict().items()}

@@ -65,6 +65,7 @@ _GRADING: Final[Example] = {
         "burn_trash": 0.9140625,
         "undefined": 0.00390625,
     },
+    "trash": {"low": 29.5, "middle": 38.25, "high": 50.75, "coverage": 0.9},
     "reason": None,
     "reason_text": None,
     "detail": None,
@@ -97,6 +98,7 @@ _UNSURE: Final[Example] = {
         "burn_trash": 0.515625,
         "undefined": 0.0078125,
     },
+    "trash": {"low": 14.75, "middle": 25.5, "high": 41.0, "coverage": 0.9},
 }
 
 _REFUSAL: Final[Example] = {
@@ -105,6 +107,7 @@ _REFUSAL: Final[Example] = {
     "grade": None,
     "confidence": None,
     "probabilities": None,
+    "trash": None,
     "reason": "blurred",
     "reason_text": "picture is blurred",
     "detail": "sharpness 0.8, at least 2 is needed",

@@ -121,6 +121,17 @@ class ModelOut(BaseModel):
     digest: str | None
 
 
+class TrashOut(BaseModel):
+    """How much of the load is leaf and trash, 0 to 100: the model's estimate, no measurement."""
+
+    low: float = Field(description="Lower bound of the interval.")
+    middle: float = Field(description="The estimate.")
+    high: float = Field(description="Upper bound of the interval.")
+    coverage: float = Field(
+        description="Share of loads whose true value the interval is to hold, 0 to 1."
+    )
+
+
 class GradingOut(BaseModel):
     """The outcome of an arrival."""
 
@@ -129,6 +140,9 @@ class GradingOut(BaseModel):
     grade: Grade | None
     confidence: float | None = Field(description="Calibrated probability of the grade, 0 to 1.")
     probabilities: dict[str, float] | None
+    trash: TrashOut | None = Field(
+        description="null where the model does not estimate it, of undefined and refused loads."
+    )
     reason: str | None = Field(description="Reason code when refused.")
     reason_text: str | None
     detail: str | None
@@ -196,6 +210,7 @@ def _grading_out(grading: Grading) -> GradingOut:
         grade=None if grading.grade is None else Grade(grading.grade),
         confidence=grading.confidence,
         probabilities=grading.probabilities,
+        trash=_trash_out(grading),
         reason=grading.reason,
         reason_text=_text(grading.reason),
         detail=grading.detail,
@@ -209,6 +224,14 @@ def _grading_out(grading: Grading) -> GradingOut:
         recorded_at=grading.recorded_at,
         frames=[_frame_out(grading.arrival_id, frame) for frame in grading.frames],
     )
+
+
+def _trash_out(grading: Grading) -> TrashOut | None:
+    low, middle, high = grading.trash_low, grading.trash_middle, grading.trash_high
+    coverage = grading.trash_coverage
+    if low is None or middle is None or high is None or coverage is None:
+        return None
+    return TrashOut(low=low, middle=middle, high=high, coverage=coverage)
 
 
 def _frame_out(arrival_id: str, frame: Frame) -> FrameOut:

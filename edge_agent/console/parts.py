@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from edge_agent.api.schemas import ArrivalOut, GradingOut, State
+from edge_agent.api.schemas import ArrivalOut, GradingOut, State, TrashOut
+from edge_agent.console import trash
 from edge_agent.console import vocabulary as words
 from edge_agent.console.elements import icon, tag
 from edge_agent.console.page import Context
@@ -79,12 +80,17 @@ def grade_icons(grade: Grade, classes: str) -> None:
 def trucks_table(
     context: Context, arrivals: tuple[ArrivalOut, ...], *, compact: bool = False
 ) -> None:
-    """Trucks as rows; each whole row leads to the truck's page. Becomes cards on a phone."""
+    """Trucks as rows; each whole row leads to the truck's page. Becomes cards on a phone.
+
+    With a column for the estimate of trash where one of them has it and there is room.
+    """
     t, f = context.t, context.f
     now = datetime.now(UTC)
+    of_trash = () if compact or not any(map(_trash, arrivals)) else (t("Trash (estimate)"),)
     with tag("table", classes="trucks" + (" compact" if compact else "")):
         with tag("thead"), tag("tr"):
-            for name in (t("Time"), t("Outcome"), t("Confidence"), t("Ticket"), t("Plate")):
+            heads = (t("Time"), t("Outcome"), t("Confidence"), *of_trash, t("Ticket"), t("Plate"))
+            for name in heads:
                 tag("th", name, scope="col")
             tag("th", t("Weight"), "right", scope="col")
         with tag("tbody"):
@@ -94,10 +100,18 @@ def trucks_table(
                         when = f.short(arrival.instant, now)
                         tag("a", when, "row-link", href=f"/trucks/{arrival.id}")
                     _outcome_cells(context, arrival, compact)
+                    for name in of_trash:
+                        found = _trash(arrival)
+                        text = "" if found is None else trash.in_short(f, found)
+                        tag("td", text, "number trash", data_label=name)
                     tag("td", arrival.ticket or t("no ticket"), "ticket")
                     plate = plate_text(arrival) or "–"
                     tag("td", (compact and arrival.plate) or plate, "plate", title=plate)
                     tag("td", f.number(arrival.weight_kg, unit=t("kg")), "number right weight")
+
+
+def _trash(arrival: ArrivalOut) -> TrashOut | None:
+    return None if arrival.grading is None else arrival.grading.trash
 
 
 def _outcome_cells(context: Context, arrival: ArrivalOut, compact: bool) -> None:

@@ -9,7 +9,7 @@ from nicegui import ui
 
 from edge_agent.api.ports import StationPort
 from edge_agent.api.schemas import ArrivalOut, FrameOut, GradingOut, State, arrival_out
-from edge_agent.console import parts
+from edge_agent.console import parts, trash
 from edge_agent.console import vocabulary as words
 from edge_agent.console.elements import Region, icon, tag
 from edge_agent.console.frames import Enlarger, frame_cards, slots
@@ -63,6 +63,7 @@ def _truck(context: Context, arrival: ArrivalOut | None, enlarger: Enlarger) -> 
             frame_cards(context, slots(arrival), enlarger)
         with tag("section", classes="stack truck-side"):
             _probabilities(context, grading)
+            trash.panel(context, grading)
             _announced(context, arrival)
             if grading is not None:
                 _machine(context, grading)

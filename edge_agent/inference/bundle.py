@@ -10,7 +10,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -146,8 +146,12 @@ def _check_model(model: bytes, manifest: Manifest) -> None:
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise BundleError(f"tensor {tensor.name or '(unnamed)'} lies outside model.onnx")
     spec = manifest.input
-    _check_io(proto, spec.name, [spec.height, spec.width, 3], onnx.TensorProto.UINT8, "input")
-    _check_io(proto, manifest.output_name, [len(manifest.labels)], onnx.TensorProto.FLOAT, "output")
+    image = {spec.name: [spec.height, spec.width, 3]}
+    outputs = {manifest.output_name: [len(manifest.labels)]}
+    if manifest.level is not None:
+        outputs[manifest.level.output_name] = [3]
+    _check_io(proto.graph.input, image, onnx.TensorProto.UINT8, "input")
+    _check_io(proto.graph.output, outputs, onnx.TensorProto.FLOAT, "output")
 
 
 def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
@@ -163,22 +167,27 @@ def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
 
 
 def _check_io(
-    proto: onnx.ModelProto, name: str, shape: list[int], elem_type: int, what: str
+    values: Sequence[onnx.ValueInfoProto],
+    shapes: Mapping[str, list[int]],
+    elem_type: int,
+    what: str,
 ) -> None:
-    values = proto.graph.input if what == "input" else proto.graph.output
-    found = [v for v in values if v.name == name]
-    if len(values) != 1 or not found:
+    """The graph has exactly these inputs or outputs, of that type and those shapes behind a free
+    batch size."""
+    if sorted(v.name for v in values) != sorted(shapes):
         names = ", ".join(v.name for v in values) or "none"
-        raise BundleError(f"model.onnx must have the one {what} {name}, has {names}")
-    tensor = found[0].type.tensor_type
-    dims = [d.dim_value or d.dim_param or "?" for d in tensor.shape.dim]
-    batch_is_free = bool(dims) and not isinstance(dims[0], int)
-    if tensor.elem_type != elem_type or dims[1:] != shape or not batch_is_free:
-        raise BundleError(
-            f"{what} {name} must be "
-            f"{onnx.TensorProto.DataType.Name(elem_type)} [batch, {', '.join(map(str, shape))}], "
-            f"is {onnx.TensorProto.DataType.Name(tensor.elem_type)} [{', '.join(map(str, dims))}]"
-        )
+        raise BundleError(f"model.onnx must have the {what} {', '.join(shapes)}, has {names}")
+    for value in values:
+        tensor, shape = value.type.tensor_type, shapes[value.name]
+        dims = [d.dim_value or d.dim_param or "?" for d in tensor.shape.dim]
+        batch_is_free = bool(dims) and not isinstance(dims[0], int)
+        if tensor.elem_type != elem_type or dims[1:] != shape or not batch_is_free:
+            kind = onnx.TensorProto.DataType.Name
+            raise BundleError(
+                f"{what} {value.name} must be {kind(elem_type)} "
+                f"[batch, {', '.join(map(str, shape))}], "
+                f"is {kind(tensor.elem_type)} [{', '.join(map(str, dims))}]"
+            )
 
 
 def _golden_image(

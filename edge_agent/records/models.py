@@ -90,6 +90,14 @@ class Grading(Base):
     grade: Mapped[str | None] = mapped_column(String(16))
     confidence: Mapped[float | None]
     probabilities: Mapped[dict[str, float] | None] = mapped_column(JSON)
+    trash_low: Mapped[float | None]
+    """How much of the load is leaf and trash, 0 to 100: the lower bound of the estimate."""
+    trash_middle: Mapped[float | None]
+    """The estimate itself."""
+    trash_high: Mapped[float | None]
+    """Its upper bound."""
+    trash_coverage: Mapped[float | None]
+    """Share of new loads whose true share the bounds are to hold, 0 to 1. All four or none."""
     model_name: Mapped[str | None] = mapped_column(String(64))
     model_version: Mapped[str | None] = mapped_column(String(32))
     model_digest: Mapped[str | None] = mapped_column(String(64))

@@ -60,6 +60,10 @@ class Outcome:
     grade: str | None = None
     confidence: float | None = None
     probabilities: dict[str, float] | None = None
+    trash_low: float | None = None
+    trash_middle: float | None = None
+    trash_high: float | None = None
+    trash_coverage: float | None = None
     model_name: str | None = None
     model_version: str | None = None
     model_digest: str | None = None

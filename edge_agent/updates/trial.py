@@ -57,7 +57,7 @@ def _try(path: Path, limits: Limits) -> Report:
     bundle = Bundle.read(path)
     manifest = bundle.manifest
     grader = Grader(bundle, threads=limits.threads, check_golden=False)
-    got = grader.golden()
+    got, levels = grader.golden()
     results = tuple(
         GoldenResult(
             path=golden.path,
@@ -74,7 +74,7 @@ def _try(path: Path, limits: Limits) -> Report:
         tolerance=manifest.golden_tolerance,
         golden=results,
     )
-    fault = grader.golden_fault(got)
+    fault = grader.golden_fault(got, levels)
     if fault is None:
         took = _latencies(grader, bundle)
         p50, p95 = (float(q) for q in np.percentile(took, (50, 95)))

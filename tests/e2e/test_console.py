@@ -196,6 +196,46 @@ def test_row_leads_to_the_truck_with_its_evidence(
     assert shown is True
 
 
+def test_trash_is_an_estimate_with_its_interval(
+    served: tuple[ConsoleStation, dict[str, str], str], station: ConsoleStation, page: Page
+) -> None:
+    space = "\N{NO-BREAK SPACE}"
+    page.goto("/language/en")
+    page.goto("/trucks?text=T-2026-000503")
+    expect(page.locator("table.trucks thead")).to_contain_text("Trash (estimate)")
+    expect(page.locator("table.trucks .trash")).to_have_text(f"≈ 12{space}% (4–22)")
+    page.locator("table.trucks tbody tr").click()
+    panel = page.locator(".trash-panel")
+    expect(panel.locator("h2")).to_have_text("Trash (estimate)")
+    expect(panel.locator(".trash-estimate")).to_have_text(f"≈ 12{space}% (4–22)")
+    expect(panel).to_contain_text("not measured. Of 100 loads, the true share of about 90 lies")
+    expect(page.locator(".bar-row.chosen")).to_be_visible()
+    page.goto("/language/th")
+    page.goto(f"/trucks/{served[1]['burn_trash']}")
+    expect(panel.locator("h2")).to_have_text("สิ่งเจือปน (ค่าประมาณ)")
+    expect(panel).to_contain_text("ไม่ใช่ค่าที่วัดจริง")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/trucks?text=T-2026-000503")
+    label = page.locator("table.trucks .trash").evaluate(
+        "cell => getComputedStyle(cell, '::before').content"
+    )
+    assert "สิ่งเจือปน (ค่าประมาณ)" in label
+
+
+def test_nothing_is_said_of_trash_where_nothing_is_known(
+    served: tuple[ConsoleStation, dict[str, str], str], station: ConsoleStation, page: Page
+) -> None:
+    page.goto("/language/en")
+    page.goto("/trucks?grade=undefined")
+    expect(page.locator("table.trucks tbody tr")).to_have_count(1)
+    expect(page.locator("table.trucks thead th")).to_have_count(6)
+    for name in ("undefined", "nameless", "refused"):
+        page.goto(f"/trucks/{served[1][name]}")
+        expect(page.locator(".verdict .badge")).to_be_visible()
+        expect(page.locator(".trash-panel")).to_have_count(0)
+        expect(page.locator(".page")).not_to_contain_text("estimate")
+
+
 def test_truck_page_follows_the_grading(station: ConsoleStation, page: Page) -> None:
     arrival, _ = station.announce(source="ticket", ticket="E2E-open")
     page.goto("/language/en")

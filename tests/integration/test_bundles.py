@@ -301,7 +301,8 @@ def _with_other_weights(bundle: Path, out: Path) -> Path:
     pictures = np.stack(
         [np.asarray(Image.open(io.BytesIO(members[g["path"]]))) for g in manifest["golden"]]
     )
-    for golden, row in zip(manifest["golden"], served(content, pictures), strict=True):
+    rows = served(content, pictures).probabilities
+    for golden, row in zip(manifest["golden"], rows, strict=True):
         golden["probabilities"] = [min(float(p), 1.0) for p in row]
     members |= {"model.onnx": content, "manifest.json": json.dumps(manifest).encode()}
     members["model-card.md"] = render(Manifest.model_validate(manifest)).encode()

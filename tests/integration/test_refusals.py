@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from tiny_bundle import SURE, with_manifest, write_table_bundle
+from tiny_bundle import LEVEL, SURE, with_manifest, write_table_bundle
 from virtual import (
     HEIGHT,
     WIDTH,
@@ -153,6 +153,26 @@ def test_a_network_that_fails_on_a_picture_refuses_the_truck(
     assert detail in str(grading.detail)
     assert (grading.grade, grading.probabilities, grading.needs_person) == (None, None, False)
     assert grading.model_name == "table"
+    assert kept(grading) == set(CAMERA_IDS)
+
+
+def test_a_level_goes_into_the_record(grade: GradeOnce, tmp_path: Path) -> None:
+    levels = [LEVEL] * 4
+    grading = grade(write_table_bundle(tmp_path / "level.bundle", [SURE] * 4, levels=levels))
+    assert grading.outcome == "graded", grading.detail
+    assert (grading.trash_low, grading.trash_middle, grading.trash_high) == LEVEL
+    assert grading.trash_coverage == 0.9
+
+
+def test_a_network_whose_level_is_broken_refuses_the_truck(
+    grade: GradeOnce, tmp_path: Path
+) -> None:
+    """Its grade may look well; nobody knows."""
+    levels = [LEVEL, *[(float("nan"),) * 3] * 3]
+    grading = grade(write_table_bundle(tmp_path / "level.bundle", [SURE] * 4, levels=levels))
+    assert (grading.outcome, grading.reason) == ("refused", Reason.MODEL_FAILED)
+    assert "its level is not three numbers in order" in str(grading.detail)
+    assert (grading.grade, grading.trash_middle, grading.trash_coverage) == (None, None, None)
     assert kept(grading) == set(CAMERA_IDS)
 
 

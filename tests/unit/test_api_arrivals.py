@@ -167,6 +167,20 @@ def test_wait_answers_when_the_outcome_is_there(
     assert [f["camera"] for f in done["grading"]["frames"]] == ["C101", "C201", "C301", "C401"]
 
 
+def test_an_estimate_of_trash_goes_over_the_wire_with_its_interval(
+    station: ConsoleStation, client: httpx.Client
+) -> None:
+    plain, _ = station.announce(source="button")
+    station.grade(plain, Grade.FRESH_TRASH, size=SMALL)
+    assert client.get(f"/arrivals/{plain.id}").json()["grading"]["trash"] is None
+    arrival, _ = station.announce(source="button")
+    station.grade(arrival, Grade.FRESH_TRASH, trash=(29.5, 38.25, 50.75), size=SMALL)
+    expected = {"low": 29.5, "middle": 38.25, "high": 50.75, "coverage": 0.9}
+    assert client.get(f"/arrivals/{arrival.id}").json()["grading"]["trash"] == expected
+    newest = client.get("/arrivals", params={"limit": 1}).json()["items"][0]
+    assert newest["grading"]["trash"] == expected
+
+
 def test_open_arrival_is_returned_when_the_wait_is_over(client: httpx.Client) -> None:
     body = client.post("/arrivals", json=TRUCK | {"ticket": "T-still-open"}).json()
     response = client.get(f"/arrivals/{body['id']}", params={"wait": 0.05})

@@ -142,6 +142,8 @@ def test_an_examples_figures_agree(example: examples.Example) -> None:
         assert sum(grading.probabilities.values()) == 1.0
         assert grading.confidence == max(grading.probabilities.values())
         assert grading.confidence == grading.probabilities[str(grading.grade)]
+        assert grading.trash is not None
+        assert grading.trash.low <= grading.trash.middle <= grading.trash.high
 
 
 def test_a_station_answers_as_the_examples_do(app: FastAPI, station: ConsoleStation) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,7 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-from tiny_bundle import SURE, table_model, with_members, write_table_bundle
+from tiny_bundle import (
+    LEVEL,
+    SURE,
+    level_spec,
+    table_model,
+    with_manifest,
+    with_members,
+    write_table_bundle,
+)
 
 from edge_agent.errors import BundleError
 from edge_agent.inference.bundle import Bundle
@@ -143,3 +152,47 @@ def test_another_graph_than_the_manifests_is_refused(tmp_path: Path) -> None:
     swapped = with_members(good, tmp_path / "swapped.bundle", {"model.onnx": graph})
     with pytest.raises(BundleError, match="not the file its manifest names"):
         Bundle.read(swapped)
+
+
+def test_a_graph_has_the_outputs_its_manifest_names_and_no_others(tmp_path: Path) -> None:
+    two = write_table_bundle(tmp_path / "two.bundle", levels=[LEVEL])
+    assert Bundle.read(two).manifest.level is not None
+    said = refusal(tmp_path / "unnamed.bundle", table_model([SURE], [LEVEL]))
+    assert "must have the output probabilities, has probabilities, level" in said
+    write_table_bundle(tmp_path / "lacking.bundle", model=table_model([SURE]), levels=[LEVEL])
+    with pytest.raises(BundleError, match="must have the output probabilities, level, has prob"):
+        Bundle.read(tmp_path / "lacking.bundle")
+    narrow = table_model([SURE], [LEVEL[:2]])
+    narrow.graph.output[1].type.tensor_type.shape.dim[1].dim_value = 2
+    write_table_bundle(tmp_path / "narrow.bundle", model=narrow, levels=[LEVEL])
+    with pytest.raises(BundleError, match=r"output level must be FLOAT \[batch, 3\], is .* 2\]"):
+        Bundle.read(tmp_path / "narrow.bundle")
+
+
+WORTHLESS = level_spec()["validation"] | {"better_by_ci": [-0.1, 5.0]}
+GOLDEN = {"path": "golden/black.png", "grade": "undefined", "probabilities": SURE}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"format": 1}, "format must be 2 of a bundle with a level, not 1"),
+        ({"level": None}, "format must be 1 of a bundle with no level, not 2"),
+        ({"format": 3}, "format: Input should be 1 or 2"),
+        ({"golden": [GOLDEN]}, "each golden image must have a level"),
+        ({"golden": [GOLDEN | {"level": [9, 4, 20]}]}, "must be low, middle and high in this"),
+        ({"golden": [GOLDEN | {"level": [9, 14, 120]}]}, "less than or equal to 100"),
+        ({"level": level_spec(validation=WORTHLESS)}, "no better than a guess by the grade"),
+        ({"level": level_spec(output_name="probabilities")}, "level.output_name is prob"),
+        ({"level": level_spec(margin=float("nan"))}, "level.margin"),
+        ({"level": level_spec(golden_tolerance=50)}, "level.golden_tolerance"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_on_its_level_is_refused(
+    tmp_path: Path, change: dict[str, Any], says: str
+) -> None:
+    two = write_table_bundle(tmp_path / "two.bundle", levels=[LEVEL])
+    with pytest.raises(BundleError) as caught:
+        Bundle.read(with_manifest(two, tmp_path / "changed.bundle", **change))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)

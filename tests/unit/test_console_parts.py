@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from datetime import date
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from edge_agent.api.schemas import State
+from edge_agent.api.schemas import State, TrashOut
 from edge_agent.console.app import session_secret
 from edge_agent.console.filters import Filters
 from edge_agent.console.formats import Formats
+from edge_agent.console.trash import in_short
 from edge_agent.errors import ConfigError
 from edge_agent.grades import Grade
 
@@ -92,3 +94,19 @@ def test_secret_that_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ConfigError, match="make data_dir writable"):
         session_secret(tmp_path / "file" / "console.secret")
+
+
+@given(st.lists(st.floats(0, 100), min_size=3, max_size=3), st.sampled_from(["th", "en"]))
+def test_the_interval_of_an_estimate_is_never_shown_narrower_than_it_is(
+    values: list[float], language: str
+) -> None:
+    low, middle, high = sorted(values)
+    trash = TrashOut(low=low, middle=middle, high=high, coverage=0.9)
+    shown = in_short(Formats(language, "Asia/Bangkok"), trash)
+    found = re.fullmatch(r"≈ (\d+)\N{NO-BREAK SPACE}% \((\d+)–(\d+)\)", shown)
+    assert found is not None, shown
+    about, least, most = map(int, found.groups())
+    assert 0 <= least <= low
+    assert high <= most <= 100
+    assert least <= about <= most
+    assert abs(about - middle) <= 0.5

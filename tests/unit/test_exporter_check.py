@@ -178,4 +178,4 @@ def test_weights_in_8_bits_before_a_float_convolution_are_no_8_bit_layer() -> No
     out = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, 1, 1])]
     proto = helper.make_model(helper.make_graph(nodes, "g", value, out, stored))
     assert form.weight_kinds(proto) == [("conv", "int8, computed in 32 bits")]
-    assert np.isnan(form.temperature(proto))  # no softmax, no temperature
+    assert np.isnan(form.temperature(proto, "y"))  # no softmax, no temperature

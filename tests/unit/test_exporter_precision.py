@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 import torch
@@ -13,17 +14,19 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from exporter import graph, precision
+from edge_agent.grades import GRADES, Grade
+from exporter import graph, level, precision
 from exporter.errors import ExportError
 from exporter.golden import golden
 from exporter.graph import export
 from exporter.parity import by_torch, compare, run
-from exporter.precision import choose, judge
+from exporter.precision import choose, insist, judge
 from exporter.quantization import quantize
 from training.classifiers.simple_dcnn import SimpleDCNN
 from training.data.dataset import ImageSet
 from training.data.manifest import Row, Split
-from training.model import ModelCard, TrainedModel
+from training.level import LevelCard, WithLevel
+from training.model import ModelCard, Said, TrainedModel
 
 SIZE = 32
 COLOURS = [(90, 150, 60), (170, 170, 90), (40, 36, 34), (120, 60, 30), (200, 200, 220)]
@@ -76,7 +79,8 @@ def test_eight_bits_decide_the_same_and_are_said_to(model: TrainedModel) -> None
     assert "passed" in said[-1]
     fp32 = export(model, half_weights=False).model
     assert len(form.model) < 0.35 * len(fp32)
-    assert np.abs(run(form.model, val.images) - run(fp32, val.images)).max() < 0.1
+    both = (run(graph, val.images).probabilities for graph in (form.model, fp32))
+    assert np.abs(np.subtract(*both)).max() < 0.1
 
 
 @pytest.mark.parametrize("wanted", ["fp32", "fp16-weights", "int8"])
@@ -163,14 +167,71 @@ def test_where_eight_bits_decide_otherwise_32_ship_with_the_reason(
 def test_the_gate_passes_exactly_what_its_limits_allow(data: st.DataObject) -> None:
     val = images("val", 3, count=100)
     sure = np.eye(5, dtype=np.float32)
-    trained = sure[val.labels]
+    trained = Said(sure[val.labels], None)
     changed = data.draw(st.lists(st.integers(0, 99), max_size=5, unique=True))
     guesses = val.labels.copy()
     guesses[changed] = (guesses[changed] + 1) % 5
-    gate = judge("int8", trained, sure[guesses], val)
+    other = Said(sure[guesses], None)
+    gate = judge("int8", trained, other, val)
     assert gate.agreement == pytest.approx(1 - len(changed) / 100)
     assert gate.macro_f1_trained == 1.0
     # A wrong decision in a hundred costs a whole point of macro F1.
     assert gate.passed == (not changed)
     # The other way round the F1 only gains, and two decisions in a hundred may differ.
-    assert judge("int8", sure[guesses], trained, val).passed == (len(changed) <= 2)
+    assert judge("int8", other, trained, val).passed == (len(changed) <= 2)
+
+
+def shared(val: ImageSet, true: npt.NDArray[np.float64]) -> ImageSet:
+    """The same images with known shares of trash."""
+    rows = tuple(
+        row.model_copy(update={"trash_share": float(share)})
+        for row, share in zip(val.rows, true, strict=True)
+    )
+    return replace(val, rows=rows)
+
+
+def level_of(middle: npt.NDArray[np.float64], width: float) -> npt.NDArray[np.float64]:
+    return np.stack([middle - width, middle, middle + width], axis=1)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.floats(-1.0, 1.0), st.floats(-3.0, 3.0))
+def test_the_gate_bounds_what_the_level_loses(error: float, wider: float) -> None:
+    true = np.linspace(20, 80, 100)
+    val = shared(images("val", 3, count=100), true)
+    known = val.labels != GRADES.index(Grade.UNDEFINED)
+    sure = np.eye(5, dtype=np.float32)[val.labels]
+    trained = Said(sure, level_of(true + 2, 8.0))
+    gate = judge("int8", trained, Said(sure, level_of(true + 2 + error, 8.0 + wider)), val)
+    assert gate.level is not None
+    assert gate.level.loads == known.sum()
+    assert gate.level.mean_absolute_error_trained == pytest.approx(2.0)
+    assert gate.level.mean_absolute_error == pytest.approx(2.0 + error)
+    moved = (abs(error - wider) + abs(error + wider)) / 2
+    assert gate.level.bounds_moved == pytest.approx(moved)
+    if min(abs(error - 0.25), abs(moved - 1.0)) > 1e-6:
+        assert gate.passed == (error < 0.25 and moved < 1.0)
+    assert ("the level's error too large" in gate.reason) == (error > 0.25 + 1e-9)
+
+
+def test_where_eight_bits_spoil_the_level_32_ship_with_the_reason(
+    model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a limit so narrow that rounding alone is beyond it; the grades would let them pass."""
+    network = WithLevel(model.network, "classifier").eval()
+    with torch.no_grad():
+        torch.nn.init.normal_(network.level.weight, std=0.002)
+        network.level.bias.copy_(torch.tensor([0.4, 0.5, 0.6]))
+    card = LevelCard(margin=2.0, grade_medians=(0.0,) * 5)
+    two = TrainedModel(network, model.card.model_copy(update={"level": card}))
+    monkeypatch.setattr(level, "MAX_BOUNDS_MOVED", 1e-6)
+    monkeypatch.setattr(precision, "FLOAT_CONVOLUTIONS", (3,))
+    val = shared(images("val", 2), np.linspace(0, 100, 40))
+    form = choose(two, "auto", val, lambda: images("train", 1))
+    assert form.precision == "fp32"
+    assert form.gate is not None
+    assert form.gate.level is not None
+    assert form.gate.agreement >= 0.98
+    assert form.gate.reason.endswith("refused, the level's interval moved too far")
+    with pytest.raises(ExportError, match="export with --precision auto or fp32"):
+        insist(form.gate)

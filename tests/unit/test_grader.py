@@ -8,12 +8,23 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from onnx import helper
-from tiny_bundle import SIDE, SURE, table_model, with_manifest, write_table_bundle
+from tiny_bundle import (
+    LEVEL,
+    SIDE,
+    SURE,
+    level_spec,
+    table_model,
+    with_manifest,
+    write_table_bundle,
+)
 
 from edge_agent.errors import BundleError
 from edge_agent.inference.bundle import Bundle
 from edge_agent.inference.grader import Grader
+from edge_agent.inference.level import Level
 
 BUNDLE = Path(__file__).parents[2] / "deploy" / "models" / "sim-mobilenetv2.bundle"
 NAN = float("nan")
@@ -94,3 +105,59 @@ def test_a_network_that_does_not_load_is_refused(tmp_path: Path) -> None:
     bundle = Bundle.read(write_table_bundle(tmp_path / "strange.bundle", model=graph))
     with pytest.raises(BundleError, match="ONNX Runtime cannot load it"):
         Grader(bundle)
+
+
+UNDEFINED = (0.025, 0.025, 0.025, 0.025, 0.9)
+
+
+def level_grader(folder: Path, rows: Sequence[Sequence[float]], levels: object) -> Grader:
+    file = write_table_bundle(folder / "level.bundle", rows, levels=levels)  # type: ignore[arg-type]
+    return Grader(Bundle.read(file))
+
+
+def test_the_level_is_told_of_loads_that_have_one(tmp_path: Path) -> None:
+    grader = level_grader(tmp_path, [SURE, SURE, UNDEFINED], [LEVEL, (40, 61.5, 70), LEVEL])
+    assert grader.grade(grey(10)).level == Level(5.0, 12.0, 22.5, coverage=0.9)
+    assert grader.grade(grey(100)).level == Level(40.0, 61.5, 70.0, coverage=0.9)
+    undefined = grader.grade(grey(140))
+    assert (undefined.grade, undefined.level) == ("undefined", None)
+    assert table_grader(tmp_path, [SURE]).grade(grey(10)).level is None
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.tuples(*[st.floats(-20, 120, width=32) | st.sampled_from([NAN, float("inf")])] * 3))
+def test_a_level_is_three_numbers_in_order_or_the_load_is_not_graded(
+    tmp_path: Path, row: tuple[float, ...]
+) -> None:
+    """Of an undefined load too, although nobody is told its level."""
+    low, middle, high = row
+    for probabilities in (SURE, UNDEFINED):
+        grader = level_grader(tmp_path, [SURE, probabilities], [LEVEL, row])
+        if 0 <= low <= middle <= high <= 100:
+            found = grader.grade(grey(100)).level
+            assert found == (Level(*row, coverage=0.9) if probabilities is SURE else None)
+        else:
+            with pytest.raises(BundleError, match="level is not three numbers in order"):
+                grader.grade(grey(100))
+
+
+@pytest.mark.parametrize("first", [(5.0, 12.5, 22.5), (NAN, 12.0, 22.5)])
+def test_a_golden_level_that_comes_out_differently_is_refused(
+    tmp_path: Path, first: tuple[float, ...]
+) -> None:
+    good = write_table_bundle(tmp_path / "good.bundle", levels=[LEVEL])
+    Grader(Bundle.read(good))
+    file = write_table_bundle(tmp_path / "other.bundle", levels=[first])
+    golden = {"path": "golden/black.png", "grade": "undefined", "probabilities": SURE}
+    changed = [golden | {"level": LEVEL}]
+    other = with_manifest(file, tmp_path / "changed.bundle", golden=changed)
+    with pytest.raises(BundleError, match=r"the level of golden/black\.png comes out .* off"):
+        Grader(Bundle.read(other))
+    if first[0] == first[0]:
+        lax = level_spec(golden_tolerance=0.6)
+        Grader(Bundle.read(with_manifest(other, tmp_path / "lax.bundle", level=lax)))

@@ -34,9 +34,9 @@ class Records:
         self.station = station
         self.url = url
 
-    def graded(self, grade: Grade, *, needs_person: bool = False) -> Entry:
+    def graded(self, grade: Grade, **known: Any) -> Entry:
         arrival, ticket = self._announce()
-        self.station.grade(arrival, grade, needs_person=needs_person, size=SMALL)
+        self.station.grade(arrival, grade, size=SMALL, **known)
         return self._entry(arrival.id, ticket)
 
     def refused(self, reason: Reason) -> Entry:
@@ -81,6 +81,9 @@ def test_graded_truck(records: Records) -> None:
     assert graded["frames"]["C301"]["clock"] == "rtcp"
     assert graded["frames"]["C401"]["clock"] == "host"
     assert (graded["skew_ms"], graded["latency_ms"]) == (31.4, 341.4)
+    assert graded["trash"] is None
+    estimated = records.graded(Grade.BURN_TRASH, trash=(40.0, 52.5, 66.0))
+    assert estimated["trash"] == {"low": 40.0, "middle": 52.5, "high": 66.0, "coverage": 0.9}
 
 
 def test_truck_for_a_person_is_graded_and_says_why_not_simply(records: Records) -> None:
@@ -94,7 +97,7 @@ def test_refused_truck_has_its_reason_and_the_frames_there_were(records: Records
     refused = records.refused(Reason.STALLED)
     assert set(refused) == TRUCK_KEYS
     assert (refused["outcome"], refused["reason"]) == ("refused", "stalled")
-    assert refused["grade"] is refused["probabilities"] is None
+    assert refused["grade"] is refused["probabilities"] is refused["trash"] is None
     assert set(refused["frames"]) == {"C101", "C201", "C401"}
 
 

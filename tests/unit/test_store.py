@@ -160,6 +160,44 @@ def test_older_database_keeps_its_order(tmp_path: Path) -> None:
         assert [a.ticket for a in store.find(Query())] == ["D", "C", "A", "B"]
 
 
+def test_older_gradings_stay_as_they_are_without_an_estimate(tmp_path: Path) -> None:
+    file = tmp_path / "records.sqlite"
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        command.upgrade(migrate.alembic_config(connection), "0002")
+        connection.exec_driver_sql(
+            "INSERT INTO arrivals (id, station, source, ticket, instant, accepted_at, sequence) "
+            "VALUES ('A', 'KK1', 'ticket', 'T-1', '2026-01-01', '2026-01-01', 1)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO gradings (id, arrival_id, outcome, needs_person, grade, confidence, "
+            "timings_ms, recorded_at) "
+            "VALUES (7, 'A', 'graded', 0, 'burn_trash', 0.9, '{}', '2026-01-01')"
+        )
+        connection.exec_driver_sql("INSERT INTO frames (grading_id, camera) VALUES (7, 'C301')")
+    engine.dispose()
+    estimate = {"trash_low": 5.0, "trash_middle": 12.0, "trash_high": 22.5, "trash_coverage": 0.9}
+    with Store(file) as store:
+        old = store.get("A")
+        assert old is not None
+        assert old.grading is not None
+        assert (old.grading.grade, old.grading.frames[0].camera) == ("burn_trash", "C301")
+        assert {getattr(old.grading, name) for name in estimate} == {None}
+        new, _ = store.accept(arrival("T-2"))
+        store.record(new.id, Outcome("graded", grade="fresh_trash", **estimate))
+        kept = store.get(new.id)
+        assert kept is not None
+        assert {name: getattr(kept.grading, name) for name in estimate} == estimate
+    # Back again: what older agents know is all still there.
+    with engine.begin() as connection:
+        command.downgrade(migrate.alembic_config(connection), "0002")
+        rows = connection.exec_driver_sql("SELECT grade FROM gradings ORDER BY id").all()
+        columns = connection.exec_driver_sql("SELECT * FROM gradings").keys()
+    engine.dispose()
+    assert [row[0] for row in rows] == ["burn_trash", "fresh_trash"]
+    assert not set(estimate) & set(columns)
+
+
 def test_gradings_come_in_the_order_of_their_commits(store: Store) -> None:
     assert store.last_grading_id() == 0
     first, _ = store.accept(arrival("A"))

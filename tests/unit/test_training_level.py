@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
-from trained import export, told, train
+from straw import FIT, SIZE, straw_folder
+from trained import told, train
 
 from edge_agent.grades import GRADES, Grade
 from training.data.dataset import ImageSet
@@ -32,7 +30,6 @@ from training.level import (
 )
 from training.model import TrainedModel
 
-SIZE = 32
 CLEAN, TRASHY = GRADES.index(Grade.FRESH_CLEAN), GRADES.index(Grade.FRESH_TRASH)
 
 
@@ -130,38 +127,6 @@ def test_it_earns_its_place_by_what_the_grade_does_not_say() -> None:
     assert figures(np.zeros((1, 3)), sure[:1], loads(true[:1], labels[:1]), card) is None
 
 
-def straw_folder(folder: Path, count: int = 150, *, known: bool = True) -> Path:
-    """Green loads with straw on a known share of their pixels; from 50 % on they are trashy."""
-    (folder / "images").mkdir(parents=True)
-    rng = np.random.default_rng(3)
-    names = ["image", "truck", "captured_at", "grade", "trash_share"]
-    with (folder / "manifest.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(names)
-        for i in range(count):
-            share = float(rng.uniform(0, 100))
-            pixels = np.empty((SIZE, SIZE, 3))
-            pixels[:] = (70, 140, 50) if i % 2 else (45, 40, 36)
-            pixels[rng.random((SIZE, SIZE)) < share / 100] = (215, 180, 90)
-            pixels = rng.normal(pixels, 8).clip(0, 255).astype(np.uint8)
-            grade = GRADES[(0 if i % 2 else 2) + (share >= 50)]
-            if i % 10 == 9:
-                pixels[:] = rng.integers(120, 140, (SIZE, SIZE, 1), np.uint8)
-                grade = Grade.UNDEFINED
-            Image.fromarray(pixels).save(folder / "images" / f"{i}.png")
-            at = datetime(2026, 1, 1, 3, tzinfo=UTC) + timedelta(days=i)
-            said = f"{share:.2f}" if known else ""
-            writer.writerow([f"images/{i}.png", f"T{i}", at.isoformat(), grade, said])
-    (folder / "dataset.json").write_text(json.dumps({"graded_area": [0.0, 0.04, 1.0, 0.96]}))
-    return folder
-
-
-FIT = (
-    *("fit", "--classifier", "simple_dcnn", "--size", SIZE, "--steps", 60, "--batch", 32),
-    *("--precision", "fp32", "--seed", 1, "--augment", "none", "--threads", 1),
-)
-
-
 def test_a_network_learns_it_and_keeps_it(tmp_path: Path, one_thread: None) -> None:
     data, run = straw_folder(tmp_path / "data"), tmp_path / "run"
     train(*FIT, "--data", data, "--out", run, "--level-weight", 3)
@@ -177,15 +142,16 @@ def test_a_network_learns_it_and_keeps_it(tmp_path: Path, one_thread: None) -> N
     assert found is not None
     assert found[0, 1] < 25 < 75 < found[1, 1]
     assert model.probabilities(pixels).shape == (2, 5)
-    # On another folder it is measured too, and the bundle is the classifier's.
+    # On another folder it is measured too.
     answer = json.loads(train("evaluate", "--checkpoint", run, "--data", data))
     assert any(name.endswith("_level") for name in answer)
     # Another one can start from it.
     again = ("--weights", run / "model.safetensors", "--steps", "2")
     train(*FIT, "--data", data, "--out", tmp_path / "next", *again)
-    bundle = tmp_path / "straw.zip"
-    export("bundle", "--checkpoint", run, "--data", data, "--out", bundle, "--name", "straw")
-    export("check", bundle)
+    alone = model.without_level()
+    assert alone.card.level is None
+    assert alone.says(pixels).levels is None
+    assert np.array_equal(alone.probabilities(pixels), model.probabilities(pixels))
 
 
 def test_shares_that_nobody_knows_are_told_in_a_line(tmp_path: Path, one_thread: None) -> None:
