@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 from edge_agent.grades import GRADES
 from training import checkpoint, sampling
 from training.augmentation import Augmentation, is_balanced
-from training.config import FitConfig
+from training.config import LATER, FitConfig
 from training.data.dataset import ImageSet
 from training.errors import RunError
 from training.level import pinball, shares
@@ -260,7 +260,7 @@ class Loop:
             )
 
     def _resume(self) -> None:
-        state = checkpoint.read(self._file, self.config.model_dump())
+        state = checkpoint.read(self._file, self.config.model_dump(), later=LATER)
         self.network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
         if self._accelerator.scaler and state.get("scaler"):
