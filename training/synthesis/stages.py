@@ -16,10 +16,11 @@ from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from training.errors import RunError
+from training.errors import RunError, WeightsError
 from training.model import write_json
 
 RUN_NAME: Final = "run.json"
@@ -95,6 +96,14 @@ def save_array(path: Path, array: npt.NDArray[Any]) -> None:
     temporary.replace(path)
 
 
+def load_array(path: Path) -> npt.NDArray[Any]:
+    """Reads what `save_array` wrote. Raises RunError."""
+    try:
+        return np.asarray(np.load(path))
+    except (OSError, ValueError, EOFError) as error:
+        raise RunError(f"{path}: missing or broken; delete {path.parent} and run again") from error
+
+
 def save_weights(
     path: Path, weights: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
@@ -102,3 +111,13 @@ def save_weights(
     temporary = path.with_name(f".{path.name}.new")
     save_file({name: t.contiguous().cpu() for name, t in weights.items()}, temporary, metadata)
     temporary.replace(path)
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Reads what `save_weights` wrote, onto the CPU. Raises WeightsError."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"weights {path}: missing or broken; delete {path.parent} and run again"
+        ) from error
