@@ -146,7 +146,7 @@ def synthesize(
             if adapted is not None:
                 work[adapted] = lambda: train_adapters(run, adapted, segmented, diffused)
         work[drawn] = lambda: generate(run, drawn, segmented, diffused, adapted)
-        work[kept] = lambda: keep(run, kept, drawn, segmented)
+        work[kept] = lambda: keep(run, kept, drawn)
         for stage, compute in work.items():
             if parallel.main_first(stage.done) is not None:
                 continue
