@@ -154,5 +154,7 @@ def synthesize(
             if not compute():
                 report.say(f"time is up in {stage.folder.name}; the same command goes on from here")
                 return None
+            # Nothing of this stage's network and optimiser is needed by the next one.
+            accelerator.free_memory()
             accelerator.wait_for_everyone()
         return kept.folder if accelerator.is_main_process else None
