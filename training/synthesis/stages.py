@@ -65,7 +65,8 @@ class Stage:
 def open_run(out: Path, identity: Mapping[str, Any]) -> None:
     """Makes the run directory, or checks that it is of the same data.
 
-    identity: what all stages rest on, as JSON types. Raises RunError.
+    identity: what all stages rest on, as JSON types. What an earlier version has not written of it
+    is taken to have been as now. Raises RunError.
     """
     file = out / RUN_NAME
     if file.exists():
@@ -74,11 +75,14 @@ def open_run(out: Path, identity: Mapping[str, Any]) -> None:
         except (OSError, ValueError, TypeError) as error:
             raise RunError(f"{file}: not readable; give another --out") from error
         for name, value in identity.items():
-            if found.get(name) != value:
+            if found.get(name, value) != value:
                 raise RunError(
                     f"{out}: holds a synthesis with {name} {found.get(name)}, now it is {value}; "
                     "give another --out"
                 )
+        added = {name: value for name, value in identity.items() if name not in found}
+        if added:
+            write_json(file, found | added)
         return
     if out.is_dir() and any(out.iterdir()):
         raise RunError(
