@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,10 @@ def write(path: Path, config: Mapping[str, Any], state: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def read(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+def read(path: Path, config: Mapping[str, Any], *, later: Collection[str] = ()) -> dict[str, Any]:
     """The state that `write` was given, tensors on the CPU.
+
+    later: names that are not compared where the file does not have them, being older.
 
     Raises RunError when the file is broken or belongs to a run under another configuration.
     """
@@ -39,6 +41,8 @@ def read(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
             f"checkpoint {path}: not readable ({fault}); delete it to start afresh"
         ) from error
     for name in dict.fromkeys((*config, *found)):
+        if name in later and name not in found:
+            continue
         before, now = found.get(name), config.get(name)
         if before != now:
             raise RunError(

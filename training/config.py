@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 Augment = Literal["none", "oversample", "study", "camera"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Schedule = Literal["cosine", "constant"]
 Keep = Literal["best", "last"]
+
+LATER: Final = frozenset({"weights_pixels"})
+"""Fields that runs of earlier versions do not have, whatever they were: such a run is taken to have
+had what is asked for now."""
 
 
 class FitConfig(BaseModel):
@@ -19,6 +30,8 @@ class FitConfig(BaseModel):
     batch: images an optimiser step, over all processes together.
     keep: whose weights are the result: the epoch's of least validation loss, or the last one's.
     augment: see `training.augmentation`. processes: how many compute the run.
+    weights_sha256, weights_pixels: of the file that the run starts from, and what pixel values that
+        was trained on (see `classifiers.pixels`). None without one.
     level_weight: of the second head's loss beside the classifier's; level_sha256: of what it learns
         from. None without one (see `level`).
     synthetic_recipe: a digest of how the synthetic images of a study's arm are made.
@@ -44,6 +57,7 @@ class FitConfig(BaseModel):
     processes: int = Field(default=1, ge=1)
     agreement: float = Field(default=0.6, gt=0, le=1)
     weights_sha256: str | None = None
+    weights_pixels: str | None = None
     level_weight: float | None = Field(default=None, gt=0)
     level_sha256: str | None = None
     synthetic_recipe: str | None = None
@@ -57,3 +71,9 @@ class FitConfig(BaseModel):
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give epochs or steps, one of them")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what LATER names where there is none: as earlier versions wrote it."""
+        found: dict[str, Any] = dump(self)
+        return {n: value for n, value in found.items() if n not in LATER or value is not None}

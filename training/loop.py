@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from edge_agent.grades import GRADES
-from training import checkpoint, sampling
+from training import checkpoint, parallel, sampling
 from training.augmentation import Augmentation, is_balanced
-from training.config import FitConfig
+from training.config import LATER, FitConfig
 from training.data.dataset import ImageSet
 from training.errors import RunError
 from training.level import pinball, shares
@@ -105,7 +105,7 @@ class Loop:
                 self._epoch_images, seed=config.seed, epoch=progress.epoch, weights=self._weights
             )
             while progress.step < self._steps and len(progress.losses) < self.total:
-                if self._is_past(deadline):
+                if parallel.is_past(self._accelerator, deadline):
                     self.save()
                     return "time"
                 loss = self._step(order)
@@ -242,13 +242,6 @@ class Loop:
         loss, right = cast("Tensor", self._accelerator.reduce(sums, "sum")).tolist()
         return loss / len(self._validation), right / len(self._validation)
 
-    def _is_past(self, deadline: float) -> bool:
-        """Is time up? The main process's clock decides for all."""
-        past = time.monotonic() > deadline
-        if self._processes == 1 or deadline == math.inf:
-            return past
-        return bool(broadcast(torch.tensor(past, device=self._accelerator.device)))
-
     def _check_shares(self) -> None:
         """Batch norm needs two images a process at every step."""
         smallest = self._epoch_images // self._steps // self._processes
@@ -260,7 +253,7 @@ class Loop:
             )
 
     def _resume(self) -> None:
-        state = checkpoint.read(self._file, self.config.model_dump())
+        state = checkpoint.read(self._file, self.config.model_dump(), later=LATER)
         self.network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
         if self._accelerator.scaler and state.get("scaler"):

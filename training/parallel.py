@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -15,6 +17,7 @@ from accelerate.state import (  # type: ignore[import-untyped]
     PartialState,
 )
 from accelerate.utils import (  # type: ignore[import-untyped]
+    broadcast,
     broadcast_object_list,
     parse_flag_from_env,
 )
@@ -91,6 +94,17 @@ def main_first(work: Callable[[], T]) -> T:
     if failed[0]:
         raise ElsewhereError("the main process has failed")
     return work() if result is None else result
+
+
+def is_past(accelerator: Accelerator, deadline: float) -> bool:
+    """Is time up? The main process's clock decides for all, so every one of them has to ask.
+
+    deadline: of time.monotonic(), infinite in all processes or in none.
+    """
+    past = time.monotonic() > deadline
+    if accelerator.num_processes == 1 or deadline == math.inf:
+        return past
+    return bool(broadcast(torch.tensor(past, device=accelerator.device)))
 
 
 def _state() -> PartialState:

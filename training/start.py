@@ -72,6 +72,10 @@ class Weights:
             ) from error
         return cls(file, digest, pixels or default, assumed)
 
+    def described(self) -> dict[str, str]:
+        """What a run's configuration says of them."""
+        return {"weights_sha256": self.sha256, "weights_pixels": self.pixels.value}
+
 
 def initial_network(
     name: str, seed: int, train: ImageSet, given: Weights | None, *, level: bool = False

@@ -15,7 +15,7 @@ import torch
 from training import parallel, progress, provenance
 from training.calibration import confidence_threshold, temperature
 from training.classifiers.pixels import Pixels
-from training.config import FitConfig
+from training.config import LATER, FitConfig
 from training.data.coverage import require_grades
 from training.data.dataset import Dataset, ImageSet
 from training.errors import RunError
@@ -94,7 +94,7 @@ def fit(
         config = config.model_copy(
             update={
                 "data_digest": dataset.digest,
-                "weights_sha256": given.sha256 if given else None,
+                **(given.described() if given else {}),
                 "processes": accelerator.num_processes,
                 "level_sha256": digest(dataset.manifest.rows) if config.level_weight else None,
                 **(synthetic.described() if synthetic else {}),
@@ -167,6 +167,8 @@ def finished(out: Path, wanted: Mapping[str, Any], digest: str) -> dict[str, Any
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file}: not readable as a run's figures; {cure}") from error
     for name, value in wanted.items():
+        if name in LATER and name not in found:
+            continue
         before = found.get(name)
         if before != (list(value) if isinstance(value, tuple) else value):
             raise RunError(f"{out}: holds a run with {name} {before}, now it is {value}; {cure}")

@@ -75,6 +75,7 @@ def test_a_run_stopped_by_the_clock_goes_on_later(data: Path, tmp_path: Path) ->
     train(*command)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert (metrics["ended_by"], metrics["steps"]) == ("steps", 4)
+    assert "weights_pixels" not in metrics["config"]
     # The next run starts from this one's weights, whose pixels need no folding.
     next_run = (
         *("fit", "--data", data, "--out", tmp_path / "next", "--size", SIZE, "--steps", 1),
@@ -85,6 +86,16 @@ def test_a_run_stopped_by_the_clock_goes_on_later(data: Path, tmp_path: Path) ->
     state = load_file(tmp_path / "model.safetensors")
     stem = load_file(tmp_path / "next" / "model.safetensors")["stages.0.conv.weight"]
     assert torch.allclose(stem, state["stages.0.conv.weight"], atol=1e-6)
+    file = tmp_path / "next" / "metrics.json"
+    assert json.loads(file.read_text())["config"]["weights_pixels"] == "unit"
+    again = (*next_run, "--weights", tmp_path / "model.safetensors")
+    said = told(*again, "--weights-pixels", "symmetric", code=2)
+    assert "holds a run with weights_pixels unit, now it is symmetric" in said
+    # Runs of earlier versions do not say what pixels they took.
+    older = json.loads(file.read_text())
+    del older["config"]["weights_pixels"]
+    file.write_text(json.dumps(older))
+    assert "its figures stand" in told(*again, "--weights-pixels", "symmetric")
     # A file of unknown origin is taken for ImageNet's, and that is said.
     save_file(state, tmp_path / "foreign.safetensors")
     said = told(*next_run, "--weights", tmp_path / "foreign.safetensors", code=2)

@@ -38,6 +38,15 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __getitem__(self, chosen: npt.NDArray[np.int64]) -> ImageSet:
+        rows = tuple(self.rows[i] for i in chosen)
+        return ImageSet(self.images[chosen], self.labels[chosen], rows, ())
+
+
+def evenly(among: int, count: int) -> npt.NDArray[np.int64]:
+    """So many positions, or all where there are fewer, spread evenly over 0 to `among` - 1."""
+    return np.linspace(0, among - 1, min(count, among)).astype(np.int64)
+
 
 @dataclass(frozen=True)
 class Dataset:

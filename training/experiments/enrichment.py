@@ -114,7 +114,7 @@ def _shares(
     key = {
         **trial.model_dump(mode="json"),
         "synthetic_sha256": Synthetic(folder, ()).sha256,
-        "weights_sha256": given.sha256 if given else None,
+        **(given.described() if given else {}),
     }
     file = run.folder(out) / MIX_NAME
     tried = _tried(file, key)

@@ -62,16 +62,15 @@ def study(
     start = start or Start()
     dataset = Dataset.open(data, agreement=config.agreement).split(config.seeds[0])
     require_grades(dataset, report)
-    digests = {
-        model: Weights.find(source, model, start.pixels).sha256
-        for model, source in start.weights.items()
-    }
+    starts: dict[str, dict[str, str]] = {model: {} for model in config.models}
+    for model, source in start.weights.items():
+        starts[model] = Weights.find(source, model, start.pixels).described()
     out.mkdir(parents=True, exist_ok=True)
     left_out: dict[str, str] = {}
     simple = _baselines(out, config, dataset, report, left_out)
     asked = list(config.runs())
     for number, run in enumerate(asked, start=1):
-        wanted = config.fit(run).model_copy(update={"weights_sha256": digests.get(run.model)})
+        wanted = config.fit(run).model_copy(update=starts[run.model])
         if finished(run.folder(out), wanted.model_dump(exclude=_NOT_ASKED), dataset.digest) is None:
             report.say(f"run {number} of {len(asked)}: {run.name}")
             synthetic = None
@@ -97,7 +96,6 @@ def study(
             report.say(train_summary(metrics))
         # A finished run never goes on: what it would resume from is the largest of its files.
         (run.folder(out) / CHECKPOINT_NAME).unlink(missing_ok=True)
-    starts: dict[str, str | None] = {model: digests.get(model) for model in config.models}
     done = _finished_runs(out, config, starts, dataset, report, left_out)
     covering = _covering(config, done)
     found = {
@@ -106,7 +104,9 @@ def study(
         "machine": provenance.machine(),
         "versions": provenance.versions("scikit-learn", "scipy"),
         "config": covering.model_dump(mode="json"),
-        "start": {model: starts[model] or "random" for model in covering.models},
+        "start": {
+            model: starts[model].get("weights_sha256", "random") for model in covering.models
+        },
         "missing": [run.name for run in asked if run not in done],
         "left_out": left_out,
         **results.summary(out, [*simple, *done], dataset),
@@ -145,7 +145,7 @@ def _baselines(
 def _finished_runs(
     out: Path,
     config: StudyConfig,
-    starts: dict[str, str | None],
+    starts: dict[str, dict[str, str]],
     dataset: Dataset,
     report: Report,
     left_out: dict[str, str],
@@ -153,7 +153,7 @@ def _finished_runs(
     """All finished runs in OUT that differ from this study's in model, arm and seed alone.
 
     Several commands may share the work; whichever writes study.json last must not lose the others'
-    rows. starts: what each model starts from (the digest of its weights, None for random ones);
+    rows. starts: what each model starts from, as `Weights.described` has it, {} for random weights;
     gets those of the other commands' models. Names in `left_out` the runs that do not fit.
     """
     done = []
@@ -163,7 +163,7 @@ def _finished_runs(
             continue
         if run.model not in starts:
             starts[run.model] = _start_of(file)
-        wanted = config.fit(run).model_copy(update={"weights_sha256": starts[run.model]})
+        wanted = config.fit(run).model_copy(update=starts[run.model])
         try:
             metrics = finished(file.parent, wanted.model_dump(exclude=_NOT_ASKED), dataset.digest)
         except RunError as error:
@@ -184,13 +184,13 @@ def _run_of(folder: str) -> Run | None:
     return Run(model, arm, int(seed))
 
 
-def _start_of(file: Path) -> str | None:
-    """The digest of the weights that a run has started from, as its metrics.json says."""
+def _start_of(file: Path) -> dict[str, str]:
+    """What a run has started from, as its metrics.json says."""
     try:
-        found = json.loads(file.read_text("utf-8"))["config"]["weights_sha256"]
+        config = dict(json.loads(file.read_text("utf-8"))["config"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # `finished` tells what is wrong with it
-    return None if found is None else str(found)
+        return {}  # `finished` tells what is wrong with it
+    return {n: config[n] for n in ("weights_sha256", "weights_pixels") if config.get(n) is not None}
 
 
 def _order(run: Run) -> tuple[int, int, int]:

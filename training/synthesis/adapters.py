@@ -8,7 +8,8 @@ with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -25,6 +26,7 @@ _NAME: Final = "region"
 _TARGETS: Final = r".*\.(to_q|to_k|to_v|to_out\.0|conv1|conv2)"
 _REGION_KEY: Final = "canegrade.region"
 _RANK_KEY: Final = "canegrade.rank"
+_LOSS_KEY: Final = "canegrade.loss"
 
 
 def add(network: Denoiser, rank: int) -> None:
@@ -47,9 +49,16 @@ def file_of(folder: Path, number: int | str) -> Path:
     return folder / f"region-{number}.safetensors"
 
 
-def save(path: Path, weights: Mapping[str, Tensor], region: str, rank: int) -> None:
-    """Writes one region's adapter, under its name only when complete."""
-    save_weights(path, weights, {_REGION_KEY: region, _RANK_KEY: str(rank)})
+def save(path: Path, weights: Mapping[str, Tensor], region: str, rank: int, loss: float) -> None:
+    """Writes one region's adapter, under its name only when complete. loss: at the end of its
+    training."""
+    save_weights(path, weights, {_REGION_KEY: region, _RANK_KEY: str(rank), _LOSS_KEY: repr(loss)})
+
+
+def loss_of(path: Path) -> float:
+    """The loss that `save` was told. Raises WeightsError."""
+    with _told(path), safe_open(path, framework="pt") as tensors:
+        return float(tensors.metadata()[_LOSS_KEY])
 
 
 @dataclass(frozen=True)
@@ -65,15 +74,10 @@ class Adapters:
         """Reads a folder's adapters and gives the network a place for one. Raises WeightsError."""
         files, weights, ranks = {}, {}, set()
         for file in sorted(folder.glob(file_of(Path(), "*").name)):
-            try:
-                with safe_open(file, framework="pt") as tensors:
-                    metadata = tensors.metadata()
-                    region, rank = metadata[_REGION_KEY], int(metadata[_RANK_KEY])
-                    weights[region] = {n: tensors.get_tensor(n) for n in tensors.keys()}  # noqa: SIM118
-            except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-                raise WeightsError(
-                    f"adapter {file}: broken or no adapter; delete {folder} and run again"
-                ) from error
+            with _told(file), safe_open(file, framework="pt") as tensors:
+                metadata = tensors.metadata()
+                region, rank = metadata[_REGION_KEY], int(metadata[_RANK_KEY])
+                weights[region] = {n: tensors.get_tensor(n) for n in tensors.keys()}  # noqa: SIM118
             files[region] = file
             ranks.add(rank)
         if len(ranks) != 1:
@@ -91,3 +95,14 @@ class Adapters:
             return
         self.network.unet.enable_adapters()
         set_peft_model_state_dict(self.network.unet, dict(found), adapter_name=_NAME)
+
+
+@contextmanager
+def _told(file: Path) -> Iterator[None]:
+    """Says in one line that it cannot be read."""
+    try:
+        yield
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise WeightsError(
+            f"adapter {file}: broken or no adapter; delete {file.parent} and run again"
+        ) from error

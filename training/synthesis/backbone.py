@@ -6,18 +6,23 @@ is not used: tokens for grade and level, region and light stand where a prompt's
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from huggingface_hub import hf_hub_download
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from training.errors import WeightsError
+from training.provenance import sha256
 
+_PARTS: Final = ("unet", "vae", "scheduler")
 _PREDICTIONS: Final = ("epsilon", "v_prediction")
 
 
@@ -79,6 +84,19 @@ def describe(source: str) -> Backbone:
             f"--backbone {source}: {fault}; take a model such as Stable Diffusion 1.5 or 2.1"
         )
     return Backbone(unet=_described(unet), vae=_described(vae), schedule=_described(schedule))
+
+
+def digest(source: str) -> str:
+    """What changes when its content does: SHA-256 over the files of a folder's parts, or the commit
+    that the hub's name stands for. Raises WeightsError in one line."""
+    folder = Path(source)
+    with _told(source):
+        if not folder.is_dir():
+            # In the hub's cache: snapshots, COMMIT, unet, config.json.
+            return Path(hf_hub_download(source, "config.json", subfolder="unet")).parts[-3]
+        files = sorted(f for part in _PARTS for f in (folder / part).rglob("*") if f.is_file())
+        lines = [f"{file.relative_to(folder).as_posix()} {sha256(file)}" for file in files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from training.synthesis.blend import PAIRS, Image, Method
 
 LEAST: Final = 2
 """So many training images a grade must have to be enriched."""
+SINGLE: Final = "single"
+"""What stands for the method of a candidate that is no blend."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,18 @@ class Base:
 
     @property
     def soft_label(self) -> npt.NDArray[np.float32]:
-        """(5,) in the order of GRADES, sums to one."""
-        clean = _clean_of(self.grade)
-        if self.method is not None and clean is not None:
-            return blend.soft_label(clean, self.level)
-        label = np.zeros(len(GRADES), np.float32)
-        label[GRADES.index(self.grade)] = 1.0
-        return label
+        """See `soft_label`."""
+        return soft_label(self.grade, self.level, self.method or SINGLE)
+
+
+def soft_label(grade: Grade, level: int, method: str) -> npt.NDArray[np.float32]:
+    """(5,) in the order of GRADES, sums to one. method: as `provenance` calls it."""
+    clean = _clean_of(grade)
+    if method != SINGLE and clean is not None:
+        return blend.soft_label(clean, level)
+    label = np.zeros(len(GRADES), np.float32)
+    label[GRADES.index(grade)] = 1.0
+    return label
 
 
 def lacking(labels: npt.NDArray[np.int64], surplus: float) -> dict[Grade, int]:
@@ -150,7 +157,7 @@ def provenance(base: Base, train: ImageSet) -> dict[str, Any]:
     rows = [train.rows[i] for i in base.parents]
     return {
         "level": base.level,
-        "method": base.method or "single",
+        "method": base.method or SINGLE,
         "parents": " ".join(row.image for row in rows),
         "parent_trucks": " ".join(row.truck for row in rows),
         "same_region": base.same_region,

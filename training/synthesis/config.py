@@ -35,7 +35,8 @@ class DiffuseSection(_Section):
     """The diffusion model and its training; see `denoiser.Architecture`.
 
     backbone: a latent diffusion model to start from, a folder or a name on the hub (see
-        `backbone`); what it looks like is then given.
+        `backbone`); what it looks like is then given. backbone_digest: of what lies there, which
+        `pipeline.synthesize` finds out.
     edge_weight: lambda of the loss in `diffuse`. regions: whether there is an embedding of them.
     """
 
@@ -51,6 +52,7 @@ class DiffuseSection(_Section):
     edge_weight: float = Field(default=0.02, ge=0)
     ema: float = Field(default=0.995, gt=0, lt=1)
     backbone: str | None = None
+    backbone_digest: str | None = None
 
 
 class AdaptSection(_Section):

@@ -231,3 +231,15 @@ def edge_agreement(
     a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
     norm = (a.norm(dim=1) * b.norm(dim=1)).clamp(min=1e-9)
     return np.asarray(((a * b).sum(1) / norm).numpy())
+
+
+def obedience(
+    drawn: npt.NDArray[np.uint8], real: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """See `edge_agreement`, of n images with those that their edges came from, and with others.
+
+    Both uint8 RGB (n, h, w, 3), image by image. Where the second is as high as the first, edges
+    say nothing.
+    """
+    others = np.roll(real, max(1, len(real) // 2), axis=0)
+    return edge_agreement(drawn, real), edge_agreement(drawn, others)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -10,13 +9,15 @@ from typing import Final
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from training import parallel
 from training.data import tables
 from training.data.dataset import ImageSet
 from training.synthesis import bases
 from training.synthesis.bases import Base
 from training.synthesis.painter import Asked, Painter, has_masks
-from training.synthesis.run import CANDIDATES_NAME, CLASSES_NAME, Run
+from training.synthesis.run import CANDIDATES_NAME, Run, classes_of
 from training.synthesis.stages import Stage
 
 IMAGES: Final = "images"
@@ -24,7 +25,7 @@ _BATCH: Final = 16
 """Images drawn together."""
 
 
-def planned(run: Run, segmented: Stage) -> list[Base]:
+def _planned(run: Run, segmented: Stage) -> list[Base]:
     """All bases of the run, in the order of their numbers."""
     config = run.config.generate
     return bases.plan(
@@ -44,20 +45,22 @@ def generate(
     False where time was up.
     """
     config = run.config.generate
-    plan = planned(run, segmented)
+    plan = _planned(run, segmented)
     folder = stage.folder / IMAGES
     folder.mkdir(exist_ok=True)
     painter = Painter(run, segmented, diffused, adapted)
-    classes = np.load(segmented.folder / CLASSES_NAME)
+    classes = classes_of(segmented)
     rank, processes = run.accelerator.process_index, run.accelerator.num_processes
     # Shared out first: what others have drawn meanwhile must not move the shares.
     missing = [base for base in plan[rank::processes] if not file_of(folder, base).exists()]
     run.report.say(f"{len(plan)} candidates, of which {len(missing)} are to be drawn here")
     tick = run.report.loading("candidates (drawing)", len(missing))
-    for start in range(0, len(missing), _BATCH):
-        if time.monotonic() > run.deadline:
+    for start in range(0, _most(run, len(missing)), _BATCH):
+        if parallel.is_past(run.accelerator, run.deadline):
             return False
         batch = missing[start : start + _BATCH]
+        if not batch:
+            continue
         made = np.stack([bases.draw(b, run.train, classes, run.config.seed) for b in batch])
         if painter.network is not None:
             made = painter.draw(
@@ -95,6 +98,12 @@ def asked_of(batch: Sequence[Base], seed: int) -> Asked:
         np.array([base.region for base in batch]),
         np.array([s.generate_state(1, np.uint64)[0] >> np.uint64(1) for s in sequences], np.int64),
     )
+
+
+def _most(run: Run, count: int) -> int:
+    """The largest count of all processes: so often do all look at the clock together."""
+    counts = run.accelerator.gather(torch.tensor([count], device=run.accelerator.device))
+    return int(counts.max())
 
 
 def _write(path: Path, image: npt.NDArray[np.uint8]) -> None:

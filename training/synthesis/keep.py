@@ -6,34 +6,39 @@ from typing import Final
 
 import numpy as np
 
-from edge_agent.grades import GRADES
+from edge_agent.grades import GRADES, Grade
 from training import provenance
 from training.data import images, tables
 from training.data.manifest import MANIFEST_NAME
 from training.errors import RunError
+from training.synthesis.bases import soft_label
 from training.synthesis.filter import Judge
-from training.synthesis.generate import IMAGES, file_of, planned
+from training.synthesis.generate import IMAGES
 from training.synthesis.run import CANDIDATES_NAME, Run
 from training.synthesis.stages import Stage
 
 VERDICTS_NAME: Final = "verdicts.csv"
 
 
-def keep(run: Run, stage: Stage, drawn: Stage, segmented: Stage) -> bool:
+def keep(run: Run, stage: Stage, drawn: Stage) -> bool:
     """Writes verdicts.csv of all candidates, and manifest.csv of those kept: a dataset whose rows
     are all for training. In the main process; True."""
     if not run.accelerator.is_main_process:
         return True
-    plan = planned(run, segmented)
-    files = [file_of(drawn.folder / IMAGES, base) for base in plan]
+    _, candidates = tables.read(drawn.folder / CANDIDATES_NAME)
+    grades = [Grade(cells["grade"]) for cells in candidates]
+    asked = [
+        soft_label(grade, int(cells["level"]), cells["method"])
+        for grade, cells in zip(grades, candidates, strict=True)
+    ]
+    files = [drawn.folder / cells["image"] for cells in candidates]
     tick = run.report.loading("candidates", len(files))
     pixels, _, skips = images.load(files, run.config.size, on_image=tick)
     if skips:
         raise RunError(f"{skips[0].path}: {skips[0].reason}; delete {drawn.folder} and run again")
     run.report.say("judging the candidates")
     judge = Judge(run.train, run.validation)
-    judged = judge.judge(pixels, np.stack([base.soft_label for base in plan]), run.config.filter)
-    _, candidates = tables.read(drawn.folder / CANDIDATES_NAME)
+    judged = judge.judge(pixels, np.stack(asked), run.config.filter)
     rows = [
         {
             **cells,
@@ -58,7 +63,7 @@ def keep(run: Run, stage: Stage, drawn: Stage, segmented: Stage) -> bool:
         )
     tables.write(stage.folder / VERDICTS_NAME, tuple(rows[0]), rows)
     tables.write(stage.folder / MANIFEST_NAME, tuple(rows[0]), kept)
-    labels = np.array([GRADES.index(base.grade) for base in plan])
+    labels = np.array([GRADES.index(grade) for grade in grades])
     run.report.say(f"{len(kept)} of {len(rows)} candidates are kept")
     stage.finish(
         {

@@ -17,7 +17,7 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from training import checkpoint, sampling
+from training import checkpoint, parallel, sampling
 from training.errors import RunError
 
 STEP_EPOCH = 0
@@ -91,6 +91,8 @@ class Steps:
         self._model, self._optimiser = accelerator.prepare(network, optimiser)
         if file.exists():
             self._resume()
+        # None goes on to replace or delete the file before all have read it.
+        accelerator.wait_for_everyone()
 
     def run(self, report: Report, *, deadline: float = math.inf) -> bool:
         """Trains to the last step, or until time is up; whether it got there.
@@ -100,7 +102,7 @@ class Steps:
         saved = time.monotonic()
         self._model.train()
         while len(self.losses) < self._total:
-            if time.monotonic() > deadline:
+            if parallel.is_past(self._accelerator, deadline):
                 self.save()
                 return False
             step = len(self.losses)

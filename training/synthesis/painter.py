@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file
 
 from training.provenance import sha256
 from training.synthesis import segment
@@ -55,9 +54,8 @@ class Painter:
         device = run.accelerator.device
         self._unet: segment.UNet | None = None
         if has_masks(segmented):
-            self._unet = segment.UNet(run.config.segment.widths)
-            self._unet.load_state_dict(load_file(segmented.folder / WEIGHTS_NAME))
-            self._unet.to(device)
+            file = segmented.folder / WEIGHTS_NAME
+            self._unet = segment.UNet.load(file, run.config.segment.widths).to(device)
         self.network: Denoiser | None = None
         self._adapters: Adapters | None = None
         self.model_sha256: dict[str, str] = {}

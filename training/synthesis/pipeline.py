@@ -13,6 +13,7 @@ and measures the U-Net; the test split is not read.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections import Counter
@@ -55,8 +56,10 @@ class Stages:
     def of(cls, run: Run, out: Path) -> Stages:
         """Those of a run in its directory."""
         config = run.config
-        # What is not asked for decides nothing.
-        section = config.model_dump(mode="json", exclude_none=True)
+        # What is not asked for decides nothing, nor does the place where a backbone lies.
+        section = config.model_dump(
+            mode="json", exclude_none=True, exclude={"diffuse": {"backbone"}}
+        )
         shared = {"seed": config.seed, "data": run.dataset.digest}
         masks = masks_digest(run.train, run.dataset.manifest.folder)
         segmented = Stage.of(out, "segment", section["segment"] | shared | {"masks": masks})
@@ -86,6 +89,21 @@ def _check(config: SynthesisConfig, dataset: Dataset) -> None:
             )
     if config.diffuse.backbone is not None and config.generate.strength > 0:
         backbone.describe(config.diffuse.backbone).check_size(config.size)
+
+
+def _regions_digest(dataset: Dataset) -> str:
+    """Of the training images' regions, which the dataset's digest does not tell apart."""
+    rows = [row for row in dataset.manifest.rows if row.split == "train"]
+    lines = sorted(f"{row.image} {row.region}" for row in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _with_backbone_digest(config: SynthesisConfig) -> SynthesisConfig:
+    source = config.diffuse.backbone
+    if source is None or config.generate.strength == 0:
+        return config
+    found = config.diffuse.model_copy(update={"backbone_digest": backbone.digest(source)})
+    return config.model_copy(update={"diffuse": found})
 
 
 def load_run(
@@ -126,17 +144,22 @@ def synthesize(
         torch.set_num_threads(threads)
     with parallel.accelerator("fp32") as accelerator:
 
-        def prepare() -> Dataset:
+        def prepare() -> tuple[Dataset, SynthesisConfig]:
             dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
             _check(config, dataset)
             open_run(
                 out,
-                {"size": config.size, "agreement": config.agreement, "data": dataset.digest},
+                {
+                    "size": config.size,
+                    "agreement": config.agreement,
+                    "data": dataset.digest,
+                    "regions": _regions_digest(dataset),
+                },
             )
-            return dataset
+            return dataset, _with_backbone_digest(config)
 
-        dataset = parallel.main_first(prepare)
-        run = load_run(dataset, config, accelerator, report, deadline)
+        dataset, known = parallel.main_first(prepare)
+        run = load_run(dataset, known, accelerator, report, deadline)
         stages = Stages.of(run, out)
         segmented, diffused, adapted = stages.segmented, stages.diffused, stages.adapted
         drawn, kept = stages.drawn, stages.kept
@@ -146,7 +169,7 @@ def synthesize(
             if adapted is not None:
                 work[adapted] = lambda: train_adapters(run, adapted, segmented, diffused)
         work[drawn] = lambda: generate(run, drawn, segmented, diffused, adapted)
-        work[kept] = lambda: keep(run, kept, drawn, segmented)
+        work[kept] = lambda: keep(run, kept, drawn)
         for stage, compute in work.items():
             if parallel.main_first(stage.done) is not None:
                 continue
@@ -154,5 +177,7 @@ def synthesize(
             if not compute():
                 report.say(f"time is up in {stage.folder.name}; the same command goes on from here")
                 return None
+            # Nothing of this stage's network and optimiser is needed by the next one.
+            accelerator.free_memory()
             accelerator.wait_for_everyone()
         return kept.folder if accelerator.is_main_process else None

@@ -1,7 +1,7 @@
 """Does the diffusion model do as it is told? Edges, trash level and region, each measured.
 
 edges   samples steered by the edges of validation loads: agreement with the load their edges
-        came from, and with another one (`diffuse.edge_agreement`)
+        came from, and with another one (`diffuse.obedience`)
 levels  samples from blends at five levels: the share of trash that the U-Net sees in them,
         beside what it sees in the blends, and in samples told grade and level but no edges
 regions samples that differ in nothing but the region they are told: how far their mean colour
@@ -22,17 +22,17 @@ from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 from edge_agent.grades import GRADES, Grade
 from training import parallel, provenance
-from training.data.dataset import Dataset, ImageSet
+from training.data.dataset import Dataset, ImageSet, evenly
 from training.errors import DataError, RunError
 from training.synthesis import bases, blend
 from training.synthesis.bases import Base
 from training.synthesis.blend import PAIRS, trash_share
 from training.synthesis.config import SynthesisConfig
-from training.synthesis.diffuse import edge_agreement
+from training.synthesis.diffuse import obedience
 from training.synthesis.generate import asked_of
 from training.synthesis.painter import Asked, Painter
 from training.synthesis.pipeline import Stages, load_run
-from training.synthesis.run import CLASSES_NAME, Report, Run
+from training.synthesis.run import Report, Run, classes_of
 from training.synthesis.stages import DONE_NAME
 
 LEVELS: Final = (0, 25, 50, 75, 100)
@@ -59,7 +59,7 @@ def probe_set(
         if stages.kept.folder.name != folder.resolve().name:
             raise RunError(f"{folder}: is not of the data in {data}; give the data it was made of")
         painter = Painter(run, stages.segmented, stages.diffused, stages.adapted)
-        found = Probe(run, painter, np.load(stages.segmented.folder / CLASSES_NAME), count)
+        found = Probe(run, painter, classes_of(stages.segmented), count)
         return {
             "command": provenance.command_line(),
             "date": provenance.now(),
@@ -137,8 +137,7 @@ class Probe:
             return None
         real = _spread(self._run.validation, self._count)
         drawn = self._draw(self._as(real), real.images, self._painter.hints(real.images), "edges")
-        own = edge_agreement(drawn, real.images)
-        others = edge_agreement(drawn, np.roll(real.images, max(1, len(real) // 2), axis=0))
+        own, others = obedience(drawn, real.images)
         return {
             "images": len(real),
             "own": float(own.mean()),
@@ -288,9 +287,7 @@ def _spread(loads: ImageSet, count: int) -> ImageSet:
     """So many of them, evenly over the set. Raises DataError where there is none."""
     if not len(loads):
         raise DataError("the validation split has no image: give it one with cane-train data split")
-    chosen = np.unique(np.linspace(0, len(loads) - 1, min(count, len(loads))).astype(int))
-    rows = tuple(loads.rows[i] for i in chosen)
-    return ImageSet(loads.images[chosen], loads.labels[chosen], rows, ())
+    return loads[evenly(len(loads), count)]
 
 
 def _colours(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

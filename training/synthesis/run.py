@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from accelerate import Accelerator  # type: ignore[import-untyped]
 
 from training.data.dataset import Dataset, ImageSet
 from training.evaluation import Report as EvaluationReport
 from training.synthesis.config import SynthesisConfig
 from training.synthesis.optimise import Report as StepReport
+from training.synthesis.stages import Stage, load_array
 
 CHECKPOINT_NAME: Final = "last.pt"
 WEIGHTS_NAME: Final = "model.safetensors"
@@ -39,3 +42,9 @@ class Run:
     accelerator: Accelerator
     report: Report
     deadline: float
+
+
+def classes_of(segmented: Stage) -> npt.NDArray[np.uint8]:
+    """What the U-Net took each pixel of the training images for: uint8 (n, size, size), values as
+    in `segment.CLASSES`. Raises RunError."""
+    return load_array(segmented.folder / CLASSES_NAME)

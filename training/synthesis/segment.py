@@ -25,9 +25,10 @@ from torch.nn.functional import cross_entropy
 from training.data import images
 from training.data.dataset import ImageSet
 from training.data.description import Area
-from training.errors import DataError
+from training.errors import DataError, WeightsError
 from training.model import to_input
 from training.synthesis.edges import canny
+from training.synthesis.stages import load_weights
 
 CLASSES: Final = ("other", "stalk", "leaf and trash")
 """By the value that masks have for them."""
@@ -52,6 +53,18 @@ class UNet(nn.Module):
         )
         self.up = nn.ModuleList(_double(2 * before, before) for before, _ in reversed(pairs))
         self.head = nn.Conv2d(widths[0], classes, 1)
+
+    @classmethod
+    def load(cls, path: Path, widths: Sequence[int]) -> UNet:
+        """Reads a finished one's weights, on the CPU. Raises WeightsError."""
+        network = cls(widths)
+        try:
+            network.load_state_dict(load_weights(path))
+        except RuntimeError as error:
+            raise WeightsError(
+                f"weights {path}: of another network; delete {path.parent} and run again"
+            ) from error
+        return network
 
     def forward(self, x: Tensor) -> Tensor:
         kept = [self.first(x)]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from edge_agent.grades import GRADES, Grade
 from training.data import images, tables
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, evenly
 from training.errors import RunError
 from training.synthesis.keep import VERDICTS_NAME
 
@@ -74,8 +74,7 @@ def _name(grade: Grade) -> str:
 
 def _spread(files: list[Path], count: int) -> list[Path]:
     """So many of them, evenly over the list."""
-    chosen = np.unique(np.linspace(0, len(files) - 1, min(count, len(files))).astype(int))
-    return [files[i] for i in chosen]
+    return [files[i] for i in evenly(len(files), count)]
 
 
 def _read(files: list[Path], size: int) -> npt.NDArray[np.uint8]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from training.synthesis.schedule import noise_schedule
 
@@ -67,7 +68,21 @@ class LatentSpace:
         return cast("Tensor", found * self._vae.config["scaling_factor"])
 
     def pixels(self, signal: Tensor) -> Tensor:
-        """What the decoder makes of it."""
+        """What the decoder makes of it, image by image: what it computes on the way is many times
+        larger than UNet and latents, and never kept of more than one. Gradients compute it again.
+        """
+        parts = torch.split(signal, 1)
+        if torch.is_grad_enabled() and signal.requires_grad:
+            # The decoder draws no random numbers whose state would have to be kept.
+            found = [
+                checkpoint(self._decode, part, use_reentrant=False, preserve_rng_state=False)
+                for part in parts
+            ]
+        else:
+            found = [self._decode(part) for part in parts]
+        return torch.cat(found)
+
+    def _decode(self, signal: Tensor) -> Tensor:
         return cast("Tensor", self._vae.decode(signal / self._vae.config["scaling_factor"]).sample)
 
 

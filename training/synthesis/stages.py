@@ -16,10 +16,11 @@ from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from training.errors import RunError
+from training.errors import RunError, WeightsError
 from training.model import write_json
 
 RUN_NAME: Final = "run.json"
@@ -64,7 +65,8 @@ class Stage:
 def open_run(out: Path, identity: Mapping[str, Any]) -> None:
     """Makes the run directory, or checks that it is of the same data.
 
-    identity: what all stages rest on, as JSON types. Raises RunError.
+    identity: what all stages rest on, as JSON types. What an earlier version has not written of it
+    is taken to have been as now. Raises RunError.
     """
     file = out / RUN_NAME
     if file.exists():
@@ -73,11 +75,14 @@ def open_run(out: Path, identity: Mapping[str, Any]) -> None:
         except (OSError, ValueError, TypeError) as error:
             raise RunError(f"{file}: not readable; give another --out") from error
         for name, value in identity.items():
-            if found.get(name) != value:
+            if found.get(name, value) != value:
                 raise RunError(
                     f"{out}: holds a synthesis with {name} {found.get(name)}, now it is {value}; "
                     "give another --out"
                 )
+        added = {name: value for name, value in identity.items() if name not in found}
+        if added:
+            write_json(file, found | added)
         return
     if out.is_dir() and any(out.iterdir()):
         raise RunError(
@@ -95,6 +100,14 @@ def save_array(path: Path, array: npt.NDArray[Any]) -> None:
     temporary.replace(path)
 
 
+def load_array(path: Path) -> npt.NDArray[Any]:
+    """Reads what `save_array` wrote. Raises RunError."""
+    try:
+        return np.asarray(np.load(path))
+    except (OSError, ValueError, EOFError) as error:
+        raise RunError(f"{path}: missing or broken; delete {path.parent} and run again") from error
+
+
 def save_weights(
     path: Path, weights: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
@@ -102,3 +115,13 @@ def save_weights(
     temporary = path.with_name(f".{path.name}.new")
     save_file({name: t.contiguous().cpu() for name, t in weights.items()}, temporary, metadata)
     temporary.replace(path)
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Reads what `save_weights` wrote, onto the CPU. Raises WeightsError."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"weights {path}: missing or broken; delete {path.parent} and run again"
+        ) from error

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.torch import load_file
 
 from edge_agent.grades import GRADES
-from training.data.dataset import ImageSet
+from training.data.dataset import ImageSet, evenly
 from training.sampling import reseed
 from training.synthesis import backbone
 from training.synthesis.backbone import Pretrained
 from training.synthesis.conditions import Conditions, Vocabulary
 from training.synthesis.denoiser import Architecture, Denoiser
-from training.synthesis.diffuse import DiffusionLoss, Examples, edge_agreement, hints, sample
+from training.synthesis.diffuse import DiffusionLoss, Examples, hints, obedience, sample
 from training.synthesis.optimise import Steps
-from training.synthesis.run import CHECKPOINT_NAME, CLASSES_NAME, WEIGHTS_NAME, Run
-from training.synthesis.stages import Stage, save_weights
+from training.synthesis.run import CHECKPOINT_NAME, WEIGHTS_NAME, Run, classes_of
+from training.synthesis.stages import Stage, load_weights, save_weights
 
 BASE_NAME: Final = "base.safetensors"
 _LOOKED_AT: Final = 32
@@ -28,7 +28,7 @@ _LOOKED_AT: Final = 32
 def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
     """Trains on all training images, rare grades oftener than they occur. False: time was up."""
     config = run.config.diffuse
-    classes = np.load(segmented.folder / CLASSES_NAME)
+    classes = classes_of(segmented)
     vocabulary = vocabulary_of(run)
     pretrained = None if config.backbone is None else backbone.read(config.backbone)
     architecture = Architecture(
@@ -39,20 +39,20 @@ def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
     )
     examples = examples_of(run, classes, vocabulary)
     reseed(run.config.seed, 0, 1)
-    network = _begun(architecture, pretrained, run.train)
+    network = begun(architecture, pretrained, run.train)
     if config.control == "frozen":
         # As published: first a network without ControlNet, then a copy of it beside the frozen one.
         without = architecture.model_copy(update={"control": "none"})
-        base = _begun(without, pretrained, run.train)
         file = stage.folder / BASE_NAME
         if not file.exists():
-            steps = _steps(run, stage, "base", base, examples)
-            if not steps.run(run.report, deadline=run.deadline):
+            base = begun(without, pretrained, run.train)
+            if not _train_base(run, stage, base, examples):
                 return False
-            if run.accelerator.is_main_process:
-                save_weights(file, steps.averaged)
+            del base
+            run.accelerator.free_memory()
             run.accelerator.wait_for_everyone()
-        network.load_state_dict(load_file(file), strict=False)
+        network.load_state_dict(load_weights(file), strict=False)
+        reseed(run.config.seed, 0, 1)  # the same, whether the base was trained now or before
         network.add_control()
     steps = _steps(run, stage, "diffusion", network, examples)
     if not steps.run(run.report, deadline=run.deadline):
@@ -66,12 +66,22 @@ def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
                 **_obeys(run, stage, classes),
             }
         )
-        for checkpoint in stage.folder.glob(f"*-{CHECKPOINT_NAME}"):
+        for checkpoint in stage.folder.glob(checkpoint_of(stage, "*").name):
             checkpoint.unlink()
     return True
 
 
-def _begun(architecture: Architecture, pretrained: Pretrained | None, train: ImageSet) -> Denoiser:
+def _train_base(run: Run, stage: Stage, base: Denoiser, examples: Examples) -> bool:
+    """The network that a frozen one starts from, to BASE_NAME. False: time was up."""
+    steps = _steps(run, stage, "base", base, examples)
+    if not steps.run(run.report, deadline=run.deadline):
+        return False
+    if run.accelerator.is_main_process:
+        save_weights(stage.folder / BASE_NAME, steps.averaged)
+    return True
+
+
+def begun(architecture: Architecture, pretrained: Pretrained | None, train: ImageSet) -> Denoiser:
     """A network before its first step: with the backbone's weights, or its linear part fitted."""
     network = Denoiser(architecture)
     if pretrained is None:
@@ -102,6 +112,11 @@ def examples_of(run: Run, classes: npt.NDArray[np.uint8], vocabulary: Vocabulary
     )
 
 
+def checkpoint_of(stage: Stage, name: str) -> Path:
+    """Where a training of that name in a stage resumes from."""
+    return stage.folder / f"{name}-{CHECKPOINT_NAME}"
+
+
 def steps_of(
     run: Run,
     stage: Stage,
@@ -125,7 +140,7 @@ def steps_of(
         accelerator,
         network,
         loss,
-        stage.folder / f"{name}-{CHECKPOINT_NAME}",
+        checkpoint_of(stage, name),
         total=total,
         seed=run.config.seed,
         learning_rate=learning_rate,
@@ -153,25 +168,16 @@ def _obeys(run: Run, stage: Stage, classes: npt.NDArray[np.uint8]) -> dict[str, 
     network = Denoiser.load(stage.folder / WEIGHTS_NAME).to(run.accelerator.device)
     if network.controlnet is None:
         return {}
-    count = min(_LOOKED_AT, len(run.train))
-    chosen = np.linspace(0, len(run.train) - 1, count).astype(int)
-    real = run.train.images[chosen]
-    part = ImageSet(real, run.train.labels[chosen], tuple(run.train.rows[i] for i in chosen), ())
-    conditions = Conditions.of_loads(part, network.architecture.vocabulary)
+    chosen = evenly(len(run.train), _LOOKED_AT)
+    real = run.train[chosen]
     drawn = sample(
         network,
-        conditions,
-        hints(real, classes[chosen]),
-        np.arange(count),
+        Conditions.of_loads(real, network.architecture.vocabulary),
+        hints(real.images, classes[chosen]),
+        np.arange(len(real)),
         steps=run.config.generate.steps,
         guidance=run.config.generate.guidance,
     )
-    found = {
-        "own": float(edge_agreement(drawn, real).mean()),
-        "shuffled": float(edge_agreement(drawn, np.roll(real, count // 2, axis=0)).mean()),
-    }
-    run.report.say(
-        f"samples agree with their own edges by {found['own']:.2f}, with others' by "
-        f"{found['shuffled']:.2f}"
-    )
-    return {"edge_agreement": found}
+    own, others = (float(found.mean()) for found in obedience(drawn, real.images))
+    run.report.say(f"samples agree with their own edges by {own:.2f}, with others' by {others:.2f}")
+    return {"edge_agreement": {"own": own, "others": others}}
