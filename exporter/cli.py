@@ -12,10 +12,12 @@ from edge_agent.errors import AgentError
 from exporter.bundle import Naming, make
 from exporter.check import check
 from exporter.errors import ExportError
+from exporter.fleet import Fleet, Progress, roll_out
 from exporter.precision import Wanted
-from exporter.push import PASSWORD_ENV, Intent, credentials, deliver, push
+from exporter.push import PASSWORD_ENV, Credentials, Intent, credentials, deliver, push
 from exporter.recheck import recheck
 from exporter.repository.cli import app as repository
+from exporter.shown import progress_bar, show_results
 from training.console import OneLineErrors
 from training.data.description import parse_area
 from training.errors import TrainingError
@@ -95,6 +97,9 @@ def push_command(
     bundle: Annotated[str, typer.Argument(help="Listed name NAME-VERSION.bundle, or its file.")],
     repo: Annotated[Path, typer.Option(help="The repository that lists it.")],
     station: Annotated[str | None, typer.Option(help="Address, such as http://kk1:8080.")] = None,
+    inventory: Annotated[
+        Path | None, typer.Option(help="Push to all stations of this file, wave by wave.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the delivery to a file instead, for a stick.")
     ] = None,
@@ -108,21 +113,49 @@ def push_command(
     ] = None,
 ) -> None:
     """Push a signed bundle to a station; ends when it grades there, or with the reason why not."""
-    if (station is None) == (out is None):
-        raise ExportError("give --station to push, or --out to write a delivery")
+    if sum(given is not None for given in (station, inventory, out)) != 1:
+        raise ExportError("give one of --station, --inventory, or --out to write a delivery")
     if intent is not None and intent not in get_args(Intent):
         raise ExportError(f"--as {intent}: choose one of {', '.join(get_args(Intent))}")
+    wanted = cast("Intent | None", intent)
     if out is not None:
         digest = deliver(repo, bundle, out)
         typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, SHA-256 of the bundle {digest[:16]}")
-    elif station is not None:
-        with TemporaryDirectory(prefix="canegrade-") as folder:
-            delivery = Path(folder) / "delivery.zip"
-            deliver(repo, bundle, delivery)
-            found = push(delivery, station, credentials(user), cast("Intent | None", intent))
-        if not found.accepted:
-            raise ExportError(f"{station}: refused: {found.detail}")
-        typer.echo(f"{station}: {found.role or 'ready'}: {found.detail}")
+        return
+    with TemporaryDirectory(prefix="canegrade-") as folder:
+        delivery = Path(folder) / "delivery.zip"
+        digest = deliver(repo, bundle, delivery)
+        if station is not None:
+            _push_to_one(station, delivery, credentials(user), wanted)
+        elif inventory is not None:
+            _push_to_many(inventory, delivery, digest, user, wanted)
+
+
+def _push_to_one(
+    station: str, delivery: Path, who: Credentials | None, intent: Intent | None
+) -> None:
+    with progress_bar(station, delivery.stat().st_size) as advance:
+        found = push(delivery, station, who, intent, progress=advance)
+    if not found.accepted:
+        raise ExportError(f"{station}: refused: {found.detail}")
+    typer.echo(f"{station}: {found.role or 'ready'}: {found.detail}")
+
+
+def _push_to_many(
+    inventory: Path, delivery: Path, digest: str, user: str | None, intent: Intent | None
+) -> None:
+    fleet = Fleet.read(inventory)
+    who = credentials(user or fleet.user)
+    assert who is not None  # noqa: S101 - there is a user
+    progress = Progress(inventory.with_name(f"rollout-{digest[:12]}.json"), digest, intent)
+    results = roll_out(fleet, delivery, digest, who, intent, progress, say=typer.echo)
+    show_results(results)
+    failed = [result for result in results if result.state != "done"]
+    if failed:
+        raise ExportError(
+            f"{len(failed)} of {len(results)} stations do not have it; mend the fault and give "
+            "the same command again: it goes on with these"
+        )
 
 
 @app.command("check")
