@@ -46,7 +46,7 @@ def models_out(station: StationPort) -> ModelsOut:
     """All there is to say of the station's models. Blocks."""
     keeper, ledger = station.models, station.store.models
     roles = {row.digest: (Role(row.role), row.since) for row in ledger.roles().values()}
-    active = station.status().model.digest
+    active = keeper.active
     earlier = {m.digest: n for n, m in enumerate(ledger.earlier(active), start=1)}
     summary = keeper.shadowing.summary()
     candidate = next((d for d, (role, _) in roles.items() if role is Role.SHADOW), None)

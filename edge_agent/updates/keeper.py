@@ -169,6 +169,12 @@ class ModelKeeper:
 
     # ---- what others ask
 
+    @property
+    def active(self) -> str | None:
+        """Digest of the model that grades the next truck."""
+        engine = self._lineup.active
+        return engine.digest if engine else None
+
     def trust_status(self) -> TrustStatus:
         """How fresh the list of signed models is."""
         updates = self._config.updates

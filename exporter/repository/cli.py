@@ -139,9 +139,8 @@ def publish_command(
     repository.use([keys.signer(online_key)])
     repository.publish(days=days)
     until = repository.timestamp().expires
-    typer.echo(
-        f"{repo}: published {len(repository.listed())} bundles, fresh until {until:%Y-%m-%d}"
-    )
+    count = len(repository.listed())
+    typer.echo(f"{repo}: published, {count} bundles listed, fresh until {until:%Y-%m-%d}")
 
 
 @app.command("status")

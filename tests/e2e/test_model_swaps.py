@@ -1,0 +1,151 @@
+"""Swaps under continuous arrivals, and SIGKILL at each step of one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from agent_process import Agent, scenes
+from killed_agent import STEPS
+from model_repo import ACCESS, ENGINEER, Repo
+from virtual import SPECS, wait_until
+
+from exporter.errors import ExportError
+from exporter.push import push
+from simulator.station import VirtualStation
+
+SWAPS = 200
+LOGIN = (ENGINEER.user, ENGINEER.password)
+
+
+@pytest.fixture(scope="module")
+def cameras() -> Iterator[VirtualStation]:
+    with VirtualStation(SPECS, {c: s.on_scale for c, s in scenes().items()}) as station:
+        yield station
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    return Repo(tmp_path / "repo")
+
+
+@pytest.fixture
+def agent(tmp_path: Path, cameras: VirtualStation, repo: Repo) -> Iterator[Agent]:
+    updates = {"root": str(repo.trusted_root), "latency_ms": 2000}
+    running = Agent(tmp_path / "agent", cameras, model={"updates": updates}, access=ACCESS)
+    try:
+        running.start(ready=False)
+        wait_until(running.sees)
+        yield running
+    finally:
+        running.stop()
+        running.client.close()
+
+
+def run_killed(agent: Agent, step: str) -> None:
+    """Starts the agent anew, as one that will die at that step."""
+    agent.stop()
+    script = Path(__file__).parents[1] / "killed_agent.py"
+    with (agent.folder / "agent.log").open("ab") as log:
+        agent.process = subprocess.Popen(
+            [sys.executable, str(script), step, str(agent.config)], stdout=log, stderr=log
+        )
+    wait_until(lambda: agent.answers("/health/ready"), 90.0)
+
+
+@pytest.mark.slow
+def test_killed_at_any_step_one_whole_model_grades(agent: Agent, repo: Repo) -> None:
+    old = repo.add("old", 0.9)
+    push(repo.delivery("old"), str(agent.client.base_url), ENGINEER, "activate")
+    committed = list(STEPS).index("after-commit")
+    confidence = {old: 0.9}
+    for number, step in enumerate(STEPS):
+        new = repo.add(step, 0.8 - number / 100)
+        confidence[new] = 0.8 - number / 100
+        run_killed(agent, step)
+        with pytest.raises(ExportError):
+            push(repo.delivery(step), str(agent.client.base_url), ENGINEER, "activate")
+        assert agent.process is not None
+        assert agent.process.wait(20.0) == -9, step
+        agent.start()
+        expected = new if number >= committed else old
+        grading = agent.announce(f"AFTER-{step}")["grading"]
+        assert grading["model"]["digest"] == expected, step
+        assert grading["confidence"] == pytest.approx(confidence[expected], abs=1e-4)
+        models = agent.client.get("/api/v1/models").json()
+        assert models["active"] == expected
+        assert not list((agent.folder / "models" / "incoming").iterdir())
+        # The same push works now, and leads back to where the next step begins.
+        pushed = push(repo.delivery(step), str(agent.client.base_url), ENGINEER, "activate")
+        assert (pushed.accepted, pushed.role) == (True, "active")
+        agent.client.post(f"/api/v1/models/{old}/activate", auth=LOGIN).raise_for_status()
+
+
+@pytest.mark.slow
+def test_many_swaps_lose_no_truck_and_mix_no_models(agent: Agent, repo: Repo) -> None:
+    url = str(agent.client.base_url)
+    confidence = {repo.add("a", 0.91): 0.91, repo.add("b", 0.73): 0.73}
+    for version in "ab":
+        push(repo.delivery(version), url, ENGINEER, "activate")
+    accepted: list[str] = []
+    failures: list[str] = []
+    done = threading.Event()
+
+    def trucks_come() -> None:
+        with httpx.Client(base_url=url, timeout=60.0) as client:
+            while not done.is_set():
+                answer = client.post("/api/v1/arrivals", json={"ticket": f"S-{len(accepted)}"})
+                if answer.status_code == 201:
+                    accepted.append(answer.json()["id"])
+                else:
+                    failures.append(answer.text)
+                client.get(f"/api/v1/arrivals/{accepted[-1]}", params={"wait": 20})
+
+    thread = threading.Thread(target=trucks_come)
+    thread.start()
+    digests = list(confidence)
+    try:
+        for number in range(SWAPS):
+            answer = agent.client.post(f"/api/v1/models/{digests[number % 2]}/activate", auth=LOGIN)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["active"] == digests[number % 2]
+    finally:
+        done.set()
+        thread.join(60.0)
+    assert failures == []
+    graded_by: dict[str, int] = dict.fromkeys(digests, 0)
+    for arrival in accepted:
+        grading: dict[str, Any] = agent.client.get(f"/api/v1/arrivals/{arrival}").json()["grading"]
+        assert grading["outcome"] == "graded", grading["detail"]
+        digest = grading["model"]["digest"]
+        assert grading["confidence"] == pytest.approx(confidence[digest], abs=1e-4)
+        graded_by[digest] += 1
+    assert min(graded_by.values()) > 0
+    assert len(accepted) >= 20
+    events = agent.client.get("/api/v1/models").json()["events"]
+    assert all(event["ok"] for event in events)
+    assert {event["actor"] for event in events} == {ENGINEER.user}
+
+
+def test_the_first_truck_after_a_push_waits_for_nothing(agent: Agent, repo: Repo) -> None:
+    """While a model is tried, trucks are graded by the one before."""
+    old = repo.add("old", 0.9)
+    push(repo.delivery("old"), str(agent.client.base_url), ENGINEER, "activate")
+    new = repo.add("new", 0.8)
+    pushing = threading.Thread(
+        target=push, args=(repo.delivery("new"), str(agent.client.base_url), ENGINEER, "activate")
+    )
+    pushing.start()
+    meanwhile = [agent.announce(f"M-{n}")["grading"]["model"]["digest"] for n in range(2)]
+    pushing.join(60.0)
+    assert meanwhile[0] == old
+    assert set(meanwhile) <= {old, new}
+    time.sleep(0.1)
+    assert agent.announce("LAST")["grading"]["model"]["digest"] == new

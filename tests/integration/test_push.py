@@ -1,0 +1,295 @@
+"""`cane-export repo` and `push` on real keys, files and stations behind real HTTP."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from console_station import ConsoleStation, config
+from model_repo import ACCESS, ENGINEER, Repo
+from serving import Serving
+from typer.testing import CliRunner
+
+from edge_agent.api import create_app
+from edge_agent.config import AccessSection, ModelSection
+from exporter.cli import app
+from exporter.push import PASSWORD_ENV
+
+BUNDLE = Path(__file__).parents[2] / "deploy" / "models" / "sim-mobilenetv2.bundle"
+
+
+def run(*words: object) -> str:
+    """What the command says; fails the test if it fails."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*words: object) -> str:
+    """What the command says when it refuses: one line, exit code 2."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 2, result.output
+    said = result.output.strip().splitlines()
+    assert len(said) >= 1
+    return said[-1]
+
+
+@pytest.fixture
+def holders(tmp_path: Path) -> Path:
+    """A folder with everybody's keys."""
+    for name in ("root-1", "root-2", "root-3", "targets-1", "online"):
+        run("repo", "key", tmp_path / f"{name}.pem")
+    return tmp_path
+
+
+def init(holders: Path, repo: Path) -> None:
+    roots = [w for n in (1, 2, 3) for w in ("--root-key", holders / f"root-{n}.pem.pub")]
+    run(
+        *("repo", "init", repo, *roots, "--root-threshold", 2),
+        *("--targets-key", holders / "targets-1.pem.pub"),
+        *("--online-key", holders / "online.pem.pub"),
+    )
+
+
+def test_the_ceremony_needs_everybody_it_says(holders: Path) -> None:
+    repo = holders / "models"
+    init(holders, repo)
+    online = ("--online-key", holders / "online.pem")
+    assert "root version 1: signed by 0 of the 2" in refused("repo", "publish", repo, *online)
+    run("repo", "sign", repo, "--sign", holders / "root-1.pem")
+    assert "signed by 1 of the 2" in refused("repo", "publish", repo, *online)
+    assert "nothing is pending" in refused("repo", "sign", repo, "--sign", holders / "online.pem")
+    run("repo", "sign", repo, "--sign", holders / "root-3.pem")
+    assert "targets version 1" in refused("repo", "publish", repo, *online)
+    run("repo", "sign", repo, "--sign", holders / "targets-1.pem")
+    assert "0 bundles listed" in run("repo", "publish", repo, *online)
+    said = run("repo", "add", repo, BUNDLE, "--sign", holders / "targets-1.pem")
+    name = said.split(":")[0]
+    assert f"{name}: " not in run("repo", "status", repo)
+    assert "1 bundles listed" in run("repo", "publish", repo, *online)
+    status = run("repo", "status", repo)
+    assert name in status
+    assert "2 of 3 keys" in status
+    assert "is not published" in refused(
+        "push", "other.bundle", "--repo", repo, "--out", holders / "x.zip"
+    )
+    run("push", BUNDLE, "--repo", repo, "--out", holders / "stick.zip")
+    with zipfile.ZipFile(holders / "stick.zip") as archive:
+        assert any(member.endswith(f".{name}") for member in archive.namelist())
+    run("repo", "revoke", repo, name, "--sign", holders / "targets-1.pem")
+    assert "0 bundles listed" in run("repo", "publish", repo, *online)
+    assert not list((repo / "targets").iterdir())
+
+
+def test_keys_are_exchanged_by_the_roots_holders(holders: Path) -> None:
+    repo = holders / "models"
+    init(holders, repo)
+    for name in ("root-1", "root-2", "targets-1"):
+        run("repo", "sign", repo, "--sign", holders / f"{name}.pem")
+    online = ("--online-key", holders / "online.pem")
+    run("repo", "publish", repo, *online)
+    run("repo", "key", holders / "targets-2.pem")
+    old = next(
+        word.rstrip(",")
+        for line in run("repo", "status", repo).splitlines()
+        if line.startswith("targets")
+        for word in line.split()[-1:]
+    )
+    run(
+        *("repo", "rotate-key", repo, "targets", "--remove", old),
+        *("--add", holders / "targets-2.pem.pub", "--sign", holders / "root-1.pem"),
+    )
+    assert "root version 2" in refused("repo", "publish", repo, *online)
+    run("repo", "sign", repo, "--sign", holders / "root-2.pem")
+    assert "targets version 2" in refused("repo", "publish", repo, *online)
+    run("repo", "sign", repo, "--sign", holders / "targets-2.pem")
+    run("repo", "publish", repo, *online)
+    run("repo", "add", repo, BUNDLE, "--sign", holders / "targets-1.pem")
+    assert "targets version 3: signed by 0" in refused("repo", "publish", repo, *online)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("repo", "status", "nowhere"), "is no repository"),
+        (("repo", "key", "{}/online.pem"), "never written over"),
+        (("repo", "rotate-key", "{}/models", "snapshot"), "give root, targets or online"),
+        (("repo", "rotate-key", "{}/models", "root"), "nothing to do"),
+        (("repo", "rotate-key", "{}/models", "root", "--threshold", "9"), "threshold of 9"),
+        (("repo", "rotate-key", "{}/models", "root", "--remove", "ffffffff"), "is not the key id"),
+        (("repo", "sign", "{}/models", "--sign", "{}/online.pem.pub"), "no secret key"),
+        (("repo", "revoke", "{}/models", "x.bundle"), "is not listed"),
+        (("push", "x.bundle", "--repo", "{}/models"), "give one of"),
+        (("push", "x", "--repo", "{}/models", "--out", "y", "--as", "now"), "choose one of"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_line(
+    holders: Path, words: tuple[str, ...], said: str
+) -> None:
+    init(holders, holders / "models")
+    assert said in refused(*(word.format(holders) for word in words))
+
+
+def test_an_encrypted_key_needs_its_passphrase(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CANEGRADE_PASSPHRASE", "correct horse")
+    assert "encrypted" in run("repo", "key", tmp_path / "root-1.pem")
+    assert b"ENCRYPTED" in (tmp_path / "root-1.pem").read_bytes()
+    monkeypatch.delenv("CANEGRADE_PASSPHRASE")
+    for name in ("root-2", "targets-1", "online"):
+        run("repo", "key", tmp_path / f"{name}.pem")
+    run(
+        *("repo", "init", tmp_path / "models", "--root-threshold", 1),
+        *("--root-key", tmp_path / "root-1.pem.pub", "--root-key", tmp_path / "root-2.pem.pub"),
+        *("--targets-key", tmp_path / "targets-1.pem.pub"),
+        *("--online-key", tmp_path / "online.pem.pub"),
+    )
+    sign = ("repo", "sign", tmp_path / "models", "--sign", tmp_path / "root-1.pem")
+    assert "needs its passphrase" in refused(*sign)
+    monkeypatch.setenv("CANEGRADE_PASSPHRASE", "wrong horse")
+    assert "passphrase" in refused(*sign)
+    monkeypatch.setenv("CANEGRADE_PASSPHRASE", "correct horse")
+    assert "signed: root" in run(*sign)
+
+
+# ---- many stations
+
+
+class Fleet:
+    """Stations behind real HTTP, whose cameras are said to be well, and their inventory."""
+
+    def __init__(self, folder: Path, repo: Repo, stack: ExitStack) -> None:
+        self.folder = folder
+        self.stations: dict[str, ConsoleStation] = {}
+        entries = []
+        for name, wave in (("kk1", 1), ("kk2", 2), ("kk3", 2), ("ub1", 3)):
+            section = {"updates": {"root": repo.trusted_root, "latency_ms": 2000.0}}
+            given = config(folder / name).model_copy(
+                update={
+                    "model": ModelSection.model_validate(section),
+                    "access": AccessSection.model_validate(ACCESS),
+                }
+            )
+            station = ConsoleStation(given)
+            stack.callback(station.stop)
+            station.models.start()
+            served = stack.enter_context(Serving(create_app(station)))
+            self.stations[name] = station
+            entries.append({"name": name, "url": served.url, "wave": wave})
+        self.inventory = folder / "fleet.yaml"
+        self.write(user=ENGINEER.user, soak_s=0.2, stations=entries)
+
+    def write(self, **content: Any) -> None:
+        self.content = content
+        self.inventory.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    def active(self) -> dict[str, str | None]:
+        return {name: station.models.active for name, station in self.stations.items()}
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    return Repo(tmp_path / "repo")
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+    monkeypatch.setenv(PASSWORD_ENV, ENGINEER.password)
+    monkeypatch.setenv("COLUMNS", "250")
+    with ExitStack() as stack:
+        yield Fleet(tmp_path, repo, stack)
+
+
+def test_a_roll_out_stops_at_a_failure_and_goes_on_from_there(fleet: Fleet, repo: Repo) -> None:
+    one = repo.add("1", 0.9)
+    push = ("push", "table-1.bundle", "--repo", repo.folder, "--as", "activate")
+    kk3 = fleet.stations["kk3"]
+    well = kk3.state
+    kk3.state = replace(well, ready=False, problems=("C301: camera cannot be reached",))
+    said = refused(*push, "--inventory", fleet.inventory)
+    assert "2 of 4 stations do not have it" in said
+    # The wave of the failure was pushed to, the one after it was not.
+    assert fleet.active() == {"kk1": one, "kk2": one, "kk3": one, "ub1": None}
+    kept = json.loads((fleet.folder / f"rollout-{one[:12]}.json").read_text())
+    assert set(kept["done"]) == {"kk1", "kk2"}
+    kk3.state = well
+    before = {n: len(s.store.models.events()) for n, s in fleet.stations.items()}
+    said = run(*push, "--inventory", fleet.inventory)
+    assert "done" in said
+    assert set(fleet.active().values()) == {one}
+    after = {n: len(s.store.models.events()) for n, s in fleet.stations.items()}
+    assert {name for name in after if after[name] > before[name]} == {"kk3", "ub1"}
+
+
+def test_a_station_that_rolls_back_while_it_is_watched_stops_the_roll_out(
+    fleet: Fleet, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = repo.add("1", 0.9)
+    run("push", "table-1.bundle", "--repo", repo.folder, "--inventory", fleet.inventory)
+    two = repo.add("2", 0.8)
+    models = fleet.stations["kk1"].models
+    real = models.receive
+
+    def and_goes_back(*given: Any) -> Any:
+        receipt = real(*given)
+        assert models.active == two
+        # Just after the push, as its watchdog would.
+        threading.Timer(0.5, models.roll_back, ("station",)).start()
+        return receipt
+
+    monkeypatch.setattr(models, "receive", and_goes_back)
+    fleet.write(**fleet.content | {"soak_s": 3.0})
+    push = ("push", "table-2.bundle", "--repo", repo.folder, "--as", "activate")
+    refused(*push, "--inventory", fleet.inventory)
+    assert fleet.active() == dict.fromkeys(fleet.stations, one)
+
+
+def test_a_station_that_cannot_be_reached_is_a_failure(fleet: Fleet, repo: Repo) -> None:
+    repo.add("1", 0.9)
+    entries = [dict(entry) for entry in fleet.content["stations"]]
+    entries[0]["url"] = "http://127.0.0.1:1"
+    fleet.write(**fleet.content | {"stations": entries})
+    push = ("push", "table-1.bundle", "--repo", repo.folder)
+    result = CliRunner().invoke(app, [*map(str, push), "--inventory", str(fleet.inventory)])
+    assert result.exit_code == 2
+    assert "cannot be reached" in result.output
+    assert "not begun" in result.output
+    assert fleet.active() == dict.fromkeys(fleet.stations)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"stations": []}, "stations"),
+        ({"user": ""}, "user"),
+        ({"speed": 3}, "speed"),
+        ({"stations": [{"name": "a", "url": "kk1:8080"}]}, "stations.0.url"),
+        ({"stations": [{"name": "a", "url": f"http://{n}"} for n in "xy"]}, "stands there twice"),
+    ],
+)
+def test_a_wrong_inventory_is_told(
+    tmp_path: Path, repo: Repo, change: dict[str, Any], said: str
+) -> None:
+    repo.add("1", 0.9)
+    file = tmp_path / "fleet.yaml"
+    good = {"user": "x", "stations": [{"name": "a", "url": "http://x"}]}
+    file.write_text(yaml.safe_dump(good | change), encoding="utf-8")
+    assert said in refused("push", "table-1.bundle", "--repo", repo.folder, "--inventory", file)
+
+
+def test_the_example_inventory_is_one(tmp_path: Path, repo: Repo) -> None:
+    from exporter.fleet import Fleet as Inventory
+
+    example = Path(__file__).parents[2] / "deploy" / "fleet.example.yaml"
+    copied = shutil.copy(example, tmp_path / "fleet.yaml")
+    assert [number for number, _ in Inventory.read(Path(copied)).waves()] == [1, 2]
