@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import thumbnails
 from scenes import SIZE, scene_folder
 from typer.testing import CliRunner
 
@@ -18,6 +20,7 @@ from training.config import FitConfig
 from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import Row
 from training.errors import DataError
+from training.experiments import baselines, simple_runs
 from training.experiments.enrichment import SHARES
 from training.mixture import Synthetic, mix
 
@@ -35,6 +38,16 @@ def study(data: Path, out: Path, *further: str | Path, code: int = 0) -> str:
     result = CliRunner().invoke(app, [str(a) for a in arguments])
     assert result.exit_code == code, result.output
     return result.output
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    """Judge and baseline see thumbnails, and nothing is drawn: other tests see to both."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "frozen_features", thumbnails.features)
+        patch.setitem(simple_runs.BASELINES, simple_runs.FROZEN, thumbnails.features)
+        patch.setattr("training.experiments.cli.draw", lambda folder, out: out)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,18 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import thumbnails
+from accelerate import Accelerator
 from scenes import COUNTS, SIZE, scene_folder
 from typer.testing import CliRunner, Result
 
@@ -23,6 +27,8 @@ from training.cli import app as cane_train
 from training.console import RichReport
 from training.data.dataset import Dataset
 from training.errors import DataError
+from training.experiments import baselines
+from training.synthesis import adapters
 from training.synthesis.config import (
     PRESETS,
     AdaptSection,
@@ -30,8 +36,11 @@ from training.synthesis.config import (
     SegmentSection,
     SynthesisConfig,
 )
-from training.synthesis.pipeline import synthesize
+from training.synthesis.denoiser import Denoiser
+from training.synthesis.optimise import Steps
+from training.synthesis.pipeline import Stages, load_run, synthesize
 from training.synthesis.run import CANDIDATES_NAME
+from training.synthesis.train_adapters import train_adapters
 
 ROOT = Path(__file__).parents[2]
 FAST = PRESETS["fast"]
@@ -43,7 +52,20 @@ CONFIG = FAST.model_copy(
 )
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+ADAPTED = CONFIG.model_copy(
+    update={
+        "diffuse": CONFIG.diffuse.model_copy(update={"regions": False}),
+        "adapt": AdaptSection(rank=2, steps=4),
+    }
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread", "quick_judge")
+
+
+@pytest.fixture
+def quick_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judge sees thumbnails."""
+    monkeypatch.setattr(baselines, "frozen_features", thumbnails.features)
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +75,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def out(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of the fast preset."""
+    """A finished run of the fast preset, judged by the features of ImageNet."""
     out = tmp_path_factory.mktemp("run") / "synthesis"
     result = run("synthesize", "--data", data, "--out", out, "--preset", "fast", "--threads", 1)
     assert result.exit_code == 0, result.output
+    return out
+
+
+@pytest.fixture(scope="module")
+def adapted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with adapters by region, of few steps, judged by thumbnails."""
+    out = tmp_path_factory.mktemp("adapted") / "synthesis"
+    with pytest.MonkeyPatch.context() as patch, RichReport(quiet=True) as report:
+        patch.setattr(baselines, "frozen_features", thumbnails.features)
+        assert synthesize(data, out, ADAPTED, report, threads=1)
     return out
 
 
@@ -165,43 +197,65 @@ def test_conditioning_is_measured_by_a_command(data: Path, out: Path, tmp_path: 
         assert says in refused.output
 
 
-def test_what_drew_an_image_is_named_by_digest(data: Path, out: Path, tmp_path: Path) -> None:
+def test_what_drew_an_image_is_named_by_digest(out: Path, adapted: Path) -> None:
     def digest(file: Path) -> str:
         return hashlib.sha256(file.read_bytes()).hexdigest()
 
     model = digest(folder(out, "diffuse") / "model.safetensors")
     rows = table(folder(out, "set") / "manifest.csv")
     assert {(row["model_sha256"], row["seed"]) for row in rows} == {(model, "1")}
-    # With adapters by region these have a part in it.
-    adapted = CONFIG.model_copy(
-        update={
-            "diffuse": CONFIG.diffuse.model_copy(update={"regions": False}),
-            "adapt": AdaptSection(rank=2, steps=2),
-        }
-    )
-    with RichReport(quiet=True) as report:
-        assert synthesize(data, tmp_path / "run", adapted, report)
+    # Adapters by region have a part in it.
     files = [
-        folder(tmp_path / "run", "diffuse") / "model.safetensors",
-        *sorted(folder(tmp_path / "run", "adapt").glob("region-*.safetensors")),
+        folder(adapted, "diffuse") / "model.safetensors",
+        *sorted(folder(adapted, "adapt").glob("region-*.safetensors")),
     ]
     assert len(files) == 3
-    drawn_by = {
-        row["model_sha256"] for row in table(folder(tmp_path / "run", "set") / "verdicts.csv")
-    }
+    drawn_by = {row["model_sha256"] for row in table(folder(adapted, "set") / "verdicts.csv")}
     assert drawn_by == {" ".join(map(digest, files))}
+
+
+def test_a_finished_adapter_stands_and_nothing_of_it_is_held(
+    data: Path,
+    adapted: Path,
+    accelerator: Accelerator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copied = shutil.copytree(adapted, tmp_path / "run")
+    report = RichReport(quiet=True)
+    work = load_run(Dataset.open(data), ADAPTED, accelerator, report)
+    stages = Stages.of(work, copied)
+    assert stages.adapted is not None
+    assert stages.diffused is not None
+    before = done(copied, "adapt")
+    assert set(before["loss_of_last_50_steps"]) == {"east", "north"}
+    networks: list[weakref.ref[Denoiser]] = []
+    load = Denoiser.load
+
+    def counted(path: Path) -> Denoiser:
+        assert [network() for network in networks] == [None] * len(networks)
+        found = load(path)
+        networks.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(Denoiser, "load", counted)
+    east, north = (adapters.file_of(stages.adapted.folder, number) for number in (0, 1))
+    for gone, trained in (((north,), 1), ((east, north), 2)):
+        networks.clear()
+        for file in (*gone, stages.adapted.folder / "done.json"):
+            file.unlink()
+        assert train_adapters(work, stages.adapted, stages.segmented, stages.diffused)
+        assert len(networks) == trained
+        assert done(copied, "adapt") == before
+    assert {file.name for file in stages.adapted.folder.iterdir()} == {
+        *(east.name, north.name, "done.json")
+    }
 
 
 def test_adapters_without_regions_are_refused_before_anything_is_trained(
     data: Path, tmp_path: Path
 ) -> None:
-    copied = shutil.copytree(data, tmp_path / "data")
-    manifest = copied / "manifest.csv"
-    rows = table(manifest)
-    with manifest.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows({**row, "region": ""} for row in rows)
+    copied = told_of(data, tmp_path / "data", "")
     out = tmp_path / "run"
     refused = run("synthesize", "--data", copied, "--out", out, "--regions", "adapters")
     assert refused.exit_code == 2
@@ -209,14 +263,18 @@ def test_adapters_without_regions_are_refused_before_anything_is_trained(
     assert not out.exists()
 
 
-def test_blends_alone_need_no_diffusion_and_share_the_rest(data: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
+def test_blends_alone_need_no_diffusion_and_share_the_rest(
+    data: Path, adapted: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(adapted, tmp_path / "run")
+    shutil.rmtree(folder(out, "diffuse"))
+    shutil.rmtree(folder(out, "adapt"))
+    before = done(out, "segment"), (folder(out, "segment") / "done.json").stat().st_mtime_ns
     with RichReport(quiet=True) as report:
         assert synthesize(data, out, blends_only(), report)
-        assert not list(out.glob("diffuse-*"))
-        before = folder(out, "segment")
-        assert synthesize(data, out, CONFIG, report)
-    assert folder(out, "segment") == before
+    assert not list(out.glob("diffuse-*"))
+    after = done(out, "segment"), (folder(out, "segment") / "done.json").stat().st_mtime_ns
+    assert before == after
     assert len(list(out.glob("generate-*"))) == 2
 
 
@@ -224,48 +282,58 @@ class KilledError(Exception):
     pass
 
 
-class KilledAt(RichReport):
-    """Dies at the n-th sign of life."""
+class KilledIn(RichReport):
+    """Dies at the n-th sign of life of what is being done."""
 
-    def __init__(self, moment: int) -> None:
+    def __init__(self, what: str, sign: int) -> None:
         super().__init__(quiet=True)
-        self.left = moment
+        self.what, self.left, self.begun = what, sign, ""
+
+    def begin(self, what: str) -> None:
+        self.begun = what
 
     def step(self, done: int, total: int, loss: float) -> None:
-        self.tick()
+        self.tick(self.begun)
 
     def loading(self, what: str, count: int) -> Any:
-        return self.tick
+        return lambda: self.tick(what)
 
-    def say(self, text: str) -> None:
-        self.tick()
-
-    def tick(self) -> None:
-        self.left -= 1
+    def tick(self, what: str) -> None:
+        self.left -= what == self.what
         if self.left == 0:
             raise KilledError
 
 
-def test_killed_anywhere_it_goes_on_to_the_same_images(data: Path, tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+def test_killed_in_any_stage_it_goes_on_to_the_same_images(
+    data: Path, adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint after each step: what was trained before a kill counts."""
+    monkeypatch.setitem(Steps.__init__.__kwdefaults__, "save_every", 0.0)
+    broken = tmp_path / "broken"
+    kills = (
+        *(("train", 30), ("U-Net", 12), ("diffusion", 3), ("diffusion", 3)),
+        *(("adapter of east", 2), ("adapter of north", 3), ("adapter of north", 1)),
+        *(("candidates (drawing)", 20), ("candidates", 30)),
+    )
+    for what, sign in kills:
+        with pytest.raises(KilledError):
+            synthesize(data, broken, ADAPTED, KilledIn(what, sign))
+        # Of a finished region nothing to go on from is kept.
+        left = {"0-last.pt"} if what == "adapter of east" else {"1-last.pt"}
+        if what.startswith("adapter"):
+            assert {file.name for file in broken.glob("adapt-*/*.pt")} == left
     with RichReport(quiet=True) as report:
-        assert synthesize(data, whole, CONFIG, report)
-    kills = 0
-    for moment in range(30, 4000, 20):
-        try:
-            with KilledAt(moment) as report:
-                assert synthesize(data, broken, CONFIG, report)
-            break
-        except KilledError:
-            kills += 1
-    assert kills > 4
-    ours, theirs = drawn(whole), drawn(broken)
+        assert synthesize(data, broken, ADAPTED, report)
+    for stage in ("segment", "diffuse", "adapt"):
+        assert done(broken, stage) == done(adapted, stage)
+    ours, theirs = drawn(adapted), drawn(broken)
     assert ours.keys() == theirs.keys()
     for name, image in ours.items():
         # Drawn in other batches, where sums are rounded otherwise.
         assert np.abs(image.astype(int) - theirs[name]).max() <= 2, name
-    assert [r["parents"] for r in table(folder(whole, "set") / "manifest.csv")]
+    assert [r["parents"] for r in table(folder(adapted, "set") / "manifest.csv")]
     assert not list(broken.rglob(".*.new"))
+    assert not list(broken.rglob("*.pt"))
 
 
 def test_time_is_kept(data: Path, tmp_path: Path) -> None:
@@ -273,31 +341,50 @@ def test_time_is_kept(data: Path, tmp_path: Path) -> None:
         assert synthesize(data, tmp_path / "run", CONFIG, report, max_seconds=0.0) is None
 
 
-def test_two_processes_share_the_work(data: Path, out: Path, tmp_path: Path) -> None:
+def test_two_processes_share_the_work_and_a_clock(
+    data: Path, adapted: Path, tmp_path: Path
+) -> None:
     """Drawn anew by two processes from the same model, images are the same."""
-    copied = shutil.copytree(out, tmp_path / "run")
+    copied = shutil.copytree(adapted, tmp_path / "run")
     shutil.rmtree(folder(copied, "generate"))
     shutil.rmtree(folder(copied, "set"))
-    arguments = ("--data", data, "--out", copied, "--preset", "fast", "--threads", "1")
-    launched = subprocess.run(
-        [
-            *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
-            *("--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"),
-            *("--dynamo_backend", "no", "--main_process_port", "0"),
-            *("-m", "training", "synthesize", *map(str, arguments)),
-        ],
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert launched.returncode == 0, launched.stderr[-2000:]
-    ours, theirs = drawn(out), drawn(copied)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    tests = ROOT / "tests"
+    # What a launcher sets; that ours can be launched, trainings of classifiers show.
+    together = {
+        **os.environ,
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, tests))),
+    }
+    script = tests / "integration" / "drawn_by_two.py"
+    both = [
+        subprocess.Popen(
+            [sys.executable, script, data, copied, ADAPTED.model_dump_json()],
+            env={**together, "RANK": rank, "LOCAL_RANK": rank},
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    try:
+        for process in both:
+            _, said = process.communicate(timeout=300)
+            assert process.returncode == 0, said[-2000:]
+    finally:
+        for process in both:
+            process.kill()
+            process.wait()
+    ours, theirs = drawn(adapted), drawn(copied)
     assert ours.keys() == theirs.keys()
     for name, image in ours.items():
         assert np.abs(image.astype(int) - theirs[name]).max() <= 2, name
+    assert list(copied.glob("set-*/manifest.csv"))
 
 
 def test_a_sheet_shows_real_and_synthetic_images(data: Path, out: Path, tmp_path: Path) -> None:
@@ -316,6 +403,45 @@ def test_a_run_of_other_data_is_refused(out: Path, tmp_path: Path) -> None:
     result = run("synthesize", "--data", other, "--out", out, "--preset", "fast")
     assert result.exit_code == 2
     assert "holds a synthesis with data" in result.stderr
+
+
+def told_of(data: Path, folder: Path, region: str) -> Path:
+    """A copy whose loads are all from there."""
+    copied = shutil.copytree(data, folder)
+    manifest = copied / "manifest.csv"
+    rows = table(manifest)
+    with manifest.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({**row, "region": region} for row in rows)
+    return copied
+
+
+def test_a_run_of_other_regions_is_refused(data: Path, out: Path, tmp_path: Path) -> None:
+    moved = told_of(data, tmp_path / "moved", "south")
+    result = run("synthesize", "--data", moved, "--out", out, "--preset", "fast")
+    assert result.exit_code == 2
+    assert "holds a synthesis with regions" in result.stderr
+    # A run of before this was written down goes on.
+    copied = shutil.copytree(out, tmp_path / "run")
+    before = json.loads((copied / "run.json").read_text())
+    older = {name: value for name, value in before.items() if name != "regions"}
+    (copied / "run.json").write_text(json.dumps(older))
+    result = run("synthesize", "--data", data, "--out", copied, "--preset", "fast")
+    assert result.exit_code == 0, result.output
+    assert json.loads((copied / "run.json").read_text())["regions"] == before["regions"]
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "classes.npy"])
+def test_a_broken_stage_is_told_in_a_line(data: Path, out: Path, tmp_path: Path, file: str) -> None:
+    copied = shutil.copytree(out, tmp_path / "run")
+    broken = folder(copied, "segment") / file
+    broken.write_bytes(broken.read_bytes()[:200])
+    options = ("--data", data, "--set", folder(copied, "set"), "--out", tmp_path / "c.json")
+    result = run("conditioning", *options)
+    assert result.exit_code == 2
+    said = f"{broken}: missing or broken; delete {broken.parent} and run again"
+    assert result.stderr.splitlines()[-1].endswith(said)
 
 
 def test_a_folder_of_something_else_is_refused(data: Path, tmp_path: Path) -> None:

@@ -95,7 +95,9 @@ def test_each_adapter_draws_its_region_and_the_shared_model_stays(
         assert changed
         assert all("lora" in name for name in changed)
         weights = adapters.weights_of(adapted, steps.averaged)
-        adapters.save(tmp_path / f"adapters/region-{number}.safetensors", weights, region, 4)
+        file = adapters.file_of(tmp_path / "adapters", number)
+        adapters.save(file, weights, region, 4, steps.losses[-1])
+        assert adapters.loss_of(file) == steps.losses[-1]
 
     shared = Denoiser.load(tmp_path / "model")
     plain = {region: loss(shared, region) for region in GROUNDS}

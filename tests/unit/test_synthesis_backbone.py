@@ -5,18 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
+import thumbnails
 import torch
 from accelerate import Accelerator
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from image_to_image import gaps
 from scenes import scene_folder
 from typer.testing import CliRunner
 
 from training.cli import app
 from training.console import RichReport
+from training.data.dataset import ImageSet
 from training.errors import WeightsError
-from training.synthesis import backbone
+from training.experiments import baselines
+from training.synthesis import backbone, train_diffusion
 from training.synthesis.conditions import Conditions, Vocabulary
 from training.synthesis.denoiser import Architecture, Denoiser
 from training.synthesis.diffuse import DiffusionLoss, Examples, sample
@@ -24,6 +29,7 @@ from training.synthesis.optimise import Steps
 from training.synthesis.space import to_images
 
 SIZE = 32
+NOTHING = ImageSet(np.zeros((0, SIZE, SIZE, 3), np.uint8), np.zeros(0, np.int64), (), ())
 VOCABULARY = Vocabulary(regions=("east", "north"), lights=(80.0, 110.0, 140.0))
 
 
@@ -68,16 +74,10 @@ def tiny(folder: Path, *, prediction: str = "epsilon", **unet: Any) -> Path:
 
 def begun(folder: Path, control: str = "joint") -> Denoiser:
     found = backbone.read(str(folder))
-    network = Denoiser(
-        Architecture.model_validate(
-            {"size": SIZE, "control": control, "vocabulary": VOCABULARY, "backbone": found.parts}
-        )
+    architecture = Architecture.model_validate(
+        {"size": SIZE, "control": control, "vocabulary": VOCABULARY, "backbone": found.parts}
     )
-    network.unet.load_state_dict(found.unet)
-    network.vae.load_state_dict(found.vae)
-    if network.controlnet is not None:
-        network.add_control()
-    return network
+    return train_diffusion.begun(architecture, found, NOTHING)
 
 
 def examples(count: int) -> Examples:
@@ -96,16 +96,16 @@ def test_it_learns_and_is_saved_whole(
     network = begun(tiny(tmp_path / "tiny", prediction=prediction))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     data = examples(8)
-    loss = DiffusionLoss(data, 8, accelerator.device, weight=0.02, space=network.space)
+    loss = DiffusionLoss(data, 4, accelerator.device, weight=0.02, space=network.space)
     (tmp_path / "run").mkdir()
     steps = Steps(
         accelerator,
         network,
         loss,
         tmp_path / "run" / "last.pt",
-        total=40,
+        total=24,
         seed=1,
-        learning_rate=3e-3,
+        learning_rate=6e-3,
         config={},
         ema=0.9,
     )
@@ -131,22 +131,34 @@ def test_it_learns_and_is_saved_whole(
 def test_strength_says_how_much_of_what_the_autoencoder_keeps_is_left(tmp_path: Path) -> None:
     network = begun(tiny(tmp_path / "tiny")).eval()
     data = examples(3)
-    kept = network.space.encode(torch.from_numpy(data.images))
-    gaps = []
-    for strength in (0.02, 0.5, 1.0):
-        drawn = sample(
-            network,
-            data.conditions,
-            data.hints,
-            np.arange(3),
-            steps=20,
-            start=data.images,
-            strength=strength,
-        )
-        with torch.no_grad():
-            whole = to_images(network.space.pixels(kept))
-        gaps.append(float(np.abs(drawn.astype(int) - whole).mean()))
-    assert gaps[0] < gaps[1] < gaps[2]
+    with torch.no_grad():
+        kept = network.space.encode(torch.from_numpy(data.images))
+        whole = to_images(network.space.pixels(kept))
+    little, half, all_of_it = gaps(network, data, whole, (0.02, 0.5, 1.0))
+    assert little < half < all_of_it
+
+
+def test_the_decoder_is_kept_of_no_image_and_has_the_same_gradients(tmp_path: Path) -> None:
+    network = begun(tiny(tmp_path / "tiny")).eval()
+    signal = torch.randn(3, *network.space.shape, requires_grad=True)
+    kept = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        pixels = network.space.pixels(signal)
+    assert sum(kept) < pixels.numel()
+    (ours,) = torch.autograd.grad((pixels**2).sum(), signal)
+
+    kept.clear()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        whole = network.vae.decode(signal / network.vae.config["scaling_factor"]).sample
+    assert sum(kept) > 50 * pixels.numel()
+    (theirs,) = torch.autograd.grad((whole**2).sum(), signal)
+    assert torch.allclose(pixels, whole, atol=1e-5)
+    assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()))
 
 
 def test_a_frozen_base_and_a_new_controlnet_leave_it_as_it_was(tmp_path: Path) -> None:
@@ -196,13 +208,41 @@ def test_what_is_no_model_is_told_in_a_line(tmp_path: Path) -> None:
         found.parts.check_size(44)
 
 
-def test_a_synthesis_starts_from_it(tmp_path: Path) -> None:
-    data, out = scene_folder(tmp_path / "data"), tmp_path / "run"
-    options = ("--preset", "fast", "--diffusion-steps", "2", "--overlap", "0", "--threads", "1")
-    folder = tiny(tmp_path / "tiny")
-    arguments = ["synthesize", "--data", data, "--out", out, "--backbone", folder, *options]
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    assert result.exit_code == 0, result.output
+def test_a_synthesis_starts_from_it_and_knows_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "frozen_features", thumbnails.features)
+    data, out, folder = scene_folder(tmp_path / "data"), tmp_path / "run", tiny(tmp_path / "tiny")
+
+    def synthesize(*further: str) -> str:
+        options = ("--preset", "fast", "--diffusion-steps", "2", "--overlap", "0", "--threads", "1")
+        arguments = ["synthesize", "--data", data, "--out", out, *options, *further]
+        result = CliRunner().invoke(app, [str(a) for a in arguments])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    made = synthesize("--backbone", str(folder))
     (model,) = out.glob("diffuse-*/model.safetensors")
     assert Denoiser.load(model).architecture.backbone is not None
-    assert list(out.glob("set-*/manifest.csv"))
+    assert (Path(made.strip()) / "manifest.csv").exists()
+    # What decides is what lies in the folder, and not where it lies.
+    moved = folder.rename(tmp_path / "moved")
+    assert synthesize("--backbone", str(moved), "--max-time", "0s") == made
+    other = tiny(tmp_path / "other")
+    assert synthesize("--backbone", str(other), "--max-time", "0s") == ""
+    assert len(list(out.glob("diffuse-*"))) == 2
+
+
+def test_a_name_on_the_hub_stands_for_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    cached = tmp_path / "models--owner--tiny"
+    for commit in ("0123456789abcdef" * 2 + "01234567", "fedcba9876543210" * 2 + "fedcba98"):
+        tiny(cached / "snapshots" / commit)
+        (cached / "refs").mkdir(exist_ok=True)
+        (cached / "refs" / "main").write_text(commit)
+        assert backbone.digest("owner/tiny") == commit
+    with pytest.raises(WeightsError, match="--backbone owner/none: cannot be read"):
+        backbone.digest("owner/none")

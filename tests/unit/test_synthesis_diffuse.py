@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from image_to_image import gaps
 from pydantic import ValidationError
 
 from edge_agent.grades import GRADES, Grade
@@ -27,9 +28,11 @@ from training.synthesis.diffuse import (
     sample,
     soft_edges,
 )
+from training.synthesis.linear import LinearDenoiser
 from training.synthesis.optimise import Steps
 from training.synthesis.schedule import noise_schedule
 from training.synthesis.space import to_images, to_signal
+from training.synthesis.train_diffusion import begun
 
 SIZE = 32
 REGIONS = Vocabulary(regions=("east", "north"), lights=(80.0, 110.0, 140.0))
@@ -87,7 +90,7 @@ def steps(
         folder / "last.pt",
         total=total,
         seed=1,
-        learning_rate=3e-3,
+        learning_rate=6e-3,
         config={"total": total},
         ema=0.96,
     )
@@ -97,9 +100,9 @@ def test_samples_follow_their_edges_their_grade_and_their_region(
     accelerator: Accelerator, tmp_path: Path
 ) -> None:
     network = Denoiser(architecture())
-    run = steps(accelerator, network, examples(64, 1), tmp_path / "run", 120)
+    run = steps(accelerator, network, examples(64, 1), tmp_path / "run", 60)
     assert run.run(RichReport(quiet=True))
-    assert np.mean(run.losses[-10:]) < np.mean(run.losses[:3]) / 2
+    assert np.mean(run.losses[-10:]) < 0.7 * np.mean(run.losses[:3])
     assert run.ema is not None
     network.save(tmp_path / "model", run.ema.weights)
     loaded = Denoiser.load(tmp_path / "model")
@@ -139,22 +142,24 @@ def test_an_image_is_a_function_of_its_seed_in_any_batch() -> None:
 
 
 def test_strength_says_how_much_of_an_image_is_left() -> None:
-    network = Denoiser(architecture()).eval()
     asked = examples(4, 1)
-    gaps = []
-    for strength in (0.1, 0.5, 0.9):
-        drawn = sample(
-            network,
-            asked.conditions,
-            asked.hints,
-            np.arange(4),
-            steps=20,
-            start=asked.images,
-            strength=strength,
-        )
-        gaps.append(np.abs(drawn.astype(int) - asked.images).mean())
-    assert gaps == sorted(gaps)
-    assert gaps[0] < 0.4 * gaps[2]
+    network = Denoiser(architecture()).eval()
+    little, half, most = gaps(network, asked, asked.images, (0.1, 0.5, 0.9))
+    assert little < half < most
+    assert little < 0.4 * most
+
+
+def test_a_network_begins_as_the_linear_denoiser_of_its_images() -> None:
+    train, _ = loads(8, 1)
+    network = begun(architecture(), None, train)
+    fitted = LinearDenoiser(SIZE)
+    fitted.fit(train.images)
+    assert torch.equal(network.linear.power, fitted.power)
+    assert torch.equal(network.linear.mean, fitted.mean)
+    asked = examples(2, 1)
+    x, t = torch.randn(2, 3, SIZE, SIZE), torch.tensor([10, 500])
+    with torch.no_grad():
+        assert torch.equal(network.eval()(x, t, asked.conditions, None), fitted(x, t))
 
 
 def test_a_frozen_base_stays_as_it_is_and_the_copy_learns(
