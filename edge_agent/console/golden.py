@@ -21,14 +21,15 @@ def golden_images(context: Context, model: ModelEntry) -> None:
     with tag("details", classes="golden"):
         with tag("summary", classes="" if good else "bad"):
             icon("check_circle" if good else "error")
-            tag(
-                "span",
-                t(
-                    "{count} golden images, at most {difference} off",
+            if largest is None:
+                text = t("Golden images ({count}): no number came out", count=len(trial.golden))
+            else:
+                text = t(
+                    "Golden images ({count}): at most {difference} off",
                     count=len(trial.golden),
                     difference=f.number(largest, 4),
-                ),
-            )
+                )
+            tag("span", text)
         with tag("div", classes="golden-grid"):
             for golden in trial.golden:
                 _image(context, model, golden)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from agent_process import Agent, scenes
 from model_repo import ACCESS, ENGINEER, Repo
+from playwright.sync_api import Page, expect
 from virtual import SPECS, wait_until
 
 from exporter.push import push
@@ -48,3 +49,56 @@ def test_a_pushed_model_grades_the_next_truck(agent: Agent, repo: Repo) -> None:
     grading = agent.announce("FIRST")["grading"]
     assert grading["confidence"] == pytest.approx(0.91, abs=1e-4)
     assert grading["model"]["digest"] == first
+
+
+def test_an_engineer_promotes_and_goes_back_on_the_page(
+    agent: Agent, repo: Repo, open_page: Callable[[str], Page]
+) -> None:
+    url = str(agent.client.base_url)
+    one, two = repo.add("1", 0.91), repo.add("2", 0.83)
+    push(repo.delivery("1"), url, ENGINEER, "activate")
+    push(repo.delivery("2"), url, ENGINEER, "shadow")
+    wait_until(lambda: agent.answers("/health/ready"))
+    agent.announce("SEEN-BY-BOTH")
+    page = open_page(url)
+    page.goto("/models")
+    now, unseen = page.locator(".model-now").first, page.locator(".model-now").last
+    expect(now).to_contain_text("table 1", timeout=20_000)
+    expect(unseen).to_contain_text("table 2")
+    expect(unseen).to_contain_text("100.0", timeout=20_000)
+    expect(page.locator("#promote")).to_have_count(0)
+    page.fill("input[name=name]", ENGINEER.user)
+    page.fill("input[name=password]", "not the password")
+    page.click("#log-in")
+    expect(page.locator(".log-in .trouble")).to_be_visible(timeout=20_000)
+    page.fill("input[name=name]", ENGINEER.user)
+    page.fill("input[name=password]", ENGINEER.password)
+    page.click("#log-in")
+    expect(page.locator(".log-in")).to_contain_text(ENGINEER.user, timeout=20_000)
+    page.click("#promote")
+    expect(now).to_contain_text("table 2", timeout=20_000)
+    assert agent.announce("PROMOTED")["grading"]["model"]["digest"] == two
+    page.click("#roll-back")
+    expect(now).to_contain_text("table 1", timeout=20_000)
+    assert agent.announce("BACK")["grading"]["model"]["digest"] == one
+    events = agent.client.get("/api/v1/models").json()["events"]
+    assert [(e["actor"], e["action"]) for e in events[:2]] == [
+        (ENGINEER.user, "roll_back"),
+        (ENGINEER.user, "activate"),
+    ]
+    now.locator("details.golden summary").click()
+    image = now.locator(".golden-image img").first
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
+    three = repo.add("3", 0.79)
+    page.set_input_files("input[type=file]", repo.delivery("3"))
+    expect(unseen).to_contain_text("table 3", timeout=30_000)
+    shown = agent.client.get("/api/v1/models").json()
+    assert shown["shadow"]["digest"] == three
+    assert shown["active"] == one
+
+
+def test_a_web_page_of_another_site_cannot_log_in_or_push(agent: Agent) -> None:
+    foreign = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    for path in ("/log-in", "/api/v1/models/deliveries", "/api/v1/models/roll-back"):
+        answer = agent.client.post(path, headers=foreign, content=b"")
+        assert answer.status_code == 403, path
