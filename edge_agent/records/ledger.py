@@ -187,6 +187,18 @@ class ModelLedger:
         found = (known[digest] for digest in reversed(path) if digest in known)
         return [m for m in found if m.digest != active and m.listed and m.fault is None]
 
+    def last_used(self) -> list[str]:
+        """Digests of all models, the one that was last tried or given a role first."""
+        with self._reading() as session:
+            statement = (
+                select(ModelEvent.digest)
+                .join(Model, Model.digest == ModelEvent.digest)
+                .where(ModelEvent.ok)
+                .group_by(ModelEvent.digest)
+                .order_by(func.max(ModelEvent.id).desc())
+            )
+            return [str(digest) for digest in session.scalars(statement)]
+
     # ---- events
 
     def note(self, event: Event) -> None:

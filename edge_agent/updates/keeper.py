@@ -448,13 +448,12 @@ class ModelKeeper:
         return True
 
     def _prune(self) -> None:
-        """Keeps the models in use and the last ones that graded."""
-        loaded = (self._lineup.active, self._lineup.shadow)
-        keep = [engine.digest for engine in loaded if engine is not None]
-        keep += [model.digest for model in self._ledger.earlier(None)]
-        ready = [m.digest for m in self._ledger.all() if m.listed and m.fault is None]
-        most = self._updates().keep
-        self.depot.keep_only(list(dict.fromkeys([*keep, *ready]))[: max(most, len(loaded))])
+        """Keeps the models in use, the one to go back to, and those used last."""
+        loaded = (self._lineup.active, self._lineup.reserve, self._lineup.shadow)
+        needed = [engine.digest for engine in loaded if engine is not None]
+        needed += [model.digest for model in self._ledger.earlier(self.active)[:1]]
+        keep = list(dict.fromkeys([*needed, *self._ledger.last_used()]))
+        self.depot.keep_only(keep[: max(self._updates().keep, len(set(needed)))])
 
     def _fall_back(self, digest: str, why: str) -> None:
         """Lets an earlier model grade, because that one no longer can or may; if none can, none."""
