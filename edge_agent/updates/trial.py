@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import resource
 import sys
 import time
@@ -42,9 +41,6 @@ def main() -> None:
 
 
 def _confine(limits: Limits) -> None:
-    # Trucks are graded meanwhile, and they come first.
-    with contextlib.suppress(OSError):
-        os.nice(10)
     size = (limits.memory_mb + _OVERHEAD_MB) << 20
     seconds = math.ceil(limits.timeout_s * limits.threads) + 1
     for what, most in ((resource.RLIMIT_AS, size), (resource.RLIMIT_CPU, seconds)):
