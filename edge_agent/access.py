@@ -11,12 +11,22 @@ from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from edge_agent.config import AccessSection, UserSection
+from edge_agent.errors import AgentError
 
 _MEMORY_KIB: Final = 19 * 1024
 _ITERATIONS: Final = 2
 _LANES: Final = 1
 """The least that OWASP's Password Storage Cheat Sheet advises for Argon2id: a station PC grades."""
 _AFTER_WRONG_S: Final = 1.0
+_AT_ONCE: Final = 4
+"""Guesses that may wait for their turn; each holds a thread, and trucks need threads too."""
+
+
+class TooManyGuessesError(AgentError):
+    """Several passwords wait to be checked already; try again in a few seconds."""
+
+    def __init__(self) -> None:
+        super().__init__("too many log-ins at once; try again in a few seconds")
 
 
 def hash_password(password: str) -> str:
@@ -38,6 +48,7 @@ class Users:
         self._users = {user.name: user for user in section.users}
         self._unknown = hash_password("nobody")
         self._guessing = threading.Lock()
+        self._waiting = threading.BoundedSemaphore(_AT_ONCE)
 
     def __bool__(self) -> bool:
         """Whether there is anybody."""
@@ -49,13 +60,21 @@ class Users:
 
     def check(self, name: str, password: str) -> UserSection | None:
         """The user if the password is theirs. Blocks, one guess at a time and slower after a wrong
-        one, so that guessing gains nothing and does not take the cores from grading."""
+        one, so that guessing gains nothing and does not take the cores from grading.
+
+        Raises TooManyGuessesError while several others wait.
+        """
+        if not self._waiting.acquire(blocking=False):
+            raise TooManyGuessesError
         user = self._users.get(name)
-        with self._guessing:
-            # A name that does not exist takes as long as one that does.
-            if _fits(password, user.password_hash if user else self._unknown) and user:
-                return user
-            time.sleep(_AFTER_WRONG_S)
+        try:
+            with self._guessing:
+                # A name that does not exist takes as long as one that does.
+                if _fits(password, user.password_hash if user else self._unknown) and user:
+                    return user
+                time.sleep(_AFTER_WRONG_S)
+        finally:
+            self._waiting.release()
         return None
 
 

@@ -3,6 +3,7 @@
     AgentError
     ├── ConfigError          station.yaml cannot be used
     ├── BundleError          a model bundle does not fit or is broken
+    ├── TooManyGuessesError  passwords wait to be checked (edge_agent.access)
     ├── UpdateError          a new model cannot be taken, or not be used
     │   ├── TrustError           what was delivered cannot be verified
     │   └── DeliveryError        what was delivered is broken, too large or too slow

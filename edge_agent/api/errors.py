@@ -92,6 +92,7 @@ _MEANING: Final = {
     410: "The evidence file has been removed.",
     413: "The body is too large.",
     422: "The request is not well-formed.",
+    429: "Too many log-ins at once.",
     500: "An unexpected fault; see the agent's log.",
     503: "Records cannot be read or written right now; try again.",
 }

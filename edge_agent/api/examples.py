@@ -253,6 +253,7 @@ ERRORS: Final[dict[int, Example]] = {
     ),
     413: _error("too_large", "delivery: larger than 218103808 bytes; push one bundle at a time"),
     422: _error("invalid", "weight_kg: input should be greater than or equal to 0"),
+    429: _error("too_many_log_ins", "too many log-ins at once; try again in a few seconds"),
     500: _error(
         "internal",
         f"GET /api/v1/arrivals/{_ID}/evidence/C201: an unexpected fault; see the agent's log",

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from fastapi import Depends
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 
-from edge_agent.access import Users
+from edge_agent.access import TooManyGuessesError, Users
 from edge_agent.api.errors import ApiError
 
 _BASIC: Final = HTTPBasic(auto_error=False, realm="CaneGrade station")
@@ -16,7 +16,7 @@ Credentials = Annotated[HTTPBasicCredentials | None, Depends(_BASIC)]
 
 
 def require_engineer(users: Users, credentials: HTTPBasicCredentials | None) -> str:
-    """The name of the engineer who asks. Blocks. Raises ApiError 401 or 403."""
+    """The name of the engineer who asks. Blocks. Raises ApiError 401, 403 or 429."""
     if not users:
         raise ApiError(
             403,
@@ -24,7 +24,10 @@ def require_engineer(users: Users, credentials: HTTPBasicCredentials | None) -> 
             "nobody may change models here: add an engineer under access.users in station.yaml "
             "(edge-agent password makes the hash)",
         )
-    user = users.check(credentials.username, credentials.password) if credentials else None
+    try:
+        user = users.check(credentials.username, credentials.password) if credentials else None
+    except TooManyGuessesError as error:
+        raise ApiError(429, "too_many_log_ins", str(error), {"Retry-After": "5"}) from error
     if user is None:
         raise ApiError(
             401,

@@ -39,6 +39,9 @@ _EVENTS: Final = 100
 _SLOW_AFTER_S: Final = 15.0
 _LEAST_BYTES_S: Final = 2000.0
 
+_CHANGING: Final = (401, 403, 409, 422, 429, 503)
+"""What any request that changes something may be answered with."""
+
 Digest = Annotated[str, PathParam(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the bundle.")]
 
 
@@ -100,7 +103,7 @@ def create_router(station: StationPort, users: Users) -> APIRouter:
     @router.post(
         "/deliveries",
         response_model=ReceiptOut,
-        responses=documented(401, 403, 408, 409, 413, 422, 503),
+        responses=documented(401, 403, 408, 409, 413, 422, 429, 503),
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -128,9 +131,7 @@ def create_router(station: StationPort, users: Users) -> APIRouter:
         finally:
             file.unlink(missing_ok=True)
 
-    @router.post(
-        "/roll-back", response_model=ModelsOut, responses=documented(401, 403, 409, 422, 503)
-    )
+    @router.post("/roll-back", response_model=ModelsOut, responses=documented(*_CHANGING))
     def roll_back(body: RollBack, credentials: Credentials) -> ModelsOut:
         """Lets the model grade that graded before this one, or a given earlier one."""
         actor = require_engineer(users, credentials)
@@ -140,7 +141,7 @@ def create_router(station: StationPort, users: Users) -> APIRouter:
     @router.post(
         "/{digest}/activate",
         response_model=ModelsOut,
-        responses=documented(401, 403, 409, 422, 503),
+        responses=documented(*_CHANGING),
     )
     def activate(digest: Digest, credentials: Credentials) -> ModelsOut:
         """Lets a model that is here and passed the gate grade from the next truck on."""
@@ -149,7 +150,9 @@ def create_router(station: StationPort, users: Users) -> APIRouter:
         return models_out(station)
 
     @router.post(
-        "/{digest}/shadow", response_model=ModelsOut, responses=documented(401, 403, 409, 422, 503)
+        "/{digest}/shadow",
+        response_model=ModelsOut,
+        responses=documented(*_CHANGING),
     )
     def shadow(digest: Digest, credentials: Credentials) -> ModelsOut:
         """Lets a model grade the same trucks unseen."""
@@ -157,7 +160,7 @@ def create_router(station: StationPort, users: Users) -> APIRouter:
         station.models.shadow(digest, actor)
         return models_out(station)
 
-    @router.delete("/shadow", response_model=ModelsOut, responses=documented(401, 403, 409, 503))
+    @router.delete("/shadow", response_model=ModelsOut, responses=documented(*_CHANGING))
     def release(credentials: Credentials) -> ModelsOut:
         """Takes the candidate out of the shadow."""
         actor = require_engineer(users, credentials)

@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 from nicegui import app as pages
 
-from edge_agent.access import Users
+from edge_agent.access import TooManyGuessesError, Users
 from edge_agent.console.elements import icon, tag
 from edge_agent.console.page import Context, in_thread
 
@@ -29,7 +29,10 @@ def add_routes(users: Users) -> None:
     async def log_in(request: Request) -> Response:
         form = await request.form()
         name, password = str(form.get("name", "")), str(form.get("password", ""))
-        user = await in_thread(users.check, name, password)
+        try:
+            user = await in_thread(users.check, name, password)
+        except TooManyGuessesError:
+            user = None
         if user is None:
             return RedirectResponse(f"{BACK}?log-in={FAILED}", 303)
         request.session["user"] = user.name

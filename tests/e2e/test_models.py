@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from agent_process import Agent, scenes
+from hostile_bundles import HOSTILE
 from model_repo import ACCESS, ENGINEER, Repo
 from playwright.sync_api import Page, expect
 from virtual import SPECS, wait_until
+from web_repo import Elsewhere, Endless, Moody, Silent, Trickling, Web
 
 from exporter.push import push
 from simulator.station import VirtualStation
@@ -87,6 +90,10 @@ def test_an_engineer_promotes_and_goes_back_on_the_page(
         (ENGINEER.user, "activate"),
     ]
     now.locator("details.golden summary").click()
+    hostile = HOSTILE["not-a-number"][0](repo.folder.parent / "hostile.bundle")
+    repo.add_file(hostile, "9")
+    assert not push(repo.delivery("9"), url, ENGINEER, "activate").accepted
+    expect(page.locator(".events .bad-row")).to_contain_text("nan off", timeout=20_000)
     image = now.locator(".golden-image img").first
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
     three = repo.add("3", 0.79)
@@ -102,3 +109,49 @@ def test_a_web_page_of_another_site_cannot_log_in_or_push(agent: Agent) -> None:
     for path in ("/log-in", "/api/v1/models/deliveries", "/api/v1/models/roll-back"):
         answer = agent.client.post(path, headers=foreign, content=b"")
         assert answer.status_code == 403, path
+
+
+def test_a_station_follows_its_repository_whatever_that_does(
+    tmp_path: Path, station: VirtualStation, repo: Repo
+) -> None:
+    class Server(Moody):
+        folder = repo.folder
+
+    one = repo.add("1", 0.91)
+    web = Web(Server)
+    updates = {
+        "root": str(repo.trusted_root),
+        "latency_ms": 2000,
+        "repository": web.url,
+        "poll_minutes": 0.01,
+        "new_models": "activate",
+    }
+    agent = Agent(tmp_path / "agent", station, model={"updates": updates}, access=ACCESS)
+    problem = lambda: agent.client.get("/api/v1/models").json()["trust"]["problem"]  # noqa: E731
+    try:
+        agent.start()
+        assert agent.announce("FIRST")["grading"]["model"]["digest"] == one
+        for mood, said in (
+            (Endless, "exceeding"),
+            (Elsewhere, "answered 302"),
+            (Silent, "no answer for"),
+            (Trickling, "too slow"),
+        ):
+            Server.mood = mood
+            wait_until(lambda said=said: said in (problem() or ""), 60.0)  # type: ignore[misc]
+            assert agent.announce(f"WHILE-{mood.__name__}")["grading"]["model"]["digest"] == one
+            assert any("models" in line for line in agent.status()["problems"])
+            assert agent.answers("/health/ready")
+        time.sleep(1.1)
+        two = repo.add("2", 0.83)
+        Server.mood = None
+        wait_until(lambda: agent.status()["model"]["digest"] == two, 60.0)
+        assert problem() is None
+        assert agent.announce("AFTER")["grading"]["model"]["digest"] == two
+        repo.store.revoke("table-2.bundle")
+        repo.sign_and_publish()
+        wait_until(lambda: agent.status()["model"]["digest"] == one, 30.0)
+    finally:
+        web.close()
+        agent.stop()
+        agent.client.close()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pytest
 from model_repo import Repo, changed, row, tiny_bundle
 from tiny_bundle import with_manifest, write_table_bundle
 from virtual import wait_until
+from web_repo import Elsewhere, Endless, Quiet, Silent, Trickling, Web
 
 from edge_agent.config import ModelSection
 from edge_agent.errors import TrustError, UpdateError
@@ -385,25 +384,6 @@ def test_a_stated_rule_promotes(
 # ---- the repository on the network
 
 
-class Web:
-    """A web server on loopback: a repository's folder, or something that misbehaves."""
-
-    def __init__(self, handler: Callable[..., BaseHTTPRequestHandler]) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
 @pytest.fixture
 def web(repo: Repo) -> Iterator[Web]:
     served = Web(partial(Quiet, directory=str(repo.folder)))
@@ -440,56 +420,6 @@ def test_what_was_rolled_back_is_not_taken_again(site: Site, web: Web) -> None:
     site.keeper.roll_back("engineer-1")
     assert site.keeper.look(WebSource(web.url), "activate") is None
     assert site.active == one
-
-
-class Endless(Quiet):
-    """Answers everything with data that does not end, once the root has been read."""
-
-    def do_GET(self) -> None:
-        if "root" in self.path:
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.end_headers()
-        try:
-            while True:
-                self.wfile.write(b" " * 65536)
-        except OSError:
-            pass
-
-
-class Trickling(Quiet):
-    """Sends a byte now and then: never silent, never done."""
-
-    def do_GET(self) -> None:
-        if "root" in self.path:
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.end_headers()
-        try:
-            while True:
-                self.wfile.write(b" ")
-                self.wfile.flush()
-                time.sleep(0.05)
-        except OSError:
-            pass
-
-
-class Silent(Quiet):
-    """Takes the request and says nothing."""
-
-    def do_GET(self) -> None:
-        time.sleep(3.0)
-
-
-class Elsewhere(Quiet):
-    """Sends the station to another address."""
-
-    def do_GET(self) -> None:
-        self.send_response(302)
-        self.send_header("Location", "http://127.0.0.1:1/")
-        self.end_headers()
 
 
 @pytest.mark.parametrize(
