@@ -56,12 +56,12 @@ def main() -> None:
                     pushes.append(time.monotonic() - began)
             newest = lineup.active
             assert newest is not None
-            pair = (keeper.roll_back(ACTOR), newest.digest)
+            pair = (keeper.roles.roll_back(ACTOR), newest.digest)
             swaps: list[float] = []
             with grading(lineup) as while_going_back:
                 for number in range(given.roll_backs):
                     began = time.monotonic()
-                    keeper.activate(pair[(number + 1) % 2], ACTOR)
+                    keeper.roles.activate(pair[(number + 1) % 2], ACTOR)
                     swaps.append(1000 * (time.monotonic() - began))
     print(
         json.dumps(

@@ -26,6 +26,9 @@ from edge_agent import yaml_file
 from edge_agent.camera_url import without_password
 from edge_agent.errors import ConfigError
 
+Intent = Literal["shadow", "activate", "hold"]
+"""What a new model does once it has passed the gate: grade unseen, grade, or only lie ready."""
+
 CAMERA_IDS: Final = ("C101", "C201", "C301", "C401")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -217,7 +220,7 @@ class UpdatesSection(_Section):
     repository: str | None = Field(default=None, pattern=r"^https?://")
     """Where to look for new models; without it they come by push or upload alone."""
     poll_minutes: float = Field(default=10.0, gt=0)
-    new_models: Literal["shadow", "activate", "hold"] = "shadow"
+    new_models: Intent = "shadow"
     """What a model from the repository does once it has passed the gate."""
     latency_ms: float = Field(default=300.0, gt=0)
     """A model that takes longer a truck on this PC is refused."""

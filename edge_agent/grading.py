@@ -28,8 +28,9 @@ from edge_agent.timing import timed
 class Done:
     """A truck that has its outcome.
 
-    graded: what the models made of its picture, None if it was never shown to one. frame: that
-    picture, uint8 BGR (height, width, 3), for a candidate that grades in the shadow.
+    graded: what the models made of its picture, also if that was refused; None if it was never
+    shown to one. frame: that picture, uint8 BGR (height, width, 3), for a candidate that grades in
+    the shadow.
     """
 
     outcome: Outcome
@@ -81,9 +82,10 @@ class GradingPipeline:
         with timed(timings, "check"):
             refusal, problems = check_set(frame_set, self._config.cameras, self._config.checks)
         graded: Graded | None = None
-        if refusal is None:
+        if predicting:
             with timed(timings, "grade"):
                 graded = predicting[0].result()
+        if refusal is None:
             if graded is None:
                 refusal = Problem(Reason.NO_MODEL, no_model or TEXTS[Reason.NO_MODEL])
             elif graded.prediction is None:
@@ -112,7 +114,7 @@ def _outcome(
     active: Engine | None,
     timings: dict[str, float],
 ) -> Outcome:
-    engine = graded.engine if graded else active
+    engine = graded.engine if graded and refusal is None else active
     prediction = graded.prediction if graded and refusal is None else None
     bundle = engine.bundle if engine else None
     area = bundle.manifest.input.graded_area if bundle else None

@@ -8,13 +8,14 @@ from typing import Annotated, ClassVar, cast, get_args
 
 import typer
 
+from edge_agent.config import Intent
 from edge_agent.errors import AgentError
 from exporter.bundle import Naming, make
 from exporter.check import check
 from exporter.errors import ExportError
 from exporter.fleet import Fleet, Progress, roll_out
 from exporter.precision import Wanted
-from exporter.push import PASSWORD_ENV, Credentials, Intent, credentials, deliver, push
+from exporter.push import PASSWORD_ENV, Credentials, credentials, deliver, push
 from exporter.recheck import recheck
 from exporter.repository.cli import app as repository
 from exporter.shown import progress_bar, show_results

@@ -18,8 +18,9 @@ import httpx
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from edge_agent.config import Intent
 from exporter.errors import ExportError
-from exporter.push import Credentials, Intent, push
+from exporter.push import Credentials, push
 
 _AT_ONCE: Final = 4
 """Stations of a wave that are pushed to at the same time; mills share a thin line."""

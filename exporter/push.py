@@ -7,10 +7,11 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import httpx
 
+from edge_agent.config import Intent
 from exporter.errors import ExportError
 from exporter.repository.store import ModelRepository
 
@@ -19,8 +20,6 @@ ADDRESS: Final = "/api/v1/models/deliveries"
 _CHUNK: Final = 256 * 1024
 _TRIAL_S: Final = 600.0
 """A station may take minutes to try a bundle before it answers."""
-
-Intent = Literal["activate", "shadow", "hold"]
 
 
 @dataclass(frozen=True)

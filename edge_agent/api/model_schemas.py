@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, Field
 
 from edge_agent.api.schemas import UtcTime
 from edge_agent.grades import Grade
 from edge_agent.records.ledger import Action, Role
 from edge_agent.records.models import Model, ModelEvent
+from edge_agent.updates.freshness import TrustStatus
 from edge_agent.updates.gate import Report
-from edge_agent.updates.keeper import Receipt, TrustStatus
+from edge_agent.updates.keeper import Receipt
 from edge_agent.updates.shadowing import Summary
 
 
@@ -119,9 +118,6 @@ class RollBack(BaseModel):
     digest: str | None = Field(
         default=None, pattern=r"^[0-9a-f]{64}$", description="none: the model before this one."
     )
-
-
-Intent = Literal["activate", "shadow", "hold"]
 
 
 def trial_out(digest: str, report: Report) -> TrialOut:

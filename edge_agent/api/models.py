@@ -17,7 +17,6 @@ from edge_agent.access import Users
 from edge_agent.api.errors import ApiError, documented
 from edge_agent.api.login import Credentials, require_engineer
 from edge_agent.api.model_schemas import (
-    Intent,
     ModelsOut,
     ReceiptOut,
     RollBack,
@@ -28,6 +27,7 @@ from edge_agent.api.model_schemas import (
     trust_out,
 )
 from edge_agent.api.ports import StationPort
+from edge_agent.config import Intent
 from edge_agent.errors import BundleError
 from edge_agent.inference.bundle import golden_png
 from edge_agent.records.ledger import Role
@@ -135,7 +135,7 @@ def create_router(station: StationPort, users: Users) -> APIRouter:
     def roll_back(body: RollBack, credentials: Credentials) -> ModelsOut:
         """Lets the model grade that graded before this one, or a given earlier one."""
         actor = require_engineer(users, credentials)
-        station.models.roll_back(actor, body.digest)
+        station.models.roles.roll_back(actor, body.digest)
         return models_out(station)
 
     @router.post(
@@ -146,7 +146,7 @@ def create_router(station: StationPort, users: Users) -> APIRouter:
     def activate(digest: Digest, credentials: Credentials) -> ModelsOut:
         """Lets a model that is here and passed the gate grade from the next truck on."""
         actor = require_engineer(users, credentials)
-        station.models.activate(digest, actor)
+        station.models.roles.activate(digest, actor)
         return models_out(station)
 
     @router.post(
@@ -157,14 +157,14 @@ def create_router(station: StationPort, users: Users) -> APIRouter:
     def shadow(digest: Digest, credentials: Credentials) -> ModelsOut:
         """Lets a model grade the same trucks unseen."""
         actor = require_engineer(users, credentials)
-        station.models.shadow(digest, actor)
+        station.models.roles.shadow(digest, actor)
         return models_out(station)
 
     @router.delete("/shadow", response_model=ModelsOut, responses=documented(*_CHANGING))
     def release(credentials: Credentials) -> ModelsOut:
         """Takes the candidate out of the shadow."""
         actor = require_engineer(users, credentials)
-        station.models.release(actor)
+        station.models.roles.release(actor)
         return models_out(station)
 
     return router

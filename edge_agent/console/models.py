@@ -108,7 +108,7 @@ class _Models:
                 t("Go back to {model}", model=_name(before)),
                 "undo",
                 "roll-back",
-                lambda: self._station.models.roll_back(self._actor),
+                lambda: self._station.models.roles.roll_back(self._actor),
                 t("{model} grades again.", model=_name(before)),
             )
 
@@ -148,7 +148,7 @@ class _Models:
                 t("Stop watching it"),
                 "close",
                 "release",
-                lambda: self._station.models.release(self._actor),
+                lambda: self._station.models.roles.release(self._actor),
                 t("The candidate grades no more."),
                 plain=True,
             )
@@ -257,10 +257,10 @@ class _Models:
         return self._user
 
     def _activate(self, digest: str) -> None:
-        self._station.models.activate(digest, self._actor)
+        self._station.models.roles.activate(digest, self._actor)
 
     def _roll_back_to(self, digest: str) -> None:
-        self._station.models.activate(digest, self._actor, Action.ROLL_BACK)
+        self._station.models.roles.activate(digest, self._actor, Action.ROLL_BACK)
 
     def _button(
         self,

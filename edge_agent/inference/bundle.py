@@ -193,7 +193,8 @@ def _check_io(
 def _golden_image(
     members: dict[str, bytes], name: str, manifest: Manifest
 ) -> npt.NDArray[np.uint8]:
-    pixels = cv2.imdecode(np.frombuffer(members[name], np.uint8), cv2.IMREAD_COLOR)
+    data = np.frombuffer(members[name], np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     size = (manifest.input.height, manifest.input.width, 3)
     if pixels is None or pixels.shape != size:
         raise BundleError(f"{name} is not a {size[1]} x {size[0]} PNG image")

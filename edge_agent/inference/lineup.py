@@ -51,10 +51,16 @@ class Lineup:
         """The candidate that grades the same trucks unseen."""
         return self._shadow
 
-    def activate(self, engine: Engine) -> None:
-        """Lets that engine grade from the next truck on; the one before stays in reserve."""
+    def activate(self, engine: Engine, *, keep_before: bool) -> None:
+        """Lets that engine grade from the next truck on.
+
+        keep_before: the one before stays in reserve; not if it is replaced because it failed or
+        may not grade any more.
+        """
         with self._lock:
-            if self._active is not None and self._active.digest != engine.digest:
+            if not keep_before:
+                self._reserve = None
+            elif self._active is not None and self._active.digest != engine.digest:
                 self._reserve = self._active
             self._active = engine
             if self._shadow is not None and self._shadow.digest == engine.digest:
@@ -64,6 +70,17 @@ class Lineup:
         """Lets nothing grade: the active model may no longer be used, and there is no other."""
         with self._lock:
             self._active = self._reserve = None
+
+    def settle(self, engine: Engine) -> None:
+        """Lets the reserve go, because that engine has graded a truck and is active."""
+        with self._lock:
+            if self._active is engine:
+                self._reserve = None
+
+    def drop_reserve(self) -> None:
+        """Lets the reserve go, because it may not grade any more."""
+        with self._lock:
+            self._reserve = None
 
     def watch(self, shadow: Engine | None) -> None:
         """Sets the candidate that grades in the shadow, or none."""
@@ -84,7 +101,7 @@ class Lineup:
         if active is None:
             return None
         try:
-            graded = Graded(active.grade(frame, timed), active)
+            return Graded(active.grade(frame, timed), active)
         except Exception as error:  # noqa: BLE001 - whatever ONNX Runtime raises
             failed = (active, " ".join(str(error).split())[:200])
             if reserve is None:
@@ -93,8 +110,3 @@ class Lineup:
                 return Graded(reserve.grade(frame, timed), reserve, failed)
             except Exception:  # noqa: BLE001 - then neither can: it is the picture
                 return Graded(None, active, failed)
-        with self._lock:
-            # It has graded: only now may the one before be forgotten.
-            if self._active is active and self._reserve is reserve:
-                self._reserve = None
-        return graded

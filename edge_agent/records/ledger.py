@@ -116,8 +116,8 @@ class ModelLedger:
             )
             session.add(_row(event))
 
-    def list_only(self, digests: Iterable[str], actor: str) -> list[Model]:
-        """Notes which models are still signed for. Returns those that no longer are, and were."""
+    def list_only(self, digests: Iterable[str], actor: str) -> None:
+        """Notes which models are still signed for, and tells of those that no longer are."""
         known = set(digests)
         with self._writing() as session:
             gone = [m for m in self._all(session) if m.listed and m.digest not in known]
@@ -126,7 +126,6 @@ class ModelLedger:
                 text = f"{model.target}: no longer signed for"
                 session.add(_row(Event(actor, Action.REVOKE, model.digest, True, text)))
             session.execute(update(Model).where(Model.digest.in_(known)).values(listed=True))
-        return gone
 
     def get(self, digest: str) -> Model | None:
         """That model."""
@@ -145,7 +144,7 @@ class ModelLedger:
         with self._reading() as session:
             return {Role(row.role): row for row in session.scalars(select(ModelRole))}
 
-    def assign(self, role: Role, digest: str | None, event: Event) -> None:
+    def assign(self, role: Role, digest: str | None, *events: Event) -> None:
         """Gives the role to a model, or to none, and a model that becomes active no other."""
         with self._writing() as session:
             session.execute(delete(ModelRole).where(ModelRole.role == role))
@@ -157,7 +156,7 @@ class ModelLedger:
                     role=role, digest=digest, since=datetime.now(UTC), after_grading=last
                 )
                 session.add(row)
-            session.add(_row(event))
+            session.add_all(map(_row, events))
 
     def earlier(self, active: str | None) -> list[Model]:
         """Models to go back to from `active`, the nearest first: they graded before it, are signed
@@ -188,12 +187,12 @@ class ModelLedger:
         return [m for m in found if m.digest != active and m.listed and m.fault is None]
 
     def last_used(self) -> list[str]:
-        """Digests of all models, the one that was last tried or given a role first."""
+        """Digests of the models that may grade, the one last tried or given a role first."""
         with self._reading() as session:
             statement = (
                 select(ModelEvent.digest)
                 .join(Model, Model.digest == ModelEvent.digest)
-                .where(ModelEvent.ok)
+                .where(ModelEvent.ok, Model.listed, Model.fault.is_(None))
                 .group_by(ModelEvent.digest)
                 .order_by(func.max(ModelEvent.id).desc())
             )
@@ -206,18 +205,27 @@ class ModelLedger:
         with self._writing() as session:
             session.add(_row(event))
 
-    def events(self, *, limit: int = 50, digest: str | None = None) -> Sequence[ModelEvent]:
+    def events(self, *, limit: int = 50) -> Sequence[ModelEvent]:
         """The last events, newest first."""
         with self._reading() as session:
             statement = select(ModelEvent).order_by(ModelEvent.id.desc()).limit(limit)
-            if digest is not None:
-                statement = statement.where(ModelEvent.digest == digest)
             return list(session.scalars(statement))
+
+    def count(self, digest: str, actions: Sequence[Action], *, ok: bool) -> int:
+        """How many events of these kinds a model has."""
+        with self._reading() as session:
+            statement = select(func.count(ModelEvent.id)).where(
+                ModelEvent.digest == digest, ModelEvent.action.in_(actions), ModelEvent.ok == ok
+            )
+            return session.scalar(statement) or 0
 
     # ---- how well they do
 
-    def tally(self, *, after: int = 0, until: int | None = None, limit: int) -> Tally:
-        """Of the last `limit` gradings with an id above `after` and not above `until`."""
+    def tally(
+        self, *, after: int = 0, until: int | None = None, digest: str | None = None, limit: int
+    ) -> Tally:
+        """Of the last `limit` gradings with an id above `after` and not above `until`; of that
+        model, or of all."""
         with self._reading() as session:
             failed = Grading.reason == Reason.MODEL_FAILED
             statement = (
@@ -228,6 +236,8 @@ class ModelLedger:
             )
             if until is not None:
                 statement = statement.where(Grading.id <= until)
+            if digest is not None:
+                statement = statement.where(Grading.model_digest == digest)
             rows = session.execute(statement).all()
         return Tally(len(rows), sum(bool(doubt or fail) for doubt, fail in rows))
 

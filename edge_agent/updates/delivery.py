@@ -21,13 +21,14 @@ from edge_agent.inference.bundle import MAX_TOTAL_BYTES
 
 MAX_BYTES: Final = MAX_TOTAL_BYTES + (16 << 20)
 """Of a delivery's file: one bundle and the metadata."""
-_MAX_MEMBERS: Final = 256
+_MAX_MEMBERS: Final = 96
 _MAX_METADATA_BYTES: Final = 1_000_000
 _MEMBER: Final = re.compile(
     r"metadata/(?:timestamp|[0-9]{1,6}\.(?:root|snapshot|targets))\.json"
     r"|targets/[0-9a-f]{64}\.[A-Za-z0-9._+-]{1,100}\.bundle"
 )
 _CHUNK: Final = 1 << 20
+_LEFT_FREE: Final = 512 << 20
 
 _BROKEN: Final = (
     zipfile.BadZipFile,
@@ -56,6 +57,10 @@ def unpack(file: Path, folder: Path) -> None:
                     f"delivery: has {len(infos)} members, at most {_MAX_MEMBERS} are taken; make "
                     "it with cane-export push"
                 )
+            bundles = [info for info in infos if info.filename.startswith("targets/")]
+            if len(bundles) > 1:
+                raise DeliveryError("delivery: has more than one bundle; push one at a time")
+            _require_room(folder, sum(info.file_size for info in infos))
             for info in infos:
                 _extract(archive, info, folder)
     except _BROKEN as error:
@@ -68,6 +73,17 @@ def unpack(file: Path, folder: Path) -> None:
         ) from error
 
 
+def _require_room(folder: Path, size: int) -> None:
+    """A delivery must not take the room that trucks need."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder.parent).free
+    if free - size < _LEFT_FREE:
+        raise DeliveryError(
+            f"delivery: {size >> 20} MiB, but only {free >> 20} MiB are free on the data disk; "
+            "make room there"
+        )
+
+
 def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> None:
     name = info.filename
     if not _MEMBER.fullmatch(name):
@@ -78,6 +94,8 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> N
     limit = _MAX_METADATA_BYTES if name.startswith("metadata/") else MAX_TOTAL_BYTES
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        raise DeliveryError(f"delivery: has {name} twice; make it with cane-export push")
     written = 0
     # What the directory says of sizes is not believed: bytes are counted as they come.
     with archive.open(info) as member, path.open("xb") as out:

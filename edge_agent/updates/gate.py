@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import IO, Final
@@ -16,6 +17,7 @@ from typing import IO, Final
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edge_agent.errors import UpdateError
 from edge_agent.grades import Grade
 
 _POLL_S: Final = 0.05
@@ -53,7 +55,8 @@ class GoldenResult(BaseModel):
 
 
 class Report(BaseModel):
-    """What came of a trial. fault: why the bundle must not grade, None if it may.
+    """What came of a trial. fault: why the bundle must not grade, None if it may. transient: the
+    fault is one of time or memory, which a busy PC may have caused.
 
     latency_p50_ms, latency_p95_ms: of one truck's resized picture, after warming up. tolerance: of
     the golden images, from the manifest.
@@ -62,6 +65,7 @@ class Report(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     fault: str | None = None
+    transient: bool = False
     name: str | None = None
     version: str | None = None
     tolerance: float | None = None
@@ -72,8 +76,20 @@ class Report(BaseModel):
     took_s: float | None = None
 
 
-def try_out(bundle: Path, limits: Limits) -> Report:
-    """Tries a bundle and waits for the result. Does not raise for anything a bundle can do."""
+def try_out(bundle: Path, limits: Limits, stopping: threading.Event) -> Report:
+    """Tries a bundle and waits for the result. stopping: ends the trial when it is set.
+
+    Does not raise for anything a bundle can do; raises UpdateError if the trial could not be made.
+    """
+    try:
+        return _try_out(bundle, limits, stopping)
+    except OSError as error:
+        raise UpdateError(
+            f"{bundle.name}: cannot be tried ({error.strerror or error}); check disk and memory"
+        ) from error
+
+
+def _try_out(bundle: Path, limits: Limits, stopping: threading.Event) -> Report:
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complained:
         child = subprocess.Popen(  # noqa: S603 - the agent's own module
@@ -88,7 +104,7 @@ def try_out(bundle: Path, limits: Limits) -> Report:
             assert child.stdin is not None  # noqa: S101 - narrows the type
             with child.stdin as pipe:
                 pipe.write(limits.model_dump_json())
-            fault, peak_mb = _watch(child, limits, began)
+            fault, peak_mb = _watch(child, limits, began, stopping)
         except BrokenPipeError:
             child.wait()
             fault, peak_mb = None, None
@@ -96,14 +112,18 @@ def try_out(bundle: Path, limits: Limits) -> Report:
             if child.poll() is None:
                 child.kill()
                 child.wait()
-        report = Report(fault=fault) if fault else _read(child, said, complained)
+        if stopping.is_set():
+            raise UpdateError(f"{bundle.name}: the agent stops; push it again")
+        report = _read(child, said, complained)
+        if fault is not None:
+            report = Report(fault=fault, transient=True)
     return report.model_copy(
         update={"took_s": time.monotonic() - began, "memory_mb": report.memory_mb or peak_mb}
     )
 
 
 def _watch(
-    child: subprocess.Popen[str], limits: Limits, began: float
+    child: subprocess.Popen[str], limits: Limits, began: float, stopping: threading.Event
 ) -> tuple[str | None, float | None]:
     """Waits for the child within its limits: what it broke, and the most memory it was seen with.
 
@@ -117,6 +137,8 @@ def _watch(
             pass
         else:
             return None, peak or None
+        if stopping.is_set():
+            return None, None
         try:
             peak = max(peak, psutil.Process(child.pid).memory_info().rss / 2**20)
         except psutil.NoSuchProcess:

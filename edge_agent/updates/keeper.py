@@ -1,10 +1,9 @@
-"""The models of a station: taken in, tried, swapped, watched and rolled back.
+"""The models of a station: taken in, tried, given a role, watched.
 
 A model's way: a delivery or the repository is verified (`trust.py`), the bundle is tried in a
 process of its own (`gate.py`) and moved to the depot; then it grades in the shadow or becomes
-active. Becoming active is one commit in the records, then one assignment in memory (`Lineup`): a
-crash before the commit leaves the old model, after it the new one, and each truck is graded by one
-of them. Whatever fails, the model that graded goes on grading, and why stands in the records.
+active (`roles.py`). Whatever fails, the model that graded goes on grading, and why stands in the
+records.
 """
 
 from __future__ import annotations
@@ -13,30 +12,31 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from edge_agent.config import ModelSection, ShadowSection, UpdatesSection
-from edge_agent.errors import AgentError, BundleError, RecordError, UpdateError
+from edge_agent.config import Intent, ModelSection, ShadowSection
+from edge_agent.errors import AgentError, UpdateError
 from edge_agent.grading import Done
-from edge_agent.inference.engine import Engine
 from edge_agent.inference.lineup import Lineup
 from edge_agent.records.ledger import Action, Event, Role
 from edge_agent.records.store import Store
-from edge_agent.updates import delivery, watchdog
+from edge_agent.updates import delivery
 from edge_agent.updates.depot import Depot
+from edge_agent.updates.freshness import Freshness, TrustStatus
 from edge_agent.updates.gate import Limits, Report, try_out
+from edge_agent.updates.roles import STATION, ModelRoles
 from edge_agent.updates.shadowing import Shadowing
 from edge_agent.updates.sources import FolderSource, WebSource
 from edge_agent.updates.trust import Listed, Listing, Opened, Trust
 
 log = logging.getLogger(__name__)
 
-STATION: Final = "station"
-"""The actor of what the agent does by itself."""
-
-Intent = Literal["activate", "shadow", "hold"]
+_PATIENCE_S: Final = 10.0
+"""A push that finds another one under way waits so long."""
+_TRIES: Final = 3
+"""A model from the repository that a busy PC may have failed is tried so often."""
+_USED: Final = (Action.ACTIVATE, Action.SHADOW, Action.ROLL_BACK)
 
 
 @dataclass(frozen=True)
@@ -51,19 +51,6 @@ class Receipt:
     role: Role | None
     detail: str
     report: Report | None = None
-
-
-@dataclass(frozen=True)
-class TrustStatus:
-    """How fresh the list of signed models is.
-
-    problem: why the last look at the repository or delivery failed, None after a success.
-    """
-
-    repository: str | None
-    refreshed_at: datetime | None
-    expires_at: datetime | None
-    problem: str | None
 
 
 class ModelKeeper:
@@ -85,20 +72,15 @@ class ModelKeeper:
         self._lineup = lineup
         self._changed = changed
         self.depot = Depot(folder)
+        self.roles = ModelRoles(config, store.models, lineup, self.depot, changed)
+        rule = config.updates.shadow if config.updates else ShadowSection()
+        self.shadowing = Shadowing(rule, store.models, lineup)
         self._tuf = folder / "tuf"
         self._trust: Trust | None = None
-        self._listing: Listing | None = None
-        self._refreshed_at: datetime | None = None
-        self._problem: str | None = None
-        self.fault: str | None = None
-        """Why no model is loaded."""
+        self._freshness = Freshness(config.updates.repository if config.updates else None)
         self._taking = threading.Lock()
         """Held while something is taken in, trial and all."""
-        self._swapping = threading.Lock()
-        """Held for a commit and a swap: never for long, because grading may wait for it."""
         self._stopping = threading.Event()
-        rule = config.updates.shadow if config.updates else ShadowSection()
-        self._shadowing = Shadowing(rule, self._ledger, lineup, self._after_truck)
         self._poller = threading.Thread(target=self._poll, name="models", daemon=True)
 
     # ---- life
@@ -110,62 +92,41 @@ class ModelKeeper:
         """
         updates = self._config.updates
         if updates is None:
-            self._load_fixed()
+            self.roles.load_fixed()
             return
-        try:
-            self.depot.clear()
-            self._trust = Trust(updates.root, self._tuf)
-            self._listing = self._trust.kept()
-            self._resume()
-        except AgentError as error:
-            self._problem = str(error)
-            self.fault = self.fault or str(error)
-            log.error("%s", error)
-        self._shadowing.start()
+        # First of all, and whatever else is wrong: trucks may be waiting.
+        self.roles.resume()
+        for step in (self.depot.clear, self._begin_trust):
+            try:
+                step()
+            except AgentError as error:
+                self._freshness.failed(str(error))
+                log.error("%s", error)
+        self.shadowing.start(self.roles.watch, self._watch_candidate, self._changed)
         if updates.repository is not None and self._trust is not None:
             self._poller.start()
 
-    def stop(self) -> None:
-        """Ends the threads; a trial under way is given up by the process's end."""
+    def _begin_trust(self) -> None:
+        self._trust = Trust(self.roles.updates.root, self._tuf)
+        listing = self._trust.kept()
+        if listing is not None:
+            self._freshness.kept(listing, self._trust.refreshed_at)
+            # A crash may have come between the list and what follows from it.
+            self.roles.list_only([model.digest for model in listing.models], STATION)
+
+    def give_up(self) -> None:
+        """Ends a trial under way and lets nothing new in: the agent is about to stop."""
         self._stopping.set()
-        self._shadowing.stop()
 
-    def _load_fixed(self) -> None:
-        bundle = self._config.bundle
-        assert bundle is not None  # noqa: S101 - narrows the type; the settings see to it
-        try:
-            engine = Engine.load(bundle, self._config.threads)
-        except BundleError as error:
-            self.fault = str(error)
-            log.error("%s", error)
-        else:
-            self._lineup.activate(engine)
-            _log_model("model", engine)
-
-    def _resume(self) -> None:
-        roles = self._ledger.roles()
-        active = roles.get(Role.ACTIVE)
-        if active is None:
-            self.fault = "no model yet: push one with cane-export push"
-        else:
-            self._resume_active(active.digest)
-        candidate = roles.get(Role.SHADOW)
-        if candidate is not None:
-            try:
-                self._lineup.watch(self._load(candidate.digest))
-            except UpdateError as error:
-                self._release(STATION, str(error))
-
-    def _resume_active(self, digest: str) -> None:
-        try:
-            engine = self._load(digest)
-        except UpdateError as error:
-            log.error("%s", error)
-            self._ledger.note(Event(STATION, Action.FAIL, digest, False, str(error)))
-            self._fall_back(digest, str(error))
-        else:
-            self._lineup.activate(engine)
-            _log_model("model", engine)
+    def stop(self) -> None:
+        """Ends the threads."""
+        self.give_up()
+        self.shadowing.stop()
+        if self._poller.is_alive():
+            self._poller.join(10.0)
+        # A push that is still under way ends with its trial; the records are closed after it.
+        if self._taking.acquire(timeout=10.0):
+            self._taking.release()
 
     # ---- what others ask
 
@@ -175,29 +136,19 @@ class ModelKeeper:
         engine = self._lineup.active
         return engine.digest if engine else None
 
+    @property
+    def fault(self) -> str | None:
+        """Why no model is loaded."""
+        return self.roles.fault
+
     def trust_status(self) -> TrustStatus:
         """How fresh the list of signed models is."""
-        updates = self._config.updates
-        listing = self._listing
-        return TrustStatus(
-            repository=updates.repository if updates else None,
-            refreshed_at=self._refreshed_at,
-            expires_at=listing.expires_at if listing else None,
-            problem=self._problem,
-        )
+        return self._freshness.status()
 
     def problems(self) -> list[str]:
         """One plain sentence for each thing that is not well with models."""
-        found = [self.fault] if self.fault and self._lineup.active is None else []
-        if self._problem is not None and self._problem != self.fault:
-            found.append(f"models: {self._problem}")
-        listing = self._listing
-        if listing is not None and listing.expires_at <= datetime.now(UTC):
-            found.append(
-                f"models: the signed list has expired on {listing.expires_at:%Y-%m-%d %H:%M} UTC; "
-                "the station grades on with the model it has: publish anew, and let it look"
-            )
-        return found
+        missing = [self.fault] if self.fault and self._lineup.active is None else []
+        return missing + self._freshness.problems()
 
     def uploads(self) -> Path:
         """A folder for deliveries on their way in. Raises UpdateError if the disk refuses."""
@@ -208,64 +159,73 @@ class ModelKeeper:
     def receive(self, file: Path, actor: str, intent: Intent) -> Receipt:
         """Takes in a delivery: verifies, tries, and lets the bundle do what was asked.
 
-        Raises UpdateError if it is not verified; nothing of it is used then.
+        Raises UpdateError if it is not verified; nothing of it is used then. Raises RecordError.
         """
-        with self._taking:
-            try:
-                incoming = self.depot.clear_incoming()
-                folder = incoming / "delivery"
-                delivery.unpack(file, folder)
-                opened = self._refresh(FolderSource(folder, "delivery"), actor)
-                model = self._pushed(folder, opened.listing)
-                if model is None:
-                    return self._told(Receipt(None, True, None, "metadata taken"), actor)
-                return self._take(opened, model, actor, intent)
-            except UpdateError as error:
-                self._note(Event(actor, Action.PUSH, None, False, str(error)))
-                raise
+        _ = self.roles.updates
+        if not self._taking.acquire(timeout=_PATIENCE_S):
+            raise UpdateError("another model is being taken in or tried; push again in a minute")
+        try:
+            incoming = self.depot.clear_incoming()
+            folder = incoming / "delivery"
+            delivery.unpack(file, folder)
+            opened = self._refresh(FolderSource(folder, "delivery"), actor)
+            model = self._pushed(folder, opened.listing)
+            if model is None:
+                detail = f"signed list taken: {len(opened.listing.models)} models"
+                self.roles.note(Event(actor, Action.PUSH, None, True, detail))
+                return Receipt(None, True, None, detail)
+            return self._take(opened, model, actor, intent)
+        except UpdateError as error:
+            self.roles.note(Event(actor, Action.PUSH, None, False, str(error)))
+            raise
+        finally:
+            self._taking.release()
 
     @staticmethod
     def _pushed(folder: Path, listing: Listing) -> Listed | None:
-        names = [file.name for file in (folder / "targets").glob("*.bundle")]
-        if not names:
+        name = next((file.name for file in (folder / "targets").glob("*.bundle")), None)
+        if name is None:
             return None
-        if len(names) > 1:
-            raise UpdateError("delivery: has more than one bundle; push one at a time")
-        model = listing.of(names[0].partition(".")[0])
+        model = listing.of(name.partition(".")[0])
         if model is None:
             raise UpdateError(
-                f"delivery: {names[0]} is not signed for; add it with cane-export repo add and "
+                f"delivery: {name} is not signed for; add it with cane-export repo add and "
                 "publish, then push again"
             )
         return model
 
     def _refresh(self, source: FolderSource | WebSource, actor: str) -> Opened:
-        """Verifies a source's metadata and drops what is no longer signed for."""
+        """Verifies a source's metadata and takes the roles of what is no longer signed for."""
         if self._trust is None:
-            raise UpdateError(
-                "this station has the one model that IT put there (model.bundle); set up "
-                "model.updates in station.yaml to push others"
-            )
+            self._trust = Trust(self.roles.updates.root, self._tuf)
         opened = self._trust.refresh(source)
-        self._listing = opened.listing
-        self._refreshed_at = datetime.now(UTC)
-        self._problem = None
-        gone = self._ledger.list_only((m.digest for m in opened.listing.models), actor)
-        roles = self._ledger.roles()
-        for model in gone:
-            if Role.ACTIVE in roles and roles[Role.ACTIVE].digest == model.digest:
-                self._fall_back(model.digest, f"{model.target} is no longer signed for")
-            if Role.SHADOW in roles and roles[Role.SHADOW].digest == model.digest:
-                self._release(STATION, f"{model.target} is no longer signed for")
+        self._freshness.refreshed(opened.listing, of_repository=isinstance(source, WebSource))
+        self.roles.list_only([model.digest for model in opened.listing.models], actor)
         self._changed()
         return opened
 
     def _take(self, opened: Opened, model: Listed, actor: str, intent: Intent) -> Receipt:
+        known = self._ledger.get(model.digest)
+        if known is not None and known.fault is None and self.depot.path(model.digest).exists():
+            # It has passed here: a slow minute must not condemn what grades.
+            report = Report.model_validate(known.trial)
+        else:
+            report = self._try(opened, model, actor)
+        if report.fault is not None:
+            return Receipt(model.digest, False, None, f"{model.target}: {report.fault}", report)
+        role = self._give_role(model.digest, actor, intent)
+        return Receipt(model.digest, True, role, _words(report), report)
+
+    def _try(self, opened: Opened, model: Listed, actor: str) -> Report:
+        """Fetches a bundle, tries it, and moves it to the depot if it passed."""
         file = self.depot.incoming / Path(model.target).name
         opened.fetch(model, file)
-        report = try_out(file, self._limits())
-        verb = "refused" if report.fault else "passed"
-        words = report.fault or f"{len(report.golden)} golden images, {_latency(report)}"
+        report = try_out(file, self._limits(), self._stopping)
+        passed = report.fault is None
+        if passed:
+            # Before its row: what the records know to have passed is on disk.
+            self.depot.take(file, model.digest)
+        detail = f"{model.target}: {report.fault or _words(report)}"
         self._ledger.add(
             digest=model.digest,
             target=model.target,
@@ -274,29 +234,26 @@ class ModelKeeper:
             size_bytes=model.size_bytes,
             fault=report.fault,
             trial=report.model_dump(mode="json"),
-            event=Event(
-                actor, Action.TRY, model.digest, report.fault is None, f"{model.target}: {words}"
-            ),
+            event=Event(actor, Action.TRY, model.digest, passed, detail),
         )
-        log.info("model %s: %s the gate: %s", model.target, verb, words)
+        log.info("model %s the gate: %s", "passed" if passed else "did not pass", detail)
+        self.roles.prune()
         self._changed()
-        if report.fault is not None:
-            return Receipt(model.digest, False, None, f"{model.target}: {words}", report)
-        self.depot.take(file, model.digest)
-        if intent == "activate" or self._lineup.active is None:
-            self.activate(model.digest, actor)
-            return Receipt(model.digest, True, Role.ACTIVE, words, report)
-        if intent == "shadow":
-            self.shadow(model.digest, actor)
-            return Receipt(model.digest, True, Role.SHADOW, words, report)
-        return Receipt(model.digest, True, None, words, report)
+        return report
 
-    def _told(self, receipt: Receipt, actor: str) -> Receipt:
-        self._note(Event(actor, Action.PUSH, receipt.digest, True, receipt.detail))
-        return receipt
+    def _give_role(self, digest: str, actor: str, intent: Intent) -> Role | None:
+        if self.active == digest:
+            return Role.ACTIVE
+        if intent == "activate" or self.active is None:
+            self.roles.activate(digest, actor)
+            return Role.ACTIVE
+        if intent == "shadow":
+            self.roles.shadow(digest, actor)
+            return Role.SHADOW
+        return None
 
     def _limits(self) -> Limits:
-        updates = self._updates()
+        updates = self.roles.updates
         return Limits(
             threads=self._config.threads,
             latency_ms=updates.latency_ms,
@@ -304,20 +261,14 @@ class ModelKeeper:
             memory_mb=updates.memory_mb,
         )
 
-    def _updates(self) -> UpdatesSection:
-        if self._config.updates is None:
-            raise UpdateError("this station's model is fixed (model.bundle in station.yaml)")
-        return self._config.updates
-
     # ---- the repository
 
     def _poll(self) -> None:
-        updates = self._updates()
+        updates = self.roles.updates
         assert updates.repository is not None  # noqa: S101 - narrows the type
-        while True:
+        while not self._stopping.is_set():
             self.look(WebSource(updates.repository), updates.new_models)
-            if self._stopping.wait(updates.poll_minutes * 60):
-                return
+            self._stopping.wait(updates.poll_minutes * 60)
 
     def look(self, source: WebSource, intent: Intent) -> Receipt | None:
         """Looks once at the repository and takes in its newest model, if that is new here.
@@ -325,231 +276,66 @@ class ModelKeeper:
         Does not raise: what went wrong is shown as a problem and noted once.
         """
         with self._taking:
-            before = self._problem
             try:
                 opened = self._refresh(source, STATION)
-                newest = self._newest(opened.listing)
+                newest = self._newest(opened.listing, intent)
                 if newest is None:
                     return None
                 self.depot.clear_incoming()
                 return self._take(opened, newest, STATION, intent)
-            except AgentError as error:
-                self._problem = str(error)
+            except Exception as error:
+                # Whatever it was, the next look may go better, and trucks are graded meanwhile.
+                if not isinstance(error, AgentError):
+                    log.exception("models: the repository could not be looked at")
+                text = " ".join(str(error).split()) or type(error).__name__
                 # Offline for a week is one event, not a thousand.
-                if before != self._problem:
-                    log.error("models: %s", self._problem)
-                    self._note(Event(STATION, Action.PUSH, None, False, str(error)))
+                if self._freshness.failed(text):
+                    log.error("models: %s", text)
+                    self.roles.note(Event(STATION, Action.PUSH, None, False, text))
                 self._changed()
                 return None
 
-    def _newest(self, listing: Listing) -> Listed | None:
-        """The model added last, if this station does not know it and grades with an older one."""
+    def _newest(self, listing: Listing, intent: Intent) -> Listed | None:
+        """The model added last, if it is still to be taken in or given its role here."""
         newest = max(listing.models, key=lambda model: model.added_at, default=None)
-        if newest is None or self._ledger.get(newest.digest) is not None:
+        if newest is None or newest.digest == self.active:
             return None
-        active = self._lineup.active
-        current = listing.of(active.digest) if active else None
-        return None if current is not None and current.added_at >= newest.added_at else newest
-
-    # ---- roles
-
-    def activate(self, digest: str, actor: str, action: Action = Action.ACTIVATE) -> None:
-        """Lets that model grade from the next truck on.
-
-        Raises UpdateError if it may not or cannot; the one that grades then goes on.
-        """
-        before = self._lineup.active
-        try:
-            engine = self._load(digest)
-        except UpdateError as error:
-            self._note(Event(actor, action, digest, False, str(error)))
-            raise
-        of = _named(before) if before else "no model"
-        self._swap(engine, Event(actor, action, digest, True, f"{_named(engine)} instead of {of}"))
-        self._prune()
-
-    def roll_back(self, actor: str, digest: str | None = None) -> str:
-        """Lets an earlier model grade: that one, or the one that graded before. Returns its digest.
-
-        Raises UpdateError if there is none that is still signed for.
-        """
-        self._updates()
-        active = self._lineup.active
-        if digest is None:
-            earlier = self._ledger.earlier(active.digest if active else None)
-            if not earlier:
-                raise UpdateError(
-                    "there is no earlier model that is still signed for; push one instead"
-                )
-            digest = earlier[0].digest
-        self.activate(digest, actor, Action.ROLL_BACK)
-        return digest
-
-    def shadow(self, digest: str, actor: str) -> None:
-        """Lets a model grade the same trucks unseen. Raises UpdateError if it may not or cannot."""
-        active = self._lineup.active
-        if active is not None and active.digest == digest:
-            raise UpdateError("this model grades already; it cannot be its own candidate")
-        engine = self._load(digest)
-        with self._swapping:
-            event = Event(actor, Action.SHADOW, digest, True, f"{_named(engine)} grades unseen")
-            self._ledger.assign(Role.SHADOW, digest, event)
-            self._lineup.watch(engine)
-        self._changed()
-
-    def release(self, actor: str) -> None:
-        """Takes the candidate out of the shadow. Raises UpdateError if there is none."""
-        if self._lineup.shadow is None:
-            raise UpdateError("there is no candidate in the shadow")
-        self._release(actor, "taken out of the shadow")
-
-    def _release(self, actor: str, why: str) -> None:
-        with self._swapping:
-            shadow = self._lineup.shadow
-            digest = shadow.digest if shadow else None
-            self._ledger.assign(Role.SHADOW, None, Event(actor, Action.RELEASE, digest, True, why))
-            self._lineup.watch(None)
-        self._changed()
-
-    def _load(self, digest: str) -> Engine:
-        """The model, ready to grade; raises UpdateError unless it may and can."""
-        model = self._ledger.get(digest)
-        if model is None:
-            raise UpdateError(f"model {digest[:12]}: is not known here; push it")
-        if not model.listed:
-            raise UpdateError(f"{model.target}: is no longer signed for; it may not grade")
-        if model.fault is not None:
-            raise UpdateError(f"{model.target}: did not pass the gate: {model.fault}")
-        for engine in (self._lineup.active, self._lineup.reserve, self._lineup.shadow):
-            if engine is not None and engine.digest == digest:
-                return engine
-        path = self.depot.path(digest)
-        if not path.exists():
-            raise UpdateError(f"{model.target}: is no longer on this station's disk; push it again")
-        try:
-            engine = Engine.load(path, self._config.threads)
-        except BundleError as error:
-            raise UpdateError(str(error)) from error
-        if engine.digest != digest:
-            raise UpdateError(f"{path}: is not the file that was signed for; push it again")
-        return engine
-
-    def _swap(self, engine: Engine, event: Event, failing: str | None = None) -> bool:
-        """Commits and swaps; with `failing` only if that model still grades. Returns whether."""
-        with self._swapping:
-            active = self._lineup.active
-            if failing is not None and (active is None or active.digest != failing):
-                return False
-            self._ledger.assign(Role.ACTIVE, engine.digest, event)
-            self._lineup.activate(engine)
-        self.fault = None
-        log.info("models: %s (%s)", event.detail, event.actor)
-        self._changed()
-        return True
-
-    def _prune(self) -> None:
-        """Keeps the models in use, the one to go back to, and those used last."""
-        loaded = (self._lineup.active, self._lineup.reserve, self._lineup.shadow)
-        needed = [engine.digest for engine in loaded if engine is not None]
-        needed += [model.digest for model in self._ledger.earlier(self.active)[:1]]
-        keep = list(dict.fromkeys([*needed, *self._ledger.last_used()]))
-        self.depot.keep_only(keep[: max(self._updates().keep, len(set(needed)))])
-
-    def _fall_back(self, digest: str, why: str) -> None:
-        """Lets an earlier model grade, because that one no longer can or may; if none can, none."""
-        for earlier in self._ledger.earlier(digest):
-            try:
-                engine = self._load(earlier.digest)
-            except UpdateError as error:
-                log.error("%s", error)
-                continue
-            detail = f"{_named(engine)} again, because {why}"
-            self._swap(engine, Event(STATION, Action.ROLL_BACK, engine.digest, True, detail))
-            return
-        with self._swapping:
-            text = f"no model grades, because {why}, and no earlier one may"
-            self._ledger.assign(
-                Role.ACTIVE, None, Event(STATION, Action.ROLL_BACK, digest, False, text)
-            )
-            self._lineup.retire()
-        self.fault = f"{text}; push a signed model"
-        log.error("models: %s", self.fault)
-        self._changed()
+        current = listing.of(self.active) if self.active else None
+        if current is not None and current.added_at >= newest.added_at:
+            return None
+        known = self._ledger.get(newest.digest)
+        if known is None:
+            return newest
+        if known.fault is not None:
+            tried = self._ledger.count(newest.digest, (Action.TRY,), ok=False)
+            again = Report.model_validate(known.trial).transient and tried < _TRIES
+            return newest if again else None
+        # It has passed and was never used: a crash came between, or it is only to lie ready.
+        used = self._ledger.count(newest.digest, _USED, ok=True) > 0
+        return None if used or intent == "hold" else newest
 
     # ---- watching
 
     def graded(self, arrival_id: str, done: Done) -> None:
         """To be told of every truck, after its record and before the next. Does not raise."""
-        if self._config.updates is None or done.graded is None:
-            return
-        failed = done.graded.failed
-        if failed is not None and done.graded.prediction is not None:
-            engine, why = failed
-            reserve = done.graded.engine
-            detail = f"{_named(reserve)} again, because {_named(engine)} failed on a truck: {why}"
-            event = Event(STATION, Action.ROLL_BACK, reserve.digest, True, detail)
-            try:
-                self._note(Event(STATION, Action.FAIL, engine.digest, False, why))
-                self._swap(reserve, event, failing=engine.digest)
-            except RecordError as error:
-                # In memory at least: it must not be shown another truck.
-                self._lineup.activate(reserve)
-                log.error("models: %s; %s", detail, error)
-        self._shadowing.offer(arrival_id, done)
-
-    def _after_truck(self) -> None:
-        """Watches the new model and the candidate; on the shadow's thread."""
-        self._watch_active()
-        self._watch_candidate()
-        self._changed()
-
-    def _watch_active(self) -> None:
-        role = self._ledger.roles().get(Role.ACTIVE)
-        if role is None:
-            return
-        after = self._ledger.tally(after=role.after_grading, limit=watchdog.WINDOW + 1)
-        if after.trucks > watchdog.WINDOW:
-            return
-        before = self._ledger.tally(until=role.after_grading, limit=watchdog.WINDOW)
-        why = watchdog.jump(before, after)
-        if why is not None and self._ledger.earlier(role.digest):
-            self._note(Event(STATION, Action.FAIL, role.digest, False, why))
-            self._fall_back(role.digest, why)
+        if self._config.updates is not None:
+            self.roles.graded(done)
+            self.shadowing.offer(arrival_id, done)
 
     def _watch_candidate(self) -> None:
-        rule = self._updates().shadow
+        """Promotes the candidate, if the stated rule says so. Raises AgentError."""
+        rule = self.roles.updates.shadow
         candidate = self._lineup.shadow
         if candidate is None or rule.promote_at is None:
             return
-        found = self._shadowing.summary()
+        found = self.shadowing.summary()
         if found is None or found.trucks < rule.trucks or found.agreement is None:
             return
         if found.failed == 0 and found.agreement >= rule.promote_at:
-            self.activate(candidate.digest, STATION)
-
-    @property
-    def shadowing(self) -> Shadowing:
-        """What the candidate has graded."""
-        return self._shadowing
-
-    def _note(self, event: Event) -> None:
-        """Adds an event; a disk that refuses it must not change what happens to trucks."""
-        try:
-            self._ledger.note(event)
-        except RecordError as error:
-            log.error("%s", error)
-        self._changed()
+            self.roles.activate(candidate.digest, STATION)
 
 
-def _latency(report: Report) -> str:
+def _words(report: Report) -> str:
     p95 = report.latency_p95_ms
-    return "not timed" if p95 is None else f"{p95:.1f} ms a truck (95th percentile)"
-
-
-def _named(engine: Engine) -> str:
-    manifest = engine.bundle.manifest
-    return f"{manifest.name} {manifest.version} ({engine.digest[:12]})"
-
-
-def _log_model(what: str, engine: Engine) -> None:
-    log.info("%s %s", what, _named(engine))
+    speed = "not timed" if p95 is None else f"{p95:.1f} ms a truck (95th percentile)"
+    return f"{len(report.golden)} golden images, {speed}"

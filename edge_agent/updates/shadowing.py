@@ -60,18 +60,27 @@ class Shadowing:
         rule: ShadowSection,
         ledger: ModelLedger,
         lineup: Lineup,
-        after_truck: Callable[[], None],
     ) -> None:
-        """after_truck: called on the thread after each truck, candidate or not."""
         self._rule = rule
         self._ledger = ledger
         self._lineup = lineup
-        self._after_truck = after_truck
         self._waiting: queue.Queue[tuple[str, Done] | None] = queue.Queue(_WAITING)
-        self._thread = threading.Thread(target=self._work, name="shadow", daemon=True)
+        self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Begins to work."""
+    def start(
+        self,
+        watch_active: Callable[[], None],
+        watch_candidate: Callable[[], None],
+        changed: Callable[[], None],
+    ) -> None:
+        """Begins to work. The three are called on the thread for each truck, candidate or not: the
+        first one before the candidate takes its time."""
+        self._thread = threading.Thread(
+            target=self._work,
+            args=(watch_active, watch_candidate, changed),
+            name="shadow",
+            daemon=True,
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -84,7 +93,7 @@ class Shadowing:
                 with suppress(queue.Empty):
                     self._waiting.get_nowait()
                     self._waiting.task_done()
-        if self._thread.is_alive():
+        if self._thread is not None and self._thread.is_alive():
             self._thread.join(10.0)
 
     def offer(self, arrival_id: str, done: Done) -> None:
@@ -120,11 +129,18 @@ class Shadowing:
             complete=len(rows) >= self._rule.trucks or age >= timedelta(days=self._rule.days),
         )
 
-    def _work(self) -> None:
+    def _work(
+        self,
+        watch_active: Callable[[], None],
+        watch_candidate: Callable[[], None],
+        changed: Callable[[], None],
+    ) -> None:
         while (item := self._waiting.get()) is not None:
             try:
+                watch_active()
                 self._grade(*item)
-                self._after_truck()
+                watch_candidate()
+                changed()
             except AgentError as error:
                 log.error("shadow: %s", error)
             except Exception:

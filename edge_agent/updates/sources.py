@@ -32,7 +32,7 @@ class WebSource(FetcherInterface):
         url: str,
         *,
         timeout_s: float = 10.0,
-        least_bytes_s: float = 2000.0,
+        least_bytes_s: float = 20_000.0,
         grace_s: float = _GRACE_S,
     ) -> None:
         """url: of the repository's folder, http or https."""
@@ -49,11 +49,16 @@ class WebSource(FetcherInterface):
         try:
             with (
                 httpx.Client(timeout=self._timeout_s, follow_redirects=False) as client,
-                client.stream("GET", url) as answer,
+                client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer,
             ):
                 if answer.status_code != httpx.codes.OK:
                     raise DownloadHTTPError(
                         f"{url}: answered {answer.status_code}", answer.status_code
+                    )
+                encoding = answer.headers.get("Content-Encoding", "identity")
+                if encoding != "identity":
+                    raise DownloadError(
+                        f"{url}: is sent as {encoding}; switch that off on the web server"
                     )
                 # Raw: a file that grows when it is unpacked would pass a limit on bytes. As they
                 # come: chunks of a fixed size would hide a trickle until one is full.
@@ -67,7 +72,7 @@ class WebSource(FetcherInterface):
                         )
         except httpx.TimeoutException as error:
             raise SlowRetrievalError(f"{url}: no answer for {self._timeout_s:g} s") from error
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise DownloadError(f"{url}: cannot be reached ({error})") from error
 
 

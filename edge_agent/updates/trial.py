@@ -7,8 +7,10 @@ process it does to this one.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -21,6 +23,7 @@ from edge_agent.inference.bundle import Bundle
 from edge_agent.inference.grader import Grader
 from edge_agent.updates.gate import GoldenResult, Limits, Report
 
+_PR_SET_PDEATHSIG: Final = 1
 _WARM_UP: Final = 3
 RUNS: Final = 20
 _OVERHEAD_MB: Final = 4096
@@ -41,6 +44,8 @@ def main() -> None:
 
 
 def _confine(limits: Limits) -> None:
+    # However the agent ends, this process does not outlive it (prctl(2), PR_SET_PDEATHSIG).
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     size = (limits.memory_mb + _OVERHEAD_MB) << 20
     seconds = math.ceil(limits.timeout_s * limits.threads) + 1
     for what, most in ((resource.RLIMIT_AS, size), (resource.RLIMIT_CPU, seconds)):
@@ -81,6 +86,7 @@ def _try(path: Path, limits: Limits) -> Report:
                 f"{limits.latency_ms:g}; export a smaller model, or raise "
                 "model.updates.latency_ms"
             )
+            return report.model_copy(update={"fault": fault, "transient": True})
     return report.model_copy(update={"fault": fault})
 
 

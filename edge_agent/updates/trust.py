@@ -41,6 +41,10 @@ _CONFIG: Final = UpdaterConfig(
 )
 
 
+_REFRESHED: Final = "refreshed"
+"""An empty file whose time says when the last refresh went through."""
+
+
 @dataclass(frozen=True)
 class Listed:
     """A bundle that the targets role has signed for.
@@ -59,15 +63,11 @@ class Listed:
 class Listing:
     """All bundles signed for, from one complete refresh.
 
-    expires_at: when the first of the four roles expires; until then it is fresh. root_version: of
-    root.json after the refresh.
+    expires_at: when the first of the four roles expires; until then it is fresh.
     """
 
     models: tuple[Listed, ...]
     expires_at: datetime
-    root_version: int
-    targets_version: int
-    timestamp_version: int
 
     def of(self, digest: str) -> Listed | None:
         """The entry of that bundle, None if it is not signed for."""
@@ -98,16 +98,11 @@ class Trust:
                 "repository's metadata/1.root.json there"
             ) from error
 
-    @property
-    def root_expires_at(self) -> datetime:
-        """When the root.json that IT put here expires."""
-        return _utc(Metadata[Root].from_bytes(self._root).signed.expires)
-
     def refresh(self, source: Source) -> Opened:
         """Takes the newest metadata of a source, verified.
 
-        Raises TrustError if it cannot be verified, DeliveryError if it cannot be had. The station's
-        copy then still says what the last whole refresh said.
+        Raises TrustError if it cannot be verified, DeliveryError if it cannot be had. The list of
+        targets, which comes last, is then still that of the last whole refresh.
         """
         with _told(source):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +118,9 @@ class Trust:
             listing = self._listing()
             # python-tuf renames its files without it; a power cut could bring back older ones,
             # and with them the replay of what they allowed.
-            for file in (*self._folder.glob("*.json"), self._folder):
+            (self._folder / _REFRESHED).touch()
+            roots = self._folder / "root_history"
+            for file in (*self._folder.glob("*.json"), *roots.iterdir(), roots, self._folder):
                 _sync(file)
         return Opened(source, updater, listing)
 
@@ -131,7 +128,15 @@ class Trust:
         """What the last whole refresh said, to be shown; None if there has been none."""
         try:
             return self._listing()
-        except (OSError, RepositoryError, DeserializationError, ValueError, KeyError):
+        except (OSError, TrustError, RepositoryError, DeserializationError, ValueError, KeyError):
+            return None
+
+    @property
+    def refreshed_at(self) -> datetime | None:
+        """When the last whole refresh was; None if there has been none."""
+        try:
+            return datetime.fromtimestamp((self._folder / _REFRESHED).stat().st_mtime, UTC)
+        except OSError:
             return None
 
     def _listing(self) -> Listing:
@@ -149,9 +154,6 @@ class Trust:
                 if path.endswith(".bundle") and "sha256" in file.hashes
             ),
             expires_at=min(_utc(part.expires) for part in (root, timestamp, snapshot, targets)),
-            root_version=root.version,
-            targets_version=targets.version,
-            timestamp_version=timestamp.version,
         )
 
     def _read(self, role: str) -> bytes:
@@ -234,7 +236,8 @@ def _told(source: Source) -> Iterator[None]:
 
 
 def _added_at(file: TargetFile) -> str:
-    return str((file.custom or {}).get("added_at", ""))
+    custom = file.custom
+    return str(custom.get("added_at", "")) if isinstance(custom, dict) else ""
 
 
 def _line(error: BaseException) -> str:

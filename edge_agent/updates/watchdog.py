@@ -33,7 +33,7 @@ def jump(before: Tally, after: Tally) -> str | None:
     if found - rate < _LEAST_RISE or _tail(after.doubtful, after.trucks, rate) >= _CHANCE:
         return None
     return (
-        f"{after.doubtful} of {after.trucks} trucks without a sure grade, with the model before it "
+        f"{after.doubtful} of {after.trucks} trucks without a sure grade, before the swap "
         f"{before.doubtful} of {before.trucks}"
     )
 

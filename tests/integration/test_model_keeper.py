@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -26,7 +27,8 @@ from edge_agent.records.ledger import Action, Role
 from edge_agent.records.store import NewArrival, Outcome, Store
 from edge_agent.updates import trial
 from edge_agent.updates.gate import Limits, Report
-from edge_agent.updates.keeper import STATION, ModelKeeper
+from edge_agent.updates.keeper import ModelKeeper
+from edge_agent.updates.roles import STATION
 from edge_agent.updates.sources import WebSource
 
 DARK, BRIGHT = 10, 250
@@ -96,7 +98,7 @@ class Site:
         return next(e.detail for e in self.store.models.events() if e.action == action)
 
 
-def in_this_process(bundle: Path, limits: Limits) -> Report:
+def in_this_process(bundle: Path, limits: Limits, _: threading.Event) -> Report:
     """The gate's trial without a process of its own, which other tests start for real."""
     return trial._try(bundle, limits)
 
@@ -138,14 +140,14 @@ def test_going_back_leads_to_the_model_before_and_then_further(site: Site) -> No
     for version in "123":
         site.push(version)
     assert site.active == three
-    assert site.keeper.roll_back("engineer-1") == two
+    assert site.keeper.roles.roll_back("engineer-1") == two
     assert site.active == two
     assert site.truck().confidence == pytest.approx(0.88, abs=1e-4)
-    assert site.keeper.roll_back("engineer-1") == one
+    assert site.keeper.roles.roll_back("engineer-1") == one
     with pytest.raises(UpdateError, match="no earlier model"):
-        site.keeper.roll_back("engineer-1")
-    site.keeper.activate(three, "engineer-1")
-    assert site.keeper.roll_back("engineer-1") == one
+        site.keeper.roles.roll_back("engineer-1")
+    site.keeper.roles.activate(three, "engineer-1")
+    assert site.keeper.roles.roll_back("engineer-1") == one
     assert site.said(Action.ROLL_BACK).startswith("table 1 (")
 
 
@@ -177,7 +179,7 @@ def test_a_spoiled_file_lets_the_earlier_model_grade(site: Site, spoil: str) -> 
     assert "because" in site.said(Action.ROLL_BACK)
     # The file is not believed because it lies there.
     with pytest.raises(UpdateError, match=r"push it again|copy or export it again"):
-        site.keeper.activate(two, "engineer-1")
+        site.keeper.roles.activate(two, "engineer-1")
 
 
 def test_a_new_model_that_fails_on_a_truck_never_gets_a_second_one(site: Site) -> None:
@@ -195,7 +197,7 @@ def test_a_new_model_that_fails_on_a_truck_never_gets_a_second_one(site: Site) -
     assert "failed on a truck" in site.said(Action.ROLL_BACK)
     assert site.truck(DARK).model_digest == one
     with pytest.raises(UpdateError, match="no earlier model"):
-        site.keeper.roll_back("engineer-1")
+        site.keeper.roles.roll_back("engineer-1")
 
 
 def test_after_its_first_truck_the_one_before_is_let_go(site: Site) -> None:
@@ -248,7 +250,7 @@ def test_a_revoked_model_gives_way_to_an_earlier_one_and_then_to_none(site: Site
     assert site.active == one
     assert "no longer signed for" in site.said(Action.ROLL_BACK)
     with pytest.raises(UpdateError, match="no longer signed for"):
-        site.keeper.activate(two, "engineer-1")
+        site.keeper.roles.activate(two, "engineer-1")
     site.repo.add("3", 0.7)
     site.repo.store.revoke("table-1.bundle")
     site.repo.sign_and_publish()
@@ -305,9 +307,9 @@ def test_only_the_last_models_stay_on_disk(sited: Callable[..., Site]) -> None:
         site.push(str(number))
     left = {file.stem for file in site.keeper.depot.folder.glob("*.bundle")}
     assert left == set(digests[-2:])
-    assert site.keeper.roll_back("engineer-1") == digests[2]
+    assert site.keeper.roles.roll_back("engineer-1") == digests[2]
     with pytest.raises(UpdateError, match="push it again"):
-        site.keeper.activate(digests[0], "engineer-1")
+        site.keeper.roles.activate(digests[0], "engineer-1")
 
 
 # ---- in the shadow
@@ -337,7 +339,7 @@ def test_a_candidate_grades_unseen_and_a_person_promotes_it(sited: Callable[...,
         ("fresh_clean", "undefined"): 1,
     }
     assert found.candidate_ms is not None
-    site.keeper.activate(two, "engineer-1")
+    site.keeper.roles.activate(two, "engineer-1")
     assert site.active == two
     assert site.lineup.shadow is None
     assert site.keeper.shadowing.summary() is None
@@ -357,9 +359,9 @@ def test_a_candidate_that_fails_shows_in_its_figures_alone(site: Site) -> None:
     assert site.active == one
     site.restart()
     assert site.lineup.shadow is not None
-    site.keeper.release("engineer-1")
+    site.keeper.roles.release("engineer-1")
     with pytest.raises(UpdateError, match="no candidate"):
-        site.keeper.release("engineer-1")
+        site.keeper.roles.release("engineer-1")
 
 
 @pytest.mark.parametrize(("confidence", "promoted"), [(0.8, True), (0.05, False)])
@@ -417,7 +419,7 @@ def test_what_was_rolled_back_is_not_taken_again(site: Site, web: Web) -> None:
     time.sleep(1.1)
     site.repo.add("2", 0.8)
     site.keeper.look(WebSource(web.url), "activate")
-    site.keeper.roll_back("engineer-1")
+    site.keeper.roles.roll_back("engineer-1")
     assert site.keeper.look(WebSource(web.url), "activate") is None
     assert site.active == one
 
@@ -481,7 +483,7 @@ def test_without_updates_nothing_can_be_pushed(tmp_path: Path, repo: Repo) -> No
         assert lineup.active is not None
         for attempt in (
             lambda: keeper.receive(repo.delivery("1"), "engineer-1", "activate"),
-            lambda: keeper.roll_back("engineer-1"),
+            lambda: keeper.roles.roll_back("engineer-1"),
         ):
             with pytest.raises(UpdateError, match=r"model\.updates|model\.bundle"):
                 attempt()

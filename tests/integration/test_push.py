@@ -244,7 +244,7 @@ def test_a_station_that_rolls_back_while_it_is_watched_stops_the_roll_out(
         receipt = real(*given)
         assert models.active == two
         # Just after the push, as its watchdog would.
-        threading.Timer(0.5, models.roll_back, ("station",)).start()
+        threading.Timer(0.5, models.roles.roll_back, ("station",)).start()
         return receipt
 
     monkeypatch.setattr(models, "receive", and_goes_back)
