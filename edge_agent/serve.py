@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from types import FrameType
 
 import uvicorn
 
@@ -12,6 +13,19 @@ from edge_agent.config import StationConfig
 from edge_agent.console import mount
 from edge_agent.listener import listen
 from edge_agent.station import Station
+
+
+class _Server(uvicorn.Server):
+    """Tells the station that the end is near: a push would hold the web server up for minutes."""
+
+    def __init__(self, config: uvicorn.Config, station: Station) -> None:
+        super().__init__(config)
+        self._station = station
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """On SIGINT and SIGTERM."""
+        self._station.models.give_up()
+        super().handle_exit(sig, frame)
 
 
 def serve(config: StationConfig) -> None:
@@ -28,8 +42,8 @@ def serve(config: StationConfig) -> None:
             app = create_app(station)
             mount(app, station)
             station.start()
-            server = uvicorn.Server(
-                uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3)
+            server = _Server(
+                uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3), station
             )
             server.run(sockets=[listener])
         except KeyboardInterrupt:

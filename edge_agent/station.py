@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, ParamSpec, TypeVar
 
 from edge_agent import __version__
+from edge_agent.access import Users
 from edge_agent.cameras.frames import GRADED_CAMERA
 from edge_agent.cameras.group import Cameras
 from edge_agent.config import StationConfig
@@ -66,6 +67,7 @@ class Station:
         """Arrival by occupancy of the scale, so that one truck is graded once."""
         self._announcing = threading.Lock()
         self.cameras = Cameras(config.cameras, self._touch)
+        self.users = Users(config.access)
         lineup = Lineup()
         self.models = ModelKeeper(
             config.model, config.data_dir / "models", self.store, lineup, self._touch

@@ -90,6 +90,8 @@ class StationResult:
     station: FleetStation
     state: State
     detail: str
+    role: str | None = None
+    """What the bundle does there since this push; None if it only lies ready."""
 
 
 class Progress:
@@ -165,9 +167,9 @@ def roll_out(
             for result in pool.map(lambda s: _push_one(s, delivery, credentials, intent), new):
                 results[result.station.name] = result
                 say(f"  {result.station.name}: {result.detail}")
-        taken = {s.name: s for s in new if results[s.name].state == "done"}
-        for name, fault in _soak(fleet, digest, list(taken.values())).items():
-            results[name] = StationResult(taken[name], "failed", fault)
+        taken = [results[s.name] for s in new if results[s.name].state == "done"]
+        for name, fault in _soak(fleet, digest, taken).items():
+            results[name] = StationResult(results[name].station, "failed", fault)
             say(f"  {name}: {fault}")
         for station in stations:
             if station.name not in results:
@@ -192,21 +194,23 @@ def _push_one(
         return StationResult(station, "failed", str(error))
     if not found.accepted:
         return StationResult(station, "failed", f"refused: {found.detail}")
-    return StationResult(station, "done", f"{found.role or 'ready'}: {found.detail}")
+    return StationResult(
+        station, "done", f"{found.role or 'ready'}: {found.detail}", role=found.role
+    )
 
 
-def _soak(fleet: Fleet, digest: str, stations: list[FleetStation]) -> dict[str, str]:
+def _soak(fleet: Fleet, digest: str, taken: list[StationResult]) -> dict[str, str]:
     """Watches stations for the soak time. Returns those that did not stay healthy, and why."""
     faults: dict[str, str] = {}
-    missed = {station.name: 0 for station in stations}
-    roles = {station.name: _role(station, digest) for station in stations}
+    missed = {result.station.name: 0 for result in taken}
     until = time.monotonic() + fleet.soak_s
     while True:
-        for station in stations:
+        for result in taken:
+            station = result.station
             if station.name in faults:
                 continue
             try:
-                fault = _unhealthy(station, digest, roles[station.name])
+                fault = _unhealthy(station, digest, result.role)
                 missed[station.name] = 0
             except (httpx.HTTPError, ValueError, KeyError) as error:
                 missed[station.name] += 1
@@ -214,7 +218,7 @@ def _soak(fleet: Fleet, digest: str, stations: list[FleetStation]) -> dict[str, 
                 fault = f"does not answer any more ({error})" if away else None
             if fault is not None:
                 faults[station.name] = fault
-        if time.monotonic() >= until or len(faults) == len(stations):
+        if time.monotonic() >= until or len(faults) == len(taken):
             return faults
         time.sleep(min(_LOOK_S, max(0.0, until - time.monotonic())))
 
@@ -224,13 +228,6 @@ def _models(station: FleetStation) -> dict[str, Any]:
     answer.raise_for_status()
     body: dict[str, Any] = answer.json()
     return body
-
-
-def _role(station: FleetStation, digest: str) -> str | None:
-    try:
-        return _role_in(_models(station), digest)
-    except (httpx.HTTPError, ValueError, KeyError):
-        return None
 
 
 def _role_in(models: dict[str, Any], digest: str) -> str | None:

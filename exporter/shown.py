@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
@@ -38,6 +39,6 @@ def show_results(results: Sequence[StationResult]) -> None:
             result.station.name,
             str(result.station.wave),
             f"[{colour}]{result.state}[/{colour}]",
-            result.detail,
+            escape(result.detail),
         )
     Console().print(table)

@@ -207,7 +207,7 @@ HOSTILE: Final[dict[str, tuple[Callable[[Path], Path], str]]] = {
     "foreign-operator": (_of(_foreign_operator()), "operators outside ONNX"),
     "other-size": (_of(_shape(side=64)), "input image must be"),
     "other-type": (_of(_shape(kind=TensorProto.FLOAT)), "input image must be"),
-    "two-inputs": (_of(_two_inputs()), "must have the one input"),
+    "two-inputs": (_of(_two_inputs()), "must have the input image"),
     "future-format": (_manifest(format=99), "format"),
 }
 """How to make each, and what the station must say of it."""

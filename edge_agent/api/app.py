@@ -7,7 +7,6 @@ from typing import Any, Final
 from fastapi import APIRouter, FastAPI, Request
 
 from edge_agent import __version__
-from edge_agent.access import Users
 from edge_agent.api import arrivals, errors, evidence, examples, guards, health, metrics, models
 from edge_agent.api.ports import StationPort
 
@@ -20,6 +19,9 @@ Every accepted truck ends with an outcome: graded, or refused with a reason.
 
 All times are UTC. Every error has the same shape: `{"error": {"code": ..., "message": ...}}`.
 """
+
+_PAGES: Final = "/_nicegui/"
+"""Uploads on the console: only an engineer's page has an address for one."""
 
 _TAGS: Final = [
     {"name": "arrivals", "description": "Trucks, their grades and the evidence."},
@@ -41,13 +43,13 @@ def create_app(station: StationPort) -> FastAPI:
         redoc_url=None,
     )
     errors.install(app)
-    app.add_middleware(guards.BodyLimit, unlimited=(models.DELIVERIES,))
+    app.add_middleware(guards.BodyLimit, unlimited=(models.DELIVERIES, _PAGES))
     app.add_middleware(guards.CrossSiteGuard)
     app.add_middleware(guards.HostGuard, names=station.config.http.names)
     v1 = APIRouter(prefix="/api/v1")
     v1.include_router(arrivals.create_router(station))
     v1.include_router(evidence.create_router(station))
-    v1.include_router(models.create_router(station, Users(station.config.access)))
+    v1.include_router(models.create_router(station))
     v1.include_router(health.create_station_router(station))
     app.include_router(v1)
     app.include_router(health.create_health_router(station))

@@ -110,17 +110,18 @@ class CrossSiteGuard:
 
 
 class BodyLimit:
-    """Refuses requests under /api whose body is larger than MAX_BODY_BYTES."""
+    """Refuses requests whose body is larger than MAX_BODY_BYTES."""
 
     def __init__(self, app: ASGIApp, unlimited: tuple[str, ...] = ()) -> None:
-        """unlimited: paths whose route reads its body piece by piece, with a limit of its own."""
+        """unlimited: beginnings of paths whose route reads its body piece by piece, with a limit of
+        its own."""
         self.app = app
         self._unlimited = unlimited
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on or answers 413."""
         path = scope.get("path", "")
-        if scope["type"] != "http" or not path.startswith("/api/") or path in self._unlimited:
+        if scope["type"] != "http" or path.startswith(self._unlimited):
             await self.app(scope, receive, send)
             return
         chunks: list[Message] = []

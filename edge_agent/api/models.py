@@ -13,7 +13,6 @@ import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParam
 
-from edge_agent.access import Users
 from edge_agent.api.errors import ApiError, documented
 from edge_agent.api.login import Credentials, require_engineer
 from edge_agent.api.model_schemas import (
@@ -71,8 +70,9 @@ def models_out(station: StationPort) -> ModelsOut:
     )
 
 
-def create_router(station: StationPort, users: Users) -> APIRouter:
+def create_router(station: StationPort) -> APIRouter:
     """The routes, on that station. Whoever changes something must be an engineer."""
+    users = station.users
     router = APIRouter(prefix="/models", tags=["models"])
 
     @router.get("", response_model=ModelsOut, responses=documented(503))

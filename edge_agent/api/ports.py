@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from edge_agent.access import Users
 from edge_agent.config import StationConfig
 from edge_agent.errors import RecordError
 from edge_agent.records.evidence import EvidenceFolder
@@ -29,6 +30,10 @@ class StationPort(Protocol):
     @property
     def store(self) -> Store:
         """The record store."""
+
+    @property
+    def users(self) -> Users:
+        """Who may change models."""
 
     @property
     def models(self) -> ModelKeeper:

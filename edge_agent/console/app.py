@@ -17,7 +17,6 @@ from nicegui import app as pages
 from nicegui import ui
 from nicegui.translations import translations
 
-from edge_agent.access import Users
 from edge_agent.api.ports import StationPort
 from edge_agent.console import health, live, missing, models, session, truck, trucks
 from edge_agent.console.page import MODELS, TICK_S
@@ -112,7 +111,7 @@ def session_secret(file: Path) -> str:
 
 
 def _add_pages(station: StationPort, watch: ScaleWatch) -> None:
-    users = Users(station.config.access)
+    users = station.users
     session.add_routes(users)
 
     @ui.page("/", response_timeout=_PAGE_TIMEOUT_S)

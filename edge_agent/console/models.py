@@ -47,7 +47,7 @@ async def page(station: StationPort, users: Users, request: Request) -> None:
 class _Models:
     """The regions of the page, and what its buttons do."""
 
-    def __init__(self, context: Context, user: str | None) -> None:
+    def __init__(self, context: Context, user: session.LogIn | None) -> None:
         self._context = context
         self._user = user
         self._busy = False
@@ -194,7 +194,8 @@ class _Models:
                         with tag("td", data_label=heads[3]):
                             golden_images(self._context, model)
                         with tag("td", classes="right"):
-                            if model.listed and model.fault is None and model.on_disk:
+                            usable = model.listed and model.fault is None and model.on_disk
+                            if usable and self._station.config.model.updates is not None:
                                 self._choice(model)
 
     def _state(self, model: ModelEntry) -> None:
@@ -254,7 +255,9 @@ class _Models:
     @property
     def _actor(self) -> str:
         assert self._user is not None  # noqa: S101 - there are no buttons without
-        return self._user
+        if self._user.is_over:
+            raise UpdateError(self._context.t("Your log-in is over. Log in again."))
+        return self._user.name
 
     def _activate(self, digest: str) -> None:
         self._station.models.roles.activate(digest, self._actor)
@@ -322,7 +325,7 @@ class _Models:
                 receipt = await in_thread(take, self._station, file, self._actor, None)
         except UpdateError as error:
             ui.notify(str(error), type="negative", timeout=15_000, multi_line=True)
-        except STORE_FAULTS as error:
+        except (*STORE_FAULTS, OSError) as error:
             log.error("console: delivery not taken: %s", error)
             text = t("The records cannot be written: nothing was changed.")
             ui.notify(text, type="negative", timeout=10_000)

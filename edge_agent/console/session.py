@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Final
 
 from fastapi import Request
@@ -47,22 +48,36 @@ def add_routes(users: Users) -> None:
     pages.add_api_route(LOG_OUT, log_out, methods=["POST"], include_in_schema=False)
 
 
-def engineer(users: Users, request: Request) -> str | None:
-    """The name of the engineer at this browser; None if nobody is logged in, or not any more."""
-    name = request.session.get("user")
-    since = request.session.get("user_since", 0.0)
-    fresh = 0 <= time.time() - float(since) < _HOURS * 3600
+@dataclass(frozen=True)
+class LogIn:
+    """An engineer at a browser, until the shift is over."""
+
+    name: str
+    until: float
+
+    @property
+    def is_over(self) -> bool:
+        """Also on a page that has stayed open."""
+        return time.time() >= self.until
+
+
+def engineer(users: Users, request: Request) -> LogIn | None:
+    """The engineer at this browser; None if nobody is logged in, or not any more."""
+    name, since = request.session.get("user"), request.session.get("user_since")
+    if not isinstance(name, str) or not isinstance(since, int | float):
+        return None
+    found = LogIn(name, float(since) + _HOURS * 3600)
     # Who was taken out of station.yaml is nobody, whatever the cookie says.
-    return name if isinstance(name, str) and fresh and users.named(name) is not None else None
+    return None if found.is_over or users.named(name) is None else found
 
 
-def bar(context: Context, users: Users, user: str | None, *, failed: bool) -> None:
+def bar(context: Context, users: Users, user: LogIn | None, *, failed: bool) -> None:
     """Who is logged in, or the form to log in with."""
     t = context.t
     with tag("section", classes="panel log-in"):
         if user is not None:
             icon("person")
-            tag("span", t("Logged in as {name}", name=user), "strong")
+            tag("span", t("Logged in as {name}", name=user.name), "strong")
             with tag("form", method="post", action=LOG_OUT):
                 tag("button", t("Log out"), "plain", type="submit")
         elif not users:

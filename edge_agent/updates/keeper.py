@@ -237,7 +237,7 @@ class ModelKeeper:
             event=Event(actor, Action.TRY, model.digest, passed, detail),
         )
         log.info("model %s the gate: %s", "passed" if passed else "did not pass", detail)
-        self.roles.prune()
+        self.roles.prune(model.digest if passed else None)
         self._changed()
         return report
 

@@ -288,12 +288,16 @@ class ModelRoles:
         log.error("models: %s", self.fault)
         self._changed()
 
-    def prune(self) -> None:
-        """Keeps on disk the models in use, the one to go back to, and those used last."""
+    def prune(self, new: str | None = None) -> None:
+        """Keeps on disk the models in use, the one to go back to, and those used last.
+
+        new: of a model that has passed and has no role yet.
+        """
         try:
             with self._swapping:
                 loaded = (self._lineup.active, self._lineup.reserve, self._lineup.shadow)
                 needed = [engine.digest for engine in loaded if engine is not None]
+                needed += [new] if new is not None else []
                 needed += [m.digest for m in self._ledger.earlier(self._active_digest())[:1]]
                 keep = list(dict.fromkeys([*needed, *self._ledger.last_used()]))
                 self._depot.keep_only(keep[: max(self.updates.keep, len(set(needed)))])

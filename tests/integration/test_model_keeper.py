@@ -25,11 +25,11 @@ from edge_agent.inference.lineup import Lineup
 from edge_agent.reasons import Reason
 from edge_agent.records.ledger import Action, Role
 from edge_agent.records.store import NewArrival, Outcome, Store
-from edge_agent.updates import trial
+from edge_agent.updates import delivery, trial
 from edge_agent.updates.gate import Limits, Report
 from edge_agent.updates.keeper import ModelKeeper
 from edge_agent.updates.roles import STATION
-from edge_agent.updates.sources import WebSource
+from edge_agent.updates.sources import FolderSource, WebSource
 
 DARK, BRIGHT = 10, 250
 """Grey levels of a picture: a table's first row, and its fourth."""
@@ -265,6 +265,66 @@ def test_a_revoked_model_gives_way_to_an_earlier_one_and_then_to_none(site: Site
     assert site.keeper.problems() == []
 
 
+def test_a_revoked_model_does_not_come_back_as_the_reserve(site: Site) -> None:
+    site.repo.add("1", 0.9)
+    site.push("1")
+    file = write_table_bundle(site.folder / "short", (row(0.8),))
+    site.repo.add_file(with_manifest(file, site.folder / "2.bundle", version="2"), "2")
+    site.push("2")
+    assert site.lineup.reserve is not None
+    site.repo.store.revoke("table-1.bundle")
+    site.repo.sign_and_publish()
+    site.keeper.receive(without_bundle(site.repo.delivery("2")), "engineer-1", "hold")
+    assert site.lineup.reserve is None
+    assert site.truck(BRIGHT).reason == Reason.MODEL_FAILED
+
+
+def test_what_a_crash_kept_from_following_a_revocation_follows_at_the_start(site: Site) -> None:
+    one = site.repo.add("1", 0.9)
+    two = site.repo.add("2", 0.8)
+    site.push("1")
+    site.push("2")
+    site.repo.store.revoke("table-2.bundle")
+    site.repo.sign_and_publish()
+    # TUF's files are written, the records are not.
+    folder = site.folder / "crashed"
+    delivery.unpack(without_bundle(site.repo.delivery("1")), folder)
+    trust = site.keeper._trust
+    assert trust is not None
+    trust.refresh(FolderSource(folder, "delivery"))
+    assert site.active == two
+    site.restart()
+    assert site.active == one
+    assert "no longer signed for" in site.said(Action.ROLL_BACK)
+
+
+def test_without_its_root_a_station_grades_on(site: Site) -> None:
+    one = site.repo.add("1", 0.9)
+    site.push("1")
+    root = site.config.updates.root  # type: ignore[union-attr]
+    text = root.read_text()
+    root.write_text("{}")
+    site.restart()
+    assert site.active == one
+    assert site.truck().model_digest == one
+    assert "no signed root metadata" in (site.keeper.trust_status().problem or "")
+    with pytest.raises(TrustError, match="no signed root"):
+        site.keeper.receive(site.repo.delivery("1"), "engineer-1", "hold")
+    root.write_text(text)
+    assert site.keeper.receive(site.repo.delivery("1"), "engineer-1", "hold").accepted
+
+
+def test_pushing_what_grades_already_changes_nothing(site: Site) -> None:
+    one = site.repo.add("1", 0.9)
+    site.push("1")
+    events = len(site.store.models.events())
+    for intent in ("activate", "shadow", "hold"):
+        receipt = site.keeper.receive(site.repo.delivery("1"), "engineer-1", intent)  # type: ignore[arg-type]
+        assert (receipt.accepted, receipt.role) == (True, Role.ACTIVE)
+    assert site.active == one
+    assert len(site.store.models.events()) == events
+
+
 def without_bundle(delivery: Path) -> Path:
     """The same delivery with its metadata alone."""
     return changed(delivery, {".bundle": None})
@@ -466,10 +526,6 @@ def test_a_repository_that_is_not_there_is_one_event(site: Site, web: Web) -> No
     assert "cannot be reached" in problem
     assert sum(e.action == Action.PUSH and not e.ok for e in site.store.models.events()) == 1
     assert site.truck().model_digest == one
-    # The root.json of IT is needed, or nothing can be verified at all.
-    site.config.updates.root.write_text("{}")  # type: ignore[union-attr]
-    site.restart()
-    assert "no signed root metadata" in (site.keeper.trust_status().problem or "")
 
 
 def test_without_updates_nothing_can_be_pushed(tmp_path: Path, repo: Repo) -> None:
@@ -484,6 +540,8 @@ def test_without_updates_nothing_can_be_pushed(tmp_path: Path, repo: Repo) -> No
         for attempt in (
             lambda: keeper.receive(repo.delivery("1"), "engineer-1", "activate"),
             lambda: keeper.roles.roll_back("engineer-1"),
+            lambda: keeper.roles.activate("0" * 64, "engineer-1"),
+            lambda: keeper.roles.shadow("0" * 64, "engineer-1"),
         ):
             with pytest.raises(UpdateError, match=r"model\.updates|model\.bundle"):
                 attempt()

@@ -33,7 +33,7 @@ def test_outcome_is_committed_when_the_database_is_free_again(
     grading, blocked = threading.Event(), threading.Event()
     grade = station._pipeline.grade
 
-    def grade_late(arrival: object) -> object:
+    def grade_late(arrival: object, no_model: object) -> object:
         grading.set()
         assert blocked.wait(10)
         return grade(arrival)  # type: ignore[arg-type]
