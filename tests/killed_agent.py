@@ -51,11 +51,13 @@ STEPS: Final[dict[str, Callable[[], None]]] = {
     "verified": lambda: _after(Trust, "refresh"),
     "fetched": lambda: _after(Opened, "fetch"),
     "tried": lambda: _after(keeper, "try_out"),
-    "noted": lambda: _after(ModelLedger, "add"),
     "taken": lambda: _after(Depot, "take"),
+    "noted": lambda: _after(ModelLedger, "add"),
     "before-commit": lambda: _before(ModelLedger, "assign", _becomes_active),
     "after-commit": lambda: _after(ModelLedger, "assign", _becomes_active),
-    "swapped": lambda: _after(Lineup, "activate", lambda lineup, _: lineup.reserve is not None),
+    "swapped": lambda: _after(
+        Lineup, "activate", lambda lineup, *_, **__: lineup.reserve is not None
+    ),
 }
 """In their order; from after-commit on the new model is the one that grades."""
 

@@ -57,6 +57,8 @@ def unpack(file: Path, folder: Path) -> None:
                     f"delivery: has {len(infos)} members, at most {_MAX_MEMBERS} are taken; make "
                     "it with cane-export push"
                 )
+            for info in infos:
+                _require_known(info.filename)
             bundles = [info for info in infos if info.filename.startswith("targets/")]
             if len(bundles) > 1:
                 raise DeliveryError("delivery: has more than one bundle; push one at a time")
@@ -73,6 +75,14 @@ def unpack(file: Path, folder: Path) -> None:
         ) from error
 
 
+def _require_known(name: str) -> None:
+    if not _MEMBER.fullmatch(name):
+        raise DeliveryError(
+            f"delivery: has a member {name[:100]!r}, which no repository has; make it with "
+            "cane-export push"
+        )
+
+
 def _require_room(folder: Path, size: int) -> None:
     """A delivery must not take the room that trucks need."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -86,11 +96,6 @@ def _require_room(folder: Path, size: int) -> None:
 
 def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> None:
     name = info.filename
-    if not _MEMBER.fullmatch(name):
-        raise DeliveryError(
-            f"delivery: has a member {name[:100]!r}, which no repository has; make it with "
-            "cane-export push"
-        )
     limit = _MAX_METADATA_BYTES if name.startswith("metadata/") else MAX_TOTAL_BYTES
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -80,7 +80,7 @@ def grade(cameras: tuple[Cameras, CamerasSection], tmp_path: Path) -> GradeOnce:
             }
         )
         lineup = Lineup()
-        lineup.activate(Engine.load(bundle, 1))
+        lineup.activate(Engine.load(bundle, 1), keep_before=False)
         pipeline = GradingPipeline(config, group, EvidenceFolder(tmp_path / "evidence"), lineup)
         with Store(tmp_path / "records.sqlite") as store:
             arrival, _ = store.accept(NewArrival("KK1", "button", datetime.now(UTC)))
