@@ -104,7 +104,7 @@ def signed(folder: Path, bundle: Path, versions: list[str]) -> ModelRepository:
 
 def delivery(repository: ModelRepository, version: str) -> Path:
     out = repository.folder.parent / f"{version}.zip"
-    deliver(repository.folder, f"{version}.bundle", out)
+    deliver(repository, f"{version}.bundle", out)
     return out
 
 

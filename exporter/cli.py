@@ -18,6 +18,7 @@ from exporter.precision import Wanted
 from exporter.push import PASSWORD_ENV, Credentials, credentials, deliver, push
 from exporter.recheck import recheck
 from exporter.repository.cli import app as repository
+from exporter.repository.store import ModelRepository
 from exporter.shown import progress_bar, show_results
 from training.console import OneLineErrors
 from training.data.description import parse_area
@@ -120,12 +121,12 @@ def push_command(
         raise ExportError(f"--as {intent}: choose one of {', '.join(get_args(Intent))}")
     wanted = cast("Intent | None", intent)
     if out is not None:
-        digest = deliver(repo, bundle, out)
+        digest = deliver(ModelRepository.at(repo), bundle, out)
         typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, SHA-256 of the bundle {digest[:16]}")
         return
     with TemporaryDirectory(prefix="canegrade-") as folder:
         delivery = Path(folder) / "delivery.zip"
-        digest = deliver(repo, bundle, delivery)
+        digest = deliver(ModelRepository.at(repo), bundle, delivery)
         if station is not None:
             _push_to_one(station, delivery, credentials(user), wanted)
         elif inventory is not None:

@@ -53,12 +53,11 @@ class Pushed:
     digest: str | None = None
 
 
-def deliver(repo: Path, bundle: str, out: Path) -> str:
+def deliver(repository: ModelRepository, bundle: str, out: Path) -> str:
     """Writes a delivery of a listed bundle. bundle: NAME-VERSION.bundle, or a file of that content.
 
     Returns its digest. Raises ExportError if it is not published, or has been changed since.
     """
-    repository = ModelRepository.at(repo)
     listed = repository.listed()
     target = Path(bundle).name if Path(bundle).name in listed else _by_content(repository, bundle)
     info = listed[target]
@@ -72,7 +71,7 @@ def deliver(repo: Path, bundle: str, out: Path) -> str:
         # Bundles are compressed already.
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
             for name in names:
-                archive.write(repo / name, name)
+                archive.write(repository.folder / name, name)
     except OSError as error:
         raise ExportError(f"{out}: {error.strerror or error}; choose another place") from error
     return str(info.hashes["sha256"])

@@ -85,7 +85,7 @@ class Repo:
     def delivery(self, version: str) -> Path:
         """The delivery of a published model."""
         out = self.folder.parent / f"{self.folder.name}-{version}.zip"
-        deliver(self.folder, f"table-{version}.bundle", out)
+        deliver(self.store, f"table-{version}.bundle", out)
         return out
 
     def stolen(self, folder: Path) -> Repo:

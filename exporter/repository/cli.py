@@ -112,9 +112,15 @@ def rotate_command(
 
 
 @app.command("sign")
-def sign_command(repo: Repo, sign: Annotated[list[Path], typer.Option("--sign")]) -> None:
-    """Add your signature to what is pending."""
+def sign_command(
+    repo: Repo,
+    sign: Annotated[list[Path], typer.Option("--sign", help="Secret key that signs.")],
+    yes: Annotated[bool, typer.Option("--yes", help="You have read the changes before.")] = False,
+) -> None:
+    """Add your signature to what is pending, when you have read what it is."""
     repository = ModelRepository.at(repo)
+    if _tell_changes(repository) and not yes:
+        typer.confirm("Sign these changes, all of them?", abort=True)
     repository.use(map(keys.signer, sign))
     signed = repository.sign()
     if not signed:
@@ -122,7 +128,7 @@ def sign_command(repo: Repo, sign: Annotated[list[Path], typer.Option("--sign")]
             f"{repo}: nothing is pending that these keys may sign; see cane-export repo status"
         )
     typer.echo(f"signed: {', '.join(signed)}")
-    _tell(repository)
+    _tell_missing(repository)
 
 
 @app.command("publish")
@@ -172,6 +178,11 @@ def _sign_and_tell(repository: ModelRepository, sign: Sequence[Path] | None) -> 
 
 
 def _tell(repository: ModelRepository) -> None:
+    _tell_changes(repository)
+    _tell_missing(repository)
+
+
+def _tell_missing(repository: ModelRepository) -> None:
     missing = repository.missing()
     for lack in missing:
         typer.echo(
@@ -180,3 +191,11 @@ def _tell(repository: ModelRepository) -> None:
         )
     if not missing and any(repository.pending.glob("*.json")):
         typer.echo("pending and signed by enough: cane-export repo publish makes it known")
+
+
+def _tell_changes(repository: ModelRepository) -> bool:
+    """Says what a signature would mean. Returns whether there is anything."""
+    changes = repository.changes()
+    for change in changes:
+        typer.echo(f"change: {change}")
+    return bool(changes)

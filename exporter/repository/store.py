@@ -79,6 +79,7 @@ class ModelRepository(Repository):
         found = cls(folder)
         if not (found.metadata / "1.root.json").exists() and not found.pending.is_dir():
             raise ExportError(f"{folder}: is no repository; make one with cane-export repo init")
+        found._require_signed()
         return found
 
     @classmethod
@@ -283,6 +284,31 @@ class ModelRepository(Repository):
         self.do_timestamp(force=True)
         self._drop_unlisted()
 
+    def changes(self) -> list[str]:
+        """What those who sign would put their names to: how pending differs from published."""
+        found = []
+        published = self._published(Root.type)
+        if self._pending(Root.type).exists():
+            old = self._read(published).signed if published else None
+            for role in (*OFFLINE, *ONLINE):
+                now = self.root().roles[role]
+                before = old.roles[role] if old else None
+                kept = before.keyids if before else []
+                found += [f"{role}: key {k[:16]} counts" for k in now.keyids if k not in kept]
+                gone = [k for k in kept if k not in now.keyids]
+                found += [f"{role}: key {k[:16]} counts no more" for k in gone]
+                if before is None or before.threshold != now.threshold:
+                    found.append(f"{role}: {now.threshold} must sign")
+        if self._pending(Targets.type).exists():
+            new, listed = self.targets().targets, self.listed()
+            for target, info in sorted(new.items()):
+                if target not in listed or listed[target].hashes != info.hashes:
+                    found.append(f"{target} may grade, SHA-256 {info.hashes['sha256']}")
+            found += [
+                f"{target} may grade no more" for target in sorted(listed.keys() - new.keys())
+            ]
+        return found
+
     def listed(self) -> dict[str, TargetFile]:
         """What is published, by target."""
         path = self._published(Targets.type)
@@ -293,6 +319,33 @@ class ModelRepository(Repository):
         return self.targets_folder / f"{info.hashes['sha256']}.{info.path}"
 
     # ---- inside
+
+    def _require_signed(self) -> None:
+        """What is published must be signed, or the next change would carry a stranger's on.
+
+        The folder lies where the online key lies, too: whoever has that may have written here.
+        """
+        root: Root | None = None
+        for version in range(1, self._published_version(Root.type) + 1):
+            path = self.metadata / f"{version}.root.json"
+            new = self._read(path)
+            for judge in (root, new.signed):
+                if judge is not None:
+                    self._verify(path, judge, Root.type, new)
+            root = new.signed
+        path_of_targets = self._published(Targets.type)
+        if root is not None and path_of_targets is not None:
+            self._verify(path_of_targets, root, Targets.type, self._read(path_of_targets))
+
+    @staticmethod
+    def _verify(path: Path, judge: Root, role: str, md: Metadata[Any]) -> None:
+        try:
+            judge.verify_delegate(role, md.signed_bytes, md.signatures)
+        except (RepositoryError, ValueError) as error:
+            raise ExportError(
+                f"{path}: is not signed by those who must ({error}); take the folder from a copy "
+                "that is"
+            ) from error
 
     def _judges(self, role: str, md: Metadata[Any]) -> list[Root]:
         """The roots whose keys must have signed that metadata: a new root is judged by itself and

@@ -65,12 +65,14 @@ def test_the_ceremony_needs_everybody_it_says(holders: Path) -> None:
     init(holders, repo)
     online = ("--online-key", holders / "online.pem")
     assert "root version 1: signed by 0 of the 2" in refused("repo", "publish", repo, *online)
-    run("repo", "sign", repo, "--sign", holders / "root-1.pem")
+    run("repo", "sign", repo, "--yes", "--sign", holders / "root-1.pem")
     assert "signed by 1 of the 2" in refused("repo", "publish", repo, *online)
-    assert "nothing is pending" in refused("repo", "sign", repo, "--sign", holders / "online.pem")
-    run("repo", "sign", repo, "--sign", holders / "root-3.pem")
+    assert "nothing is pending" in refused(
+        "repo", "sign", repo, "--yes", "--sign", holders / "online.pem"
+    )
+    run("repo", "sign", repo, "--yes", "--sign", holders / "root-3.pem")
     assert "targets version 1" in refused("repo", "publish", repo, *online)
-    run("repo", "sign", repo, "--sign", holders / "targets-1.pem")
+    run("repo", "sign", repo, "--yes", "--sign", holders / "targets-1.pem")
     assert "0 bundles listed" in run("repo", "publish", repo, *online)
     said = run("repo", "add", repo, BUNDLE, "--sign", holders / "targets-1.pem")
     name = said.split(":")[0]
@@ -90,11 +92,28 @@ def test_the_ceremony_needs_everybody_it_says(holders: Path) -> None:
     assert not list((repo / "targets").iterdir())
 
 
+def test_who_signs_reads_what_it_is_and_signs_nothing_planted(holders: Path) -> None:
+    repo = holders / "models"
+    init(holders, repo)
+    for name in ("root-1", "root-2", "targets-1"):
+        run("repo", "sign", repo, "--yes", "--sign", holders / f"{name}.pem")
+    run("repo", "publish", repo, "--online-key", holders / "online.pem")
+    run("repo", "add", repo, BUNDLE)
+    sign = ("repo", "sign", str(repo), "--sign", str(holders / "targets-1.pem"))
+    asked = CliRunner().invoke(app, sign, input="n\n")
+    assert asked.exit_code != 0
+    assert "may grade, SHA-256" in asked.output
+    # Whoever holds the folder lists a bundle of his own, as if it had been published.
+    pending = (repo / "pending" / "targets.json").read_bytes()
+    (repo / "metadata" / "2.targets.json").write_bytes(pending)
+    assert "is not signed by those who must" in refused(*sign, "--yes")
+
+
 def test_keys_are_exchanged_by_the_roots_holders(holders: Path) -> None:
     repo = holders / "models"
     init(holders, repo)
     for name in ("root-1", "root-2", "targets-1"):
-        run("repo", "sign", repo, "--sign", holders / f"{name}.pem")
+        run("repo", "sign", repo, "--yes", "--sign", holders / f"{name}.pem")
     online = ("--online-key", holders / "online.pem")
     run("repo", "publish", repo, *online)
     run("repo", "key", holders / "targets-2.pem")
@@ -109,9 +128,9 @@ def test_keys_are_exchanged_by_the_roots_holders(holders: Path) -> None:
         *("--add", holders / "targets-2.pem.pub", "--sign", holders / "root-1.pem"),
     )
     assert "root version 2" in refused("repo", "publish", repo, *online)
-    run("repo", "sign", repo, "--sign", holders / "root-2.pem")
+    run("repo", "sign", repo, "--yes", "--sign", holders / "root-2.pem")
     assert "targets version 2" in refused("repo", "publish", repo, *online)
-    run("repo", "sign", repo, "--sign", holders / "targets-2.pem")
+    run("repo", "sign", repo, "--yes", "--sign", holders / "targets-2.pem")
     run("repo", "publish", repo, *online)
     run("repo", "add", repo, BUNDLE, "--sign", holders / "targets-1.pem")
     assert "targets version 3: signed by 0" in refused("repo", "publish", repo, *online)
@@ -126,7 +145,7 @@ def test_keys_are_exchanged_by_the_roots_holders(holders: Path) -> None:
         (("repo", "rotate-key", "{}/models", "root"), "nothing to do"),
         (("repo", "rotate-key", "{}/models", "root", "--threshold", "9"), "threshold of 9"),
         (("repo", "rotate-key", "{}/models", "root", "--remove", "ffffffff"), "is not the key id"),
-        (("repo", "sign", "{}/models", "--sign", "{}/online.pem.pub"), "no secret key"),
+        (("repo", "sign", "{}/models", "--yes", "--sign", "{}/online.pem.pub"), "no secret key"),
         (("repo", "revoke", "{}/models", "x.bundle"), "is not listed"),
         (("push", "x.bundle", "--repo", "{}/models"), "give one of"),
         (("push", "x", "--repo", "{}/models", "--out", "y", "--as", "now"), "choose one of"),
@@ -154,7 +173,7 @@ def test_an_encrypted_key_needs_its_passphrase(
         *("--targets-key", tmp_path / "targets-1.pem.pub"),
         *("--online-key", tmp_path / "online.pem.pub"),
     )
-    sign = ("repo", "sign", tmp_path / "models", "--sign", tmp_path / "root-1.pem")
+    sign = ("repo", "sign", tmp_path / "models", "--yes", "--sign", tmp_path / "root-1.pem")
     assert "needs its passphrase" in refused(*sign)
     monkeypatch.setenv("CANEGRADE_PASSPHRASE", "wrong horse")
     assert "passphrase" in refused(*sign)
