@@ -194,7 +194,7 @@ HOSTILE: Final[dict[str, tuple[Callable[[Path], Path], str]]] = {
     "claims-4-gb": (_of(_claims_four_gigabytes()), "cannot load it"),
     "makes-4-gb": (_of(_four_gigabytes()), "fails on its golden images"),
     "takes-memory": (_of(_takes_memory()), "memory"),
-    "hangs": (_of(_hangs()), "hangs"),
+    "hangs": (_of(_hangs()), "hangs|terminate flag"),
     "not-a-number": (_of(_not_a_number()), "nan off"),
     "order-in-graph": (_of(_other_order()), "off on this machine"),
     "order-in-manifest": (_manifest(labels=list(GRADES[::-1])), "labels must be"),
@@ -210,4 +210,4 @@ HOSTILE: Final[dict[str, tuple[Callable[[Path], Path], str]]] = {
     "two-inputs": (_of(_two_inputs()), "must have the input image"),
     "future-format": (_manifest(format=99), "format"),
 }
-"""How to make each, and what the station must say of it."""
+"""How to make each, and what the station must say of it; | is or."""

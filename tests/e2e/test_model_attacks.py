@@ -399,9 +399,9 @@ def test_a_hostile_bundle_that_was_signed(attacked: Attacked, tmp_path: Path, na
     version = next(tickets).lower()
     file = make(tmp_path / "hostile.bundle")
     digest = attacked.repo.add_file(file, version)
-    attacked.refuses(attacked.repo.delivery(version), said)
+    attacked.refuses(attacked.repo.delivery(version), *said.split("|"))
     entry = next(m for m in attacked.models()["models"] if m["digest"] == digest)
-    assert said in entry["fault"]
+    assert any(word in entry["fault"] for word in said.split("|"))
     assert entry["role"] is None
     # Nor can it be chosen later.
     answer = attacked.agent.client.post(
