@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from edge_agent.config import AccessSection, UserSection
-from edge_agent.errors import AgentError
+from edge_agent.errors import TooManyGuessesError
 
 _MEMORY_KIB: Final = 19 * 1024
 _ITERATIONS: Final = 2
@@ -20,13 +20,6 @@ _LANES: Final = 1
 _AFTER_WRONG_S: Final = 1.0
 _AT_ONCE: Final = 4
 """Guesses that may wait for their turn; each holds a thread, and trucks need threads too."""
-
-
-class TooManyGuessesError(AgentError):
-    """Several passwords wait to be checked already; try again in a few seconds."""
-
-    def __init__(self) -> None:
-        super().__init__("too many log-ins at once; try again in a few seconds")
 
 
 def hash_password(password: str) -> str:

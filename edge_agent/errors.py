@@ -3,7 +3,7 @@
     AgentError
     ├── ConfigError          station.yaml cannot be used
     ├── BundleError          a model bundle does not fit or is broken
-    ├── TooManyGuessesError  passwords wait to be checked (edge_agent.access)
+    ├── TooManyGuessesError  several passwords wait to be checked
     ├── UpdateError          a new model cannot be taken, or not be used
     │   ├── TrustError           what was delivered cannot be verified
     │   └── DeliveryError        what was delivered is broken, too large or too slow
@@ -27,6 +27,13 @@ class ConfigError(AgentError):
 
 class BundleError(AgentError):
     """A model bundle is missing, broken, or made for another agent."""
+
+
+class TooManyGuessesError(AgentError):
+    """Several passwords wait to be checked already; try again in a few seconds."""
+
+    def __init__(self) -> None:
+        super().__init__("too many log-ins at once; try again in a few seconds")
 
 
 class UpdateError(AgentError):

@@ -7,8 +7,9 @@ from typing import Annotated, Final
 from fastapi import Depends
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 
-from edge_agent.access import TooManyGuessesError, Users
+from edge_agent.access import Users
 from edge_agent.api.errors import ApiError
+from edge_agent.errors import TooManyGuessesError
 
 _BASIC: Final = HTTPBasic(auto_error=False, realm="CaneGrade station")
 

@@ -111,8 +111,7 @@ def session_secret(file: Path) -> str:
 
 
 def _add_pages(station: StationPort, watch: ScaleWatch) -> None:
-    users = station.users
-    session.add_routes(users)
+    session.add_routes(station.users)
 
     @ui.page("/", response_timeout=_PAGE_TIMEOUT_S)
     async def live_page(request: Request) -> None:
@@ -128,7 +127,7 @@ def _add_pages(station: StationPort, watch: ScaleWatch) -> None:
 
     @ui.page(MODELS, response_timeout=_PAGE_TIMEOUT_S)
     async def models_page(request: Request) -> None:
-        await models.page(station, users, request)
+        await models.page(station, request)
 
     @ui.page("/health", response_timeout=_PAGE_TIMEOUT_S)
     async def health_page(request: Request) -> None:

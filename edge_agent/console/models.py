@@ -12,7 +12,6 @@ from typing import Final
 from fastapi import Request
 from nicegui import events, ui
 
-from edge_agent.access import Users
 from edge_agent.api.model_schemas import EventOut, ModelEntry, ModelsOut, ShadowOut, TrustOut
 from edge_agent.api.models import models_out, take
 from edge_agent.api.ports import STORE_FAULTS, StationPort
@@ -31,14 +30,14 @@ _SHORT: Final = 12
 _EVENTS: Final = 25
 
 
-async def page(station: StationPort, users: Users, request: Request) -> None:
+async def page(station: StationPort, request: Request) -> None:
     """Draws the page and keeps it fresh."""
     context = context_of(station, request)
     t = context.t
-    user = session.engineer(users, request)
+    user = session.engineer(station.users, request)
     with Frame(context, MODELS, t("Models")) as frame, tag("div", classes="stack"):
         failed = request.query_params.get("log-in") == session.FAILED
-        session.bar(context, users, user, failed=failed)
+        session.bar(context, user, failed=failed)
         shown = _Models(context, user)
         await frame.first(shown.refresh)
     frame.every_tick(shown.refresh)

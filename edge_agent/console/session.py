@@ -10,9 +10,10 @@ from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 from nicegui import app as pages
 
-from edge_agent.access import TooManyGuessesError, Users
+from edge_agent.access import Users
 from edge_agent.console.elements import icon, tag
 from edge_agent.console.page import Context, in_thread
+from edge_agent.errors import TooManyGuessesError
 
 LOG_IN: Final = "/log-in"
 LOG_OUT: Final = "/log-out"
@@ -71,7 +72,7 @@ def engineer(users: Users, request: Request) -> LogIn | None:
     return None if found.is_over or users.named(name) is None else found
 
 
-def bar(context: Context, users: Users, user: LogIn | None, *, failed: bool) -> None:
+def bar(context: Context, user: LogIn | None, *, failed: bool) -> None:
     """Who is logged in, or the form to log in with."""
     t = context.t
     with tag("section", classes="panel log-in"):
@@ -80,7 +81,7 @@ def bar(context: Context, users: Users, user: LogIn | None, *, failed: bool) -> 
             tag("span", t("Logged in as {name}", name=user.name), "strong")
             with tag("form", method="post", action=LOG_OUT):
                 tag("button", t("Log out"), "plain", type="submit")
-        elif not users:
+        elif not context.station.users:
             icon("lock")
             tag("span", t("Nobody may change models here yet. Have IT add an engineer."))
         else:

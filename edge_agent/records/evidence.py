@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge_agent.durable import sync
 from edge_agent.errors import RecordError
 
 JPEG_QUALITY: Final = 90
@@ -54,7 +55,7 @@ class EvidenceFolder:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(final)
-            self._sync(folder)
+            sync(folder)
         except OSError as error:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
@@ -76,13 +77,4 @@ class EvidenceFolder:
         if not folder.is_dir():
             self._make(folder.parent)
             folder.mkdir(exist_ok=True)
-            self._sync(folder.parent)
-
-    @staticmethod
-    def _sync(folder: Path) -> None:
-        # Without this, the rename itself may not survive a power cut.
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            sync(folder.parent)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+from edge_agent.durable import sync
 from edge_agent.errors import UpdateError
 
 
@@ -41,11 +41,7 @@ class Depot:
         """Moves a verified and fsynced file in. Raises UpdateError if the disk refuses."""
         try:
             file.replace(self.path(digest))
-            descriptor = os.open(self.folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync(self.folder)
         except OSError as error:
             raise UpdateError(
                 f"{self.path(digest)}: {error.strerror or error}; make room on the data disk"

@@ -85,22 +85,19 @@ class Shadowing:
 
     def stop(self) -> None:
         """Ends after the truck in hand."""
-        while True:
-            try:
-                self._waiting.put_nowait(None)
-                break
-            except queue.Full:
-                with suppress(queue.Empty):
-                    self._waiting.get_nowait()
-                    self._waiting.task_done()
+        self._put(None)
         if self._thread is not None and self._thread.is_alive():
             self._thread.join(10.0)
 
     def offer(self, arrival_id: str, done: Done) -> None:
         """Hands over a truck; does not block."""
+        self._put((arrival_id, done))
+
+    def _put(self, item: tuple[str, Done] | None) -> None:
+        """Queues it, if need be in the place of the oldest."""
         while True:
             try:
-                self._waiting.put_nowait((arrival_id, done))
+                self._waiting.put_nowait(item)
                 return
             except queue.Full:
                 with suppress(queue.Empty):

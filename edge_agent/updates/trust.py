@@ -6,7 +6,6 @@ station; from there python-tuf's client follows the specification's workflow (TU
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Time
 from tuf.api.serialization import DeserializationError
 from tuf.ngclient import Updater, UpdaterConfig
 
+from edge_agent.durable import sync
 from edge_agent.errors import DeliveryError, TrustError, UpdateError
 from edge_agent.inference.bundle import MAX_TOTAL_BYTES
 from edge_agent.updates.sources import Source
@@ -121,7 +121,7 @@ class Trust:
             (self._folder / _REFRESHED).touch()
             roots = self._folder / "root_history"
             for file in (*self._folder.glob("*.json"), *roots.iterdir(), roots, self._folder):
-                _sync(file)
+                sync(file)
         return Opened(source, updater, listing)
 
     def kept(self) -> Listing | None:
@@ -183,7 +183,7 @@ class Opened:
                 if info is None:
                     raise TrustError(f"{model.target}: is not signed for; publish it first")
                 self.updater.download_target(_only_sha256(info), str(path))
-                _sync(path)
+                sync(path)
         except UpdateError:
             path.unlink(missing_ok=True)
             raise
@@ -246,11 +246,3 @@ def _line(error: BaseException) -> str:
 
 def _utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

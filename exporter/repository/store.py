@@ -45,7 +45,9 @@ EXPIRES_DAYS: Final[Mapping[str, int]] = {
     Snapshot.type: 30,
     Timestamp.type: 30,
 }
-_KINDS: Final = {Root.type: Root, Targets.type: Targets, Snapshot.type: Snapshot}
+_KINDS: Final[dict[str, type[Any]]] = {
+    kind.type: kind for kind in (Root, Targets, Snapshot, Timestamp)
+}
 _PRETTY: Final = JSONSerializer(compact=False)
 
 
@@ -129,8 +131,7 @@ class ModelRepository(Repository):
         path = self._pending(role) if self._pending(role).exists() else self._published(role)
         if path is not None:
             return self._read(path)
-        kind = Timestamp if role == Timestamp.type else _KINDS[role]
-        first = Metadata(kind())
+        first = Metadata(_KINDS[role]())
         first.signed.version = 0  # the edit that follows makes it 1
         return first
 
