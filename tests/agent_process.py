@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import httpx
 import numpy as np
 import yaml
+from model_repo import ACCESS
 from virtual import SPECS, wait_until
 
 from edge_agent.grades import Grade
@@ -24,6 +27,28 @@ from simulator.truth import draw_truck
 
 BUNDLE = Path(__file__).parents[1] / "deploy" / "models" / "sim-mobilenetv2.bundle"
 SIZE = (568, 426)
+
+
+@contextmanager
+def small_cameras() -> Iterator[VirtualStation]:
+    """A virtual station with one truck in small pictures."""
+    with VirtualStation(SPECS, {c: s.on_scale for c, s in scenes().items()}) as running:
+        yield running
+
+
+@contextmanager
+def station_process(
+    folder: Path, cameras: VirtualStation, updates: Mapping[str, Any]
+) -> Iterator[Agent]:
+    """A process that takes signed models and sees its cameras; it has no model yet."""
+    agent = Agent(folder, cameras, model={"updates": dict(updates)}, access=ACCESS)
+    try:
+        agent.start(ready=False)
+        wait_until(agent.sees)
+        yield agent
+    finally:
+        agent.stop()
+        agent.client.close()
 
 
 @cache

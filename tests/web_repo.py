@@ -32,6 +32,9 @@ class Quiet(SimpleHTTPRequestHandler):
 class Endless(Quiet):
     """Answers everything with data that does not end, once the root has been read."""
 
+    chunk: ClassVar[bytes] = b" " * 65536
+    pause_s: ClassVar[float] = 0.0
+
     def do_GET(self) -> None:
         if "root" in self.path:
             self.send_error(404)
@@ -40,27 +43,18 @@ class Endless(Quiet):
         self.end_headers()
         try:
             while True:
-                self.wfile.write(b" " * 65536)
+                self.wfile.write(self.chunk)
+                self.wfile.flush()
+                time.sleep(self.pause_s)
         except OSError:
             pass
 
 
-class Trickling(Quiet):
+class Trickling(Endless):
     """Sends a byte now and then: never silent, never done."""
 
-    def do_GET(self) -> None:
-        if "root" in self.path:
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.end_headers()
-        try:
-            while True:
-                self.wfile.write(b" ")
-                self.wfile.flush()
-                time.sleep(0.05)
-        except OSError:
-            pass
+    chunk = b" "
+    pause_s = 0.05
 
 
 class Silent(Quiet):
@@ -92,4 +86,5 @@ class Moody(Quiet):
         if self.mood is None:
             super().do_GET()
         else:
-            self.mood.do_GET(self)
+            self.__class__ = self.mood  # type: ignore[assignment]
+            self.do_GET()

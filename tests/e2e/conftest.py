@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from agent_process import Agent, small_cameras, station_process
 from console_states import healthy_status
 from console_station import PASSWORD, ConsoleStation, config
 from console_trucks import fill
+from model_repo import Repo
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from serving import Serving
 
 from edge_agent.api import create_app
 from edge_agent.console import mount
 from edge_agent.reasons import Reason
+from simulator.station import VirtualStation
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
@@ -103,3 +106,22 @@ def page(
     """A page of the served console."""
     monkeypatch.setenv("CONSOLE_TEST_PASSWORD", PASSWORD)
     return open_page(served[2])
+
+
+@pytest.fixture(scope="module")
+def cameras() -> Iterator[VirtualStation]:
+    with small_cameras() as running:
+        yield running
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    return Repo(tmp_path / "repo")
+
+
+@pytest.fixture
+def agent(tmp_path: Path, cameras: VirtualStation, repo: Repo) -> Iterator[Agent]:
+    """A process that takes models from that repository."""
+    updates = {"root": str(repo.trusted_root), "latency_ms": 2000}
+    with station_process(tmp_path / "agent", cameras, updates) as running:
+        yield running

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_process import Agent, scenes
+from agent_process import Agent, station_process
 from hostile_bundles import HOSTILE
-from model_repo import ACCESS, ENGINEER, Repo, changed, keys, tiny_bundle
+from model_repo import ENGINEER, Repo, changed, keys, tiny_bundle
 from tuf.api.metadata import Metadata
-from virtual import SPECS, wait_until
+from virtual import wait_until
 
 from exporter.errors import ExportError
 from exporter.push import Credentials, Pushed, push
@@ -86,20 +86,8 @@ class Attacked:
 def running(station: VirtualStation, repo: Repo, folder: Path) -> Iterator[Attacked]:
     """A station process that trusts that repository."""
     updates = {"root": str(repo.trusted_root), "latency_ms": 500, "timeout_s": 6, "memory_mb": 500}
-    agent = Agent(folder, station, model={"updates": updates}, access=ACCESS)
-    try:
-        agent.start(ready=False)
-        wait_until(agent.sees)
+    with station_process(folder, station, updates) as agent:
         yield Attacked(agent, repo, folder)
-    finally:
-        agent.stop()
-        agent.client.close()
-
-
-@pytest.fixture(scope="module")
-def cameras() -> Iterator[VirtualStation]:
-    with VirtualStation(SPECS, {c: s.on_scale for c, s in scenes().items()}) as station:
-        yield station
 
 
 @pytest.fixture(scope="module")

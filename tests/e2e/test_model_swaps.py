@@ -2,51 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from agent_process import Agent, scenes
+from agent_process import Agent
 from killed_agent import STEPS
-from model_repo import ACCESS, ENGINEER, Repo
-from virtual import SPECS, wait_until
+from model_repo import ENGINEER, Repo
+from virtual import wait_until
 
 from exporter.errors import ExportError
 from exporter.push import push
-from simulator.station import VirtualStation
 
 SWAPS = 200
+TRUCKS = 20
 LOGIN = (ENGINEER.user, ENGINEER.password)
-
-
-@pytest.fixture(scope="module")
-def cameras() -> Iterator[VirtualStation]:
-    with VirtualStation(SPECS, {c: s.on_scale for c, s in scenes().items()}) as station:
-        yield station
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Repo:
-    return Repo(tmp_path / "repo")
-
-
-@pytest.fixture
-def agent(tmp_path: Path, cameras: VirtualStation, repo: Repo) -> Iterator[Agent]:
-    updates = {"root": str(repo.trusted_root), "latency_ms": 2000}
-    running = Agent(tmp_path / "agent", cameras, model={"updates": updates}, access=ACCESS)
-    try:
-        running.start(ready=False)
-        wait_until(running.sees)
-        yield running
-    finally:
-        running.stop()
-        running.client.close()
 
 
 def run_killed(agent: Agent, step: str) -> None:
@@ -112,7 +88,10 @@ def test_many_swaps_lose_no_truck_and_mix_no_models(agent: Agent, repo: Repo) ->
     thread.start()
     digests = list(confidence)
     try:
-        for number in range(SWAPS):
+        # On a quick machine the swaps would be over before many trucks have come.
+        for number in itertools.takewhile(
+            lambda n: n < SWAPS or len(accepted) < TRUCKS, itertools.count()
+        ):
             answer = agent.client.post(f"/api/v1/models/{digests[number % 2]}/activate", auth=LOGIN)
             assert answer.status_code == 200, answer.text
             assert answer.json()["active"] == digests[number % 2]
@@ -128,7 +107,7 @@ def test_many_swaps_lose_no_truck_and_mix_no_models(agent: Agent, repo: Repo) ->
         assert grading["confidence"] == pytest.approx(confidence[digest], abs=1e-4)
         graded_by[digest] += 1
     assert min(graded_by.values()) > 0
-    assert len(accepted) >= 20
+    assert len(accepted) >= TRUCKS
     events = agent.client.get("/api/v1/models").json()["events"]
     assert all(event["ok"] for event in events)
     assert {event["actor"] for event in events} == {ENGINEER.user}

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agent_process import Agent, scenes
+from agent_process import Agent
 from hostile_bundles import HOSTILE
 from model_repo import ACCESS, ENGINEER, Repo
 from playwright.sync_api import Page, expect
-from virtual import SPECS, wait_until
+from virtual import wait_until
 from web_repo import Elsewhere, Endless, Moody, Silent, Trickling, Web
 
 from exporter.push import push
 from simulator.station import VirtualStation
-
-
-@pytest.fixture(scope="module")
-def station() -> Iterator[VirtualStation]:
-    with VirtualStation(SPECS, {c: s.on_scale for c, s in scenes().items()}) as running:
-        yield running
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Repo:
-    return Repo(tmp_path / "repo")
-
-
-@pytest.fixture
-def agent(tmp_path: Path, station: VirtualStation, repo: Repo) -> Iterator[Agent]:
-    updates = {"root": str(repo.trusted_root), "latency_ms": 2000}
-    running = Agent(tmp_path / "agent", station, model={"updates": updates}, access=ACCESS)
-    try:
-        running.start(ready=False)
-        wait_until(running.sees)
-        yield running
-    finally:
-        running.stop()
-        running.client.close()
 
 
 def test_a_pushed_model_grades_the_next_truck(agent: Agent, repo: Repo) -> None:
@@ -112,7 +88,7 @@ def test_a_web_page_of_another_site_cannot_log_in_or_push(agent: Agent) -> None:
 
 
 def test_a_station_follows_its_repository_whatever_that_does(
-    tmp_path: Path, station: VirtualStation, repo: Repo
+    tmp_path: Path, cameras: VirtualStation, repo: Repo
 ) -> None:
     class Server(Moody):
         folder = repo.folder
@@ -126,7 +102,7 @@ def test_a_station_follows_its_repository_whatever_that_does(
         "poll_minutes": 0.01,
         "new_models": "activate",
     }
-    agent = Agent(tmp_path / "agent", station, model={"updates": updates}, access=ACCESS)
+    agent = Agent(tmp_path / "agent", cameras, model={"updates": updates}, access=ACCESS)
     problem = lambda: agent.client.get("/api/v1/models").json()["trust"]["problem"]  # noqa: E731
     try:
         agent.start()

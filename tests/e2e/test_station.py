@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
-from agent_process import BUNDLE, Agent, scenes
+from agent_process import BUNDLE, Agent, small_cameras
 from playwright.sync_api import Page, expect
-from virtual import SPECS, wait_until
+from virtual import wait_until
 
 from edge_agent.grades import Grade
 from edge_agent.records.store import Store
@@ -25,7 +25,7 @@ from simulator.station import VirtualStation
 
 @pytest.fixture
 def station() -> Iterator[VirtualStation]:
-    with VirtualStation(SPECS, {c: s.on_scale for c, s in scenes().items()}) as running:
+    with small_cameras() as running:
         yield running
 
 
