@@ -45,11 +45,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4, help="timed, in each turn")
     parser.add_argument("--rounds", type=int, default=4, help="turns of each network")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto")
+    parser.add_argument("--precision", default="auto", help="several, by commas, take turns too")
     options = parser.parse_args()
     about = machine()
     torch.set_num_threads(options.threads)
-    precision = parallel.best_precision() if options.precision == "auto" else options.precision
+    precisions: list[Precision] = [
+        parallel.best_precision() if name == "auto" else name
+        for name in options.precision.split(",")
+    ]
     timm, why_not = find_timm()
     result: dict[str, Any] = {}
     for name, kind in CLASSIFIERS.items():
@@ -57,14 +60,20 @@ def main() -> None:
         if timm is not None and name in TIMM_NAMES:
             makers["timm"] = lambda name=name: timm.create_model(TIMM_NAMES[name], num_classes=5)
             check_same(makers["ours"](), makers["timm"](), options.size)
-        seconds: dict[str, list[float]] = {who: [] for who in makers}
+        turns = [(who, precision) for who in makers for precision in precisions]
+        seconds: dict[tuple[str, Precision], list[float]] = {turn: [] for turn in turns}
         for _ in range(options.rounds):
-            for who, make in makers.items():
-                seconds[who] += step_seconds(make(), name, precision, options)
-        rates = {who: options.batch / statistics.median(times) for who, times in seconds.items()}
+            for who, precision in turns:
+                seconds[who, precision] += step_seconds(makers[who](), name, precision, options)
+        rates = {turn: options.batch / statistics.median(s) for turn, s in seconds.items()}
         result[name] = {
-            **{f"{who}_images_s": round(rate, 1) for who, rate in rates.items()},
-            "ours_to_timm": round(rates["ours"] / rates["timm"], 3) if "timm" in rates else None,
+            precision: {
+                **{f"{who}_images_s": round(rates[who, precision], 1) for who in makers},
+                "ours_to_timm": round(rates["ours", precision] / rates["timm", precision], 3)
+                if "timm" in makers
+                else None,
+            }
+            for precision in precisions
         }
     print(
         json.dumps(
@@ -72,7 +81,6 @@ def main() -> None:
                 "size": options.size,
                 "batch": options.batch,
                 "threads": options.threads,
-                "precision": precision,
                 "steps_timed": options.steps * options.rounds,
                 "classifiers": result,
                 "timm": why_not or f"timm {version('timm')}",

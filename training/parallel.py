@@ -44,11 +44,13 @@ def leave() -> None:
 
 
 def best_precision() -> Precision:
-    """The fastest one here: 16 bits where the GPU, or the CPU, multiplies them in hardware."""
+    """The fastest one here: 16 bits on GPUs, and on CPUs that multiply matrices of them (AMX).
+
+    With avx512_bf16 alone all three classifiers are slower in bf16 (`benchmarks/train_speed.py`).
+    """
     if _state().device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    flags = torch.cpu.get_capabilities()
-    return "bf16" if flags.get("amx_bf16") or flags.get("avx512_bf16") else "fp32"
+    return "bf16" if torch.cpu.get_capabilities().get("amx_bf16") else "fp32"
 
 
 @contextmanager
