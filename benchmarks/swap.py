@@ -26,7 +26,7 @@ from edge_agent.inference.lineup import Lineup
 from edge_agent.inference.manifest import Manifest
 from edge_agent.records.store import Store
 from edge_agent.updates.keeper import ModelKeeper
-from exporter.push import deliver
+from exporter.push import deliver, find_listed
 from exporter.repository.store import ModelRepository
 
 ACTOR = "benchmark"
@@ -104,7 +104,7 @@ def signed(folder: Path, bundle: Path, versions: list[str]) -> ModelRepository:
 
 def delivery(repository: ModelRepository, version: str) -> Path:
     out = repository.folder.parent / f"{version}.zip"
-    deliver(repository, f"{version}.bundle", out)
+    deliver(repository, find_listed(repository, f"{version}.bundle"), out)
     return out
 
 

@@ -13,9 +13,9 @@ from edge_agent.errors import AgentError
 from exporter.bundle import Naming, make
 from exporter.check import check
 from exporter.errors import ExportError
-from exporter.fleet import Fleet, Progress, roll_out
+from exporter.fleet import Fleet, Progress, roll_out, tell_all
 from exporter.precision import Wanted
-from exporter.push import PASSWORD_ENV, Credentials, credentials, deliver, push
+from exporter.push import PASSWORD_ENV, Credentials, credentials, deliver, find_listed, push
 from exporter.recheck import recheck
 from exporter.repository.cli import app as repository
 from exporter.repository.store import ModelRepository
@@ -96,8 +96,14 @@ def bundle_command(
 
 @app.command("push")
 def push_command(
-    bundle: Annotated[str, typer.Argument(help="Listed name NAME-VERSION.bundle, or its file.")],
     repo: Annotated[Path, typer.Option(help="The repository that lists it.")],
+    bundle: Annotated[
+        str | None, typer.Argument(help="Listed name NAME-VERSION.bundle, or its file.")
+    ] = None,
+    list_only: Annotated[
+        bool,
+        typer.Option("--list", help="Push the signed list alone, such as after revoking a bundle."),
+    ] = False,
     station: Annotated[str | None, typer.Option(help="Address, such as http://kk1:8080.")] = None,
     inventory: Annotated[
         Path | None, typer.Option(help="Push to all stations of this file, wave by wave.")
@@ -114,19 +120,29 @@ def push_command(
         typer.Option(help=f"Engineer of the station; the password is in {PASSWORD_ENV}."),
     ] = None,
 ) -> None:
-    """Push a signed bundle to a station; ends when it grades there, or with the reason why not."""
+    """Push a signed bundle to a station; ends when it grades there, or with the reason why not.
+
+    With --list only the list of what may grade: what was revoked grades there no more.
+    """
     if sum(given is not None for given in (station, inventory, out)) != 1:
         raise ExportError("give one of --station, --inventory, or --out to write a delivery")
-    if intent is not None and intent not in get_args(Intent):
-        raise ExportError(f"--as {intent}: choose one of {', '.join(get_args(Intent))}")
+    if (bundle is None) != list_only:
+        raise ExportError("give a bundle, or --list to push the signed list alone")
+    if intent is not None and (list_only or intent not in get_args(Intent)):
+        choices = "nothing with --list" if list_only else f"one of {', '.join(get_args(Intent))}"
+        raise ExportError(f"--as {intent}: choose {choices}")
     wanted = cast("Intent | None", intent)
+    repository = ModelRepository.at(repo)
+    listed = None if bundle is None else find_listed(repository, bundle)
+    digest = None if listed is None else listed.hashes["sha256"]
     if out is not None:
-        digest = deliver(ModelRepository.at(repo), bundle, out)
-        typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, SHA-256 of the bundle {digest[:16]}")
+        deliver(repository, listed, out)
+        what = "the signed list" if digest is None else f"SHA-256 of the bundle {digest[:16]}"
+        typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {what}")
         return
     with TemporaryDirectory(prefix="canegrade-") as folder:
         delivery = Path(folder) / "delivery.zip"
-        digest = deliver(ModelRepository.at(repo), bundle, delivery)
+        deliver(repository, listed, delivery)
         if station is not None:
             _push_to_one(station, delivery, credentials(user), wanted)
         elif inventory is not None:
@@ -140,17 +156,21 @@ def _push_to_one(
         found = push(delivery, station, who, intent, progress=advance)
     if not found.accepted:
         raise ExportError(f"{station}: refused: {found.detail}")
-    typer.echo(f"{station}: {found.role or 'ready'}: {found.detail}")
+    typer.echo(f"{station}: {found.outcome}")
 
 
 def _push_to_many(
-    inventory: Path, delivery: Path, digest: str, user: str | None, intent: Intent | None
+    inventory: Path, delivery: Path, digest: str | None, user: str | None, intent: Intent | None
 ) -> None:
+    """digest: of the bundle, None for the list alone."""
     fleet = Fleet.read(inventory)
     who = credentials(user or fleet.user)
     assert who is not None  # noqa: S101 - there is a user
-    progress = Progress(inventory.with_name(f"rollout-{digest[:12]}.json"), digest, intent)
-    results = roll_out(fleet, delivery, digest, who, intent, progress, say=typer.echo)
+    if digest is None:
+        results = tell_all(fleet, delivery, who, say=typer.echo)
+    else:
+        progress = Progress(inventory.with_name(f"rollout-{digest[:12]}.json"), digest, intent)
+        results = roll_out(fleet, delivery, digest, who, intent, progress, say=typer.echo)
     show_results(results)
     failed = [result for result in results if result.state != "done"]
     if failed:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from tuf.api.metadata import TargetFile
 
 from edge_agent.config import Intent
 from exporter.errors import ExportError
@@ -51,17 +52,35 @@ class Pushed:
     role: str | None
     detail: str
     digest: str | None = None
+    """None where the delivery had no bundle."""
+
+    @property
+    def outcome(self) -> str:
+        """In one line."""
+        if self.digest is None:
+            return self.detail
+        return f"{self.role or 'ready'}: {self.detail}"
 
 
-def deliver(repository: ModelRepository, bundle: str, out: Path) -> str:
-    """Writes a delivery of a listed bundle. bundle: NAME-VERSION.bundle, or a file of that content.
+def find_listed(repository: ModelRepository, bundle: str) -> TargetFile:
+    """A published bundle. bundle: NAME-VERSION.bundle, or a file of that content.
 
-    Returns its digest. Raises ExportError if it is not published, or has been changed since.
+    Raises ExportError if it is not published, or has been changed since.
     """
     listed = repository.listed()
-    target = Path(bundle).name if Path(bundle).name in listed else _by_content(repository, bundle)
-    info = listed[target]
-    names = [f"targets/{repository.file_of(info).name}", "metadata/timestamp.json"]
+    name = Path(bundle).name
+    return listed[name if name in listed else _by_content(repository, bundle)]
+
+
+def deliver(repository: ModelRepository, bundle: TargetFile | None, out: Path) -> None:
+    """Writes a delivery: the signed list, and a bundle with it unless None.
+
+    Raises ExportError if nothing is published, or the file cannot be written.
+    """
+    if not (repository.metadata / "timestamp.json").exists():
+        raise ExportError(f"{repository.folder}: nothing is published yet; publish it first")
+    names = [] if bundle is None else [f"targets/{repository.file_of(bundle).name}"]
+    names += ["metadata/timestamp.json"]
     names += [f"metadata/{file.name}" for file in repository.metadata.glob("*.root.json")]
     snapshot = repository.timestamp().snapshot_meta.version
     targets = repository.snapshot().meta["targets.json"].version
@@ -74,7 +93,6 @@ def deliver(repository: ModelRepository, bundle: str, out: Path) -> str:
                 archive.write(repository.folder / name, name)
     except OSError as error:
         raise ExportError(f"{out}: {error.strerror or error}; choose another place") from error
-    return str(info.hashes["sha256"])
 
 
 def _by_content(repository: ModelRepository, bundle: str) -> str:

@@ -12,7 +12,7 @@ from tiny_bundle import with_manifest, write_table_bundle
 
 from edge_agent.access import hash_password
 from edge_agent.grades import GRADES
-from exporter.push import Credentials, deliver
+from exporter.push import Credentials, deliver, find_listed
 from exporter.repository.store import ModelRepository
 
 ENGINEER = Credentials("engineer-1", "a password for tests")
@@ -85,7 +85,7 @@ class Repo:
     def delivery(self, version: str) -> Path:
         """The delivery of a published model."""
         out = self.folder.parent / f"{self.folder.name}-{version}.zip"
-        deliver(self.store, f"table-{version}.bundle", out)
+        deliver(self.store, find_listed(self.store, f"table-{version}.bundle"), out)
         return out
 
     def stolen(self, folder: Path) -> Repo:

@@ -139,11 +139,15 @@ def publish_command(
         int | None,
         typer.Option(min=1, help="Until the new snapshot and timestamp expire; 30 by default."),
     ] = None,
+    renew: Annotated[
+        bool,
+        typer.Option("--renew", help="Only renew what is published; what is pending stays so."),
+    ] = False,
 ) -> None:
     """Publish what is signed; renew snapshot and timestamp. Run it before they expire, too."""
     repository = ModelRepository.at(repo)
     repository.use([keys.signer(online_key)])
-    repository.publish(days=days)
+    (repository.renew if renew else repository.publish)(days=days)
     until = repository.timestamp().expires
     count = len(repository.listed())
     typer.echo(f"{repo}: published, {count} bundles listed, fresh until {until:%Y-%m-%d}")

@@ -271,19 +271,26 @@ class ModelRepository(Repository):
                 f"{lack.role} version {lack.version}: signed by {len(lack.signed_by)} of the "
                 f"{lack.threshold} keys it needs; have their holders run cane-export repo sign"
             )
-        if days is not None:
-            self._days |= dict.fromkeys(ONLINE, days)
-        root = self.root()
-        online = {keyid for role in ONLINE for keyid in root.roles[role].keyids}
-        if not online & set(self._signers):
-            raise ExportError("the online key is needed to publish; give it with --online-key")
+        self._require_online_key(self.root())
         for role in OFFLINE:
             if self._pending(role).exists():
                 version = self.open(role).signed.version
                 self._pending(role).replace(self.metadata / f"{version}.{role}.json")
-        self.do_snapshot(force=True)
-        self.do_timestamp(force=True)
+        self._sign_online(days)
         self._drop_unlisted()
+
+    def renew(self, *, days: int | None = None) -> None:
+        """Signs a new snapshot and timestamp of what is published; what is pending stays so.
+
+        days: see `publish`.
+        """
+        path = self._published(Root.type)
+        if path is None:
+            raise ExportError(
+                f"{self.folder}: nothing is published yet; have it signed and publish it first"
+            )
+        self._require_online_key(self._read(path).signed)
+        self._sign_online(days)
 
     def changes(self) -> list[str]:
         """What those who sign would put their names to: how pending differs from published."""
@@ -321,6 +328,17 @@ class ModelRepository(Repository):
 
     # ---- inside
 
+    def _require_online_key(self, root: Root) -> None:
+        online = {keyid for role in ONLINE for keyid in root.roles[role].keyids}
+        if not online & set(self._signers):
+            raise ExportError("the online key is needed to publish; give it with --online-key")
+
+    def _sign_online(self, days: int | None) -> None:
+        if days is not None:
+            self._days |= dict.fromkeys(ONLINE, days)
+        self.do_snapshot(force=True)
+        self.do_timestamp(force=True)
+
     def _require_signed(self) -> None:
         """What is published must be signed, or the next change would carry a stranger's on.
 
@@ -349,12 +367,16 @@ class ModelRepository(Repository):
             ) from error
 
     def _judges(self, role: str, md: Metadata[Any]) -> list[Root]:
-        """The roots whose keys must have signed that metadata: a new root is judged by itself and
-        by the one before it."""
-        if role != Root.type:
-            return [self.root()]
+        """The roots whose keys must have signed that metadata.
+
+        A new root is judged by itself and by the one before it, a new list by the root it will be
+        published with; snapshot and timestamp are read at once, under the root that is published.
+        """
         published = self._published(Root.type)
-        return [md.signed, *([self._read(published).signed] if published else [])]
+        before = [self._read(published).signed] if published else []
+        if role == Root.type:
+            return [md.signed, *before]
+        return before if role in ONLINE else [self.root()]
 
     def _sign(self, role: str, md: Metadata[Any]) -> bool:
         keys = {keyid for root in self._judges(role, md) for keyid in root.roles[role].keyids}

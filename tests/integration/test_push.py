@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 
 from edge_agent.api import create_app
 from edge_agent.config import AccessSection, ModelSection
+from edge_agent.updates.sources import FolderSource
+from edge_agent.updates.trust import Trust
 from exporter.cli import app
 from exporter.push import PASSWORD_ENV
 
@@ -148,6 +150,14 @@ def test_keys_are_exchanged_by_the_roots_holders(holders: Path) -> None:
         (("repo", "sign", "{}/models", "--yes", "--sign", "{}/online.pem.pub"), "no secret key"),
         (("repo", "revoke", "{}/models", "x.bundle"), "is not listed"),
         (("push", "x.bundle", "--repo", "{}/models"), "give one of"),
+        (("push", "--repo", "{}/models", "--out", "y"), "give a bundle, or --list"),
+        (("push", "x", "--list", "--repo", "{}/models", "--out", "y"), "give a bundle, or --list"),
+        (("push", "--list", "--repo", "{}/models", "--out", "y"), "nothing is published yet"),
+        (("push", "--list", "--repo", "{}/models", "--out", "y", "--as", "hold"), "nothing with"),
+        (
+            ("repo", "publish", "{}/models", "--renew", "--online-key", "{}/online.pem"),
+            "nothing is published yet",
+        ),
         (("push", "x", "--repo", "{}/models", "--out", "y", "--as", "now"), "choose one of"),
     ],
 )
@@ -156,6 +166,33 @@ def test_what_cannot_be_done_is_told_in_a_line(
 ) -> None:
     init(holders, holders / "models")
     assert said in refused(*(word.format(holders) for word in words))
+
+
+def test_freshness_is_renewed_while_changes_wait_for_signatures(holders: Path) -> None:
+    repo = holders / "models"
+    init(holders, repo)
+    for name in ("root-1", "root-2", "targets-1"):
+        run("repo", "sign", repo, "--yes", "--sign", holders / f"{name}.pem")
+    online = ("--online-key", holders / "online.pem")
+    run("repo", "publish", repo, *online)
+    trust = Trust(repo / "metadata" / "1.root.json", holders / "tuf")
+    before = trust.refresh(FolderSource(repo, "stick")).listing
+    run("repo", "add", repo, BUNDLE)
+    # The online key is to be another one, too: until then the one before signs.
+    run("repo", "key", holders / "new.pem")
+    run("repo", "rotate-key", repo, "online", "--add", holders / "new.pem.pub")
+    refused("repo", "publish", repo, *online)
+    new = ("--online-key", holders / "new.pem")
+    assert "online key is needed" in refused("repo", "publish", repo, "--renew", *new)
+    pending = {file.name: file.read_bytes() for file in (repo / "pending").iterdir()}
+    assert "0 bundles listed" in run("repo", "publish", repo, "--renew", "--days", 60, *online)
+    after = trust.refresh(FolderSource(repo, "stick")).listing
+    assert (after.expires_at - before.expires_at).days == 30
+    assert {file.name: file.read_bytes() for file in (repo / "pending").iterdir()} == pending
+    for name in ("root-1", "root-2", "targets-1"):
+        run("repo", "sign", repo, "--yes", "--sign", holders / f"{name}.pem")
+    assert "1 bundles listed" in run("repo", "publish", repo, *new)
+    assert len(trust.refresh(FolderSource(repo, "stick")).listing.models) == 1
 
 
 def test_an_encrypted_key_needs_its_passphrase(
@@ -284,6 +321,28 @@ def test_a_station_that_cannot_be_reached_is_a_failure(fleet: Fleet, repo: Repo)
     assert "cannot be reached" in result.output
     assert "not begun" in result.output
     assert fleet.active() == dict.fromkeys(fleet.stations)
+
+
+def test_a_revoked_model_grades_nowhere_once_the_list_is_pushed(fleet: Fleet, repo: Repo) -> None:
+    one, two = repo.add("1", 0.9), repo.add("2", 0.8)
+    for name in ("table-1.bundle", "table-2.bundle"):
+        push = ("push", name, "--repo", repo.folder, "--as", "activate")
+        run(*push, "--inventory", fleet.inventory)
+    assert fleet.active() == dict.fromkeys(fleet.stations, two)
+    tell = ("push", "--list", "--repo", repo.folder)
+    for left, digest in ((one, two), (None, one)):
+        target = next(t for t, i in repo.store.listed().items() if i.hashes["sha256"] == digest)
+        repo.store.revoke(target)
+        repo.sign_and_publish()
+        said = run(*tell, "--inventory", fleet.inventory)
+        assert said.count("signed list taken") == 2 * len(fleet.stations)  # as it comes, at the end
+        assert fleet.active() == dict.fromkeys(fleet.stations, left)
+    # On a stick, and told again: nothing is wrong with that.
+    assert "the signed list" in run(*tell, "--out", fleet.folder / "list.zip")
+    with zipfile.ZipFile(fleet.folder / "list.zip") as archive:
+        assert not any(name.startswith("targets/") for name in archive.namelist())
+    url = fleet.content["stations"][0]["url"]
+    assert "0 models" in run(*tell, "--station", url, "--user", ENGINEER.user)
 
 
 @pytest.mark.parametrize(
