@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -47,9 +48,10 @@ class Users:
         """Whether there is anybody."""
         return bool(self._users)
 
-    def named(self, name: str) -> UserSection | None:
-        """The user of that name."""
-        return self._users.get(name)
+    def password_mark(self, name: str) -> str | None:
+        """Says of a cookie whether that user's password has changed since. None: no such user."""
+        user = self._users.get(name)
+        return hashlib.sha256(user.password_hash.encode()).hexdigest()[:16] if user else None
 
     def check(self, name: str, password: str) -> UserSection | None:
         """The user if the password is theirs. Blocks, one guess at a time and slower after a wrong

@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI, Request
 from edge_agent import __version__
 from edge_agent.api import arrivals, errors, evidence, examples, guards, health, metrics, models
 from edge_agent.api.ports import StationPort
+from edge_agent.updates.delivery import MAX_BYTES
 
 _DESCRIPTION: Final = """
 Grading of sugarcane trucks at one weighbridge station.
@@ -21,7 +22,8 @@ All times are UTC. Every error has the same shape: `{"error": {"code": ..., "mes
 """
 
 _PAGES: Final = "/_nicegui/"
-"""Uploads on the console: only an engineer's page has an address for one."""
+"""Uploads on the console: only an engineer's page has an address for one. A form's frame comes on
+top of the file."""
 
 _TAGS: Final = [
     {"name": "arrivals", "description": "Trucks, their grades and the evidence."},
@@ -43,7 +45,10 @@ def create_app(station: StationPort) -> FastAPI:
         redoc_url=None,
     )
     errors.install(app)
-    app.add_middleware(guards.BodyLimit, unlimited=(models.DELIVERIES, _PAGES))
+    app.add_middleware(
+        guards.BodyLimit,
+        streamed={models.DELIVERIES: MAX_BYTES, _PAGES: MAX_BYTES + guards.MAX_BODY_BYTES},
+    )
     app.add_middleware(guards.CrossSiteGuard)
     app.add_middleware(guards.HostGuard, names=station.config.http.names)
     v1 = APIRouter(prefix="/api/v1")

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge_agent.api.errors import error_response
@@ -110,36 +113,40 @@ class CrossSiteGuard:
 
 
 class BodyLimit:
-    """Refuses requests whose body is larger than MAX_BODY_BYTES."""
+    """Refuses requests whose body is larger than MAX_BODY_BYTES, or than their path may have."""
 
-    def __init__(self, app: ASGIApp, unlimited: tuple[str, ...] = ()) -> None:
-        """unlimited: beginnings of paths whose route reads its body piece by piece, with a limit of
-        its own."""
+    def __init__(self, app: ASGIApp, streamed: Mapping[str, int]) -> None:
+        """streamed: beginnings of paths whose route reads its body piece by piece, and the most
+        bytes that it may have."""
         self.app = app
-        self._unlimited = unlimited
+        self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on or answers 413."""
-        path = scope.get("path", "")
-        if scope["type"] != "http" or path.startswith(self._unlimited):
+        if scope["type"] != "http" or scope["method"] in _SAFE_METHODS:
             await self.app(scope, receive, send)
             return
+        path = scope["path"]
+        streamed = next((n for s, n in self._streamed.items() if path.startswith(s)), None)
+        limit = MAX_BODY_BYTES if streamed is None else streamed
+        declared = Headers(scope=scope).get("content-length", "")
+        # A chunked body has no declared length: it is read ahead of the route, or counted as it is.
+        if declared.isdigit() and int(declared) > limit:
+            await _too_large(scope, limit)(scope, receive, send)
+        elif streamed is None:
+            await self._read_ahead(scope, receive, send)
+        else:
+            await self.app(scope, _counted(receive, limit), send)
+
+    async def _read_ahead(self, scope: Scope, receive: Receive, send: Send) -> None:
         chunks: list[Message] = []
         size = 0
-        # Read ahead of the route: a chunked body has no declared length, and it is at most 16 KiB.
-        while scope["method"] not in _SAFE_METHODS:
+        while True:
             message = await receive()
             chunks.append(message)
             size += len(message.get("body", b""))
             if size > MAX_BODY_BYTES:
-                response = error_response(
-                    413,
-                    "too_large",
-                    f"{scope['method']} {scope['path']}: the body is larger than "
-                    f"{MAX_BODY_BYTES} bytes; send one truck a request",
-                    {"Connection": "close"},
-                )
-                await response(scope, receive, send)
+                await _too_large(scope, MAX_BODY_BYTES)(scope, receive, send)
                 return
             if message["type"] != "http.request" or not message.get("more_body", False):
                 break
@@ -148,6 +155,31 @@ class BodyLimit:
             return chunks.pop(0) if chunks else await receive()
 
         await self.app(scope, replay, send)
+
+
+def _too_large(scope: Scope, limit: int) -> Response:
+    return error_response(
+        413,
+        "too_large",
+        f"{scope['method']} {scope['path']}: the body is larger than {limit} bytes; send one truck "
+        "or one model a request",
+        {"Connection": "close"},
+    )
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    """Raises HTTPException in whoever reads more than so many bytes."""
+    size = 0
+
+    async def counting() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise HTTPException(413, headers={"Connection": "close"})
+        return message
+
+    return counting
 
 
 def _authority(url: str) -> tuple[str, int | None] | None:

@@ -30,7 +30,6 @@ from edge_agent.config import Intent
 from edge_agent.errors import BundleError
 from edge_agent.inference.bundle import golden_png
 from edge_agent.records.ledger import Role
-from edge_agent.updates.delivery import MAX_BYTES
 
 DELIVERIES: Final = "/api/v1/models/deliveries"
 
@@ -178,19 +177,12 @@ def take(station: StationPort, file: Path, actor: str, intent: Intent | None) ->
 
 
 async def _save(chunks: AsyncIterator[bytes], file: Path) -> None:
-    """Writes a request's body to a file, within the limits on size and slowness."""
+    """Writes a request's body to a file, unless it comes too slowly. Its size is limited before."""
     began, size = time.monotonic(), 0
     try:
         async with await anyio.open_file(file, "xb") as out:
             async for chunk in chunks:
                 size += len(chunk)
-                if size > MAX_BYTES:
-                    raise ApiError(
-                        413,
-                        "too_large",
-                        f"delivery: larger than {MAX_BYTES} bytes; push one bundle at a time",
-                        {"Connection": "close"},
-                    )
                 await out.write(chunk)
                 took = time.monotonic() - began
                 if took > _SLOW_AFTER_S and size < _LEAST_BYTES_S * took:

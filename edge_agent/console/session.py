@@ -39,6 +39,7 @@ def add_routes(users: Users) -> None:
             return RedirectResponse(f"{BACK}?log-in={FAILED}", 303)
         request.session["user"] = user.name
         request.session["user_since"] = time.time()
+        request.session["user_mark"] = users.password_mark(user.name)
         return RedirectResponse(BACK, 303)
 
     def log_out(request: Request) -> Response:
@@ -68,8 +69,11 @@ def engineer(users: Users, request: Request) -> LogIn | None:
     if not isinstance(name, str) or not isinstance(since, int | float):
         return None
     found = LogIn(name, float(since) + _HOURS * 3600)
-    # Who was taken out of station.yaml is nobody, whatever the cookie says.
-    return None if found.is_over or users.named(name) is None else found
+    # Who was taken out of station.yaml, or has a new password there, is nobody, whatever the cookie
+    # says.
+    mark = users.password_mark(name)
+    known = mark is not None and mark == request.session.get("user_mark")
+    return found if known and not found.is_over else None
 
 
 def bar(context: Context, user: LogIn | None, *, failed: bool) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from edge_agent.config import Intent, ModelSection, ShadowSection
-from edge_agent.errors import AgentError, UpdateError
+from edge_agent.errors import AgentError, DeliveryError, UpdateError
 from edge_agent.grading import Done
 from edge_agent.inference.lineup import Lineup
 from edge_agent.records.ledger import Action, Event, Role
@@ -32,8 +33,11 @@ from edge_agent.updates.trust import Listed, Listing, Opened, Trust
 
 log = logging.getLogger(__name__)
 
-_PATIENCE_S: Final = 10.0
-"""A push that finds another one under way waits so long."""
+_PATIENCE_S: Final = 15.0
+"""A push that finds another one under way waits so long. Longer than a repository may be silent: a
+look at it gives way to a push."""
+_SOON_S: Final = 5.0
+"""After a look that gave way, the next one."""
 _TRIES: Final = 3
 """A model from the repository that a busy PC may have failed is tried so often."""
 _USED: Final = (Action.ACTIVATE, Action.SHADOW, Action.ROLL_BACK)
@@ -80,6 +84,11 @@ class ModelKeeper:
         self._freshness = Freshness(config.updates.repository if config.updates else None)
         self._taking = threading.Lock()
         """Held while something is taken in, trial and all."""
+        self._pushes = 0
+        """That wait for their turn."""
+        self._counting = threading.Lock()
+        self._gave_way = False
+        """Whether the last look at the repository did."""
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="models", daemon=True)
 
@@ -162,8 +171,11 @@ class ModelKeeper:
         Raises UpdateError if it is not verified; nothing of it is used then. Raises RecordError.
         """
         _ = self.roles.updates
-        if not self._taking.acquire(timeout=_PATIENCE_S):
-            raise UpdateError("another model is being taken in or tried; push again in a minute")
+        with self._in_a_hurry():
+            if not self._taking.acquire(timeout=_PATIENCE_S):
+                raise UpdateError(
+                    "another model is being taken in or tried; push again in a minute"
+                )
         try:
             incoming = self.depot.clear_incoming()
             folder = incoming / "delivery"
@@ -180,6 +192,21 @@ class ModelKeeper:
             raise
         finally:
             self._taking.release()
+
+    @contextmanager
+    def _in_a_hurry(self) -> Iterator[None]:
+        with self._counting:
+            self._pushes += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._pushes -= 1
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether a look at the repository has to end: a push waits, or the agent is to stop."""
+        return self._pushes > 0 or self._stopping.is_set()
 
     @staticmethod
     def _pushed(folder: Path, listing: Listing) -> Listed | None:
@@ -266,9 +293,11 @@ class ModelKeeper:
     def _poll(self) -> None:
         updates = self.roles.updates
         assert updates.repository is not None  # noqa: S101 - narrows the type
+        source = WebSource(updates.repository, give_way=lambda: self.gives_way)
         while not self._stopping.is_set():
-            self.look(WebSource(updates.repository), updates.new_models)
-            self._stopping.wait(updates.poll_minutes * 60)
+            self._gave_way = False
+            self.look(source, updates.new_models)
+            self._stopping.wait(_SOON_S if self._gave_way else updates.poll_minutes * 60)
 
     def look(self, source: WebSource, intent: Intent) -> Receipt | None:
         """Looks once at the repository and takes in its newest model, if that is new here.
@@ -284,6 +313,9 @@ class ModelKeeper:
                 self.depot.clear_incoming()
                 return self._take(opened, newest, STATION, intent)
             except Exception as error:
+                if self.gives_way and isinstance(error, DeliveryError):
+                    self._gave_way = True
+                    return None
                 # Whatever it was, the next look may go better, and trucks are graded meanwhile.
                 if not isinstance(error, AgentError):
                     log.exception("models: the repository could not be looked at")

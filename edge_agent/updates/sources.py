@@ -6,7 +6,7 @@ Both are fetchers of python-tuf's client, so that whatever the way, the same cod
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -34,13 +34,16 @@ class WebSource(FetcherInterface):
         timeout_s: float = 10.0,
         least_bytes_s: float = 20_000.0,
         grace_s: float = _GRACE_S,
+        give_way: Callable[[], bool] = lambda: False,
     ) -> None:
-        """url: of the repository's folder, http or https."""
+        """url: of the repository's folder, http or https. give_way: asked as a file comes; it is
+        let go of where something else is more urgent."""
         self.base = url.rstrip("/") + "/"
         self.name = url
         self._timeout_s = timeout_s
         self._least_bytes_s = least_bytes_s
         self._grace_s = grace_s
+        self._give_way = give_way
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         """See FetcherInterface. Redirects are not followed: the repository has one address."""
@@ -65,6 +68,8 @@ class WebSource(FetcherInterface):
                 for chunk in answer.iter_raw():
                     got += len(chunk)
                     yield chunk
+                    if self._give_way():
+                        raise DownloadError(f"{url}: let go of for something more urgent")
                     took = time.monotonic() - began
                     if took > self._grace_s and got < self._least_bytes_s * took:
                         raise SlowRetrievalError(

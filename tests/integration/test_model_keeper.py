@@ -2,135 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from model_repo import Repo, changed, row, tiny_bundle
+from model_site import BRIGHT, DARK, Site
 from tiny_bundle import with_manifest, write_table_bundle
 from virtual import wait_until
-from web_repo import Elsewhere, Endless, Quiet, Silent, Trickling, Web
 
 from edge_agent.config import ModelSection
 from edge_agent.errors import TrustError, UpdateError
-from edge_agent.grading import Done
 from edge_agent.inference.lineup import Lineup
 from edge_agent.reasons import Reason
 from edge_agent.records.ledger import Action, Role
-from edge_agent.records.store import NewArrival, Outcome, Store
-from edge_agent.updates import delivery, trial
-from edge_agent.updates.gate import Limits, Report
+from edge_agent.records.store import Store
+from edge_agent.updates import delivery
 from edge_agent.updates.keeper import ModelKeeper
 from edge_agent.updates.roles import STATION
-from edge_agent.updates.sources import FolderSource, WebSource
-
-DARK, BRIGHT = 10, 250
-"""Grey levels of a picture: a table's first row, and its fourth."""
-
-
-class Site:
-    """A station's models without its cameras: pictures are given."""
-
-    def __init__(self, folder: Path, repo: Repo, **updates: Any) -> None:
-        self.folder, self.repo = folder, repo
-        self.config = ModelSection.model_validate(
-            {"updates": {"root": repo.trusted_root, "latency_ms": 2000.0} | updates}
-        )
-        self.open()
-
-    def open(self) -> None:
-        self.store = Store(self.folder / "records.sqlite")
-        self.lineup = Lineup()
-        self.keeper = ModelKeeper(
-            self.config, self.folder / "models", self.store, self.lineup, lambda: None
-        )
-        self.keeper.start()
-
-    def close(self) -> None:
-        self.keeper.stop()
-        self.store.close()
-
-    def restart(self) -> None:
-        self.close()
-        self.open()
-
-    def push(self, version: str, intent: Any = "activate") -> str | None:
-        receipt = self.keeper.receive(self.repo.delivery(version), "engineer-1", intent)
-        assert receipt.accepted, receipt.detail
-        return receipt.digest
-
-    def truck(self, level: int = DARK) -> Outcome:
-        """What comes of a truck whose picture has that grey level."""
-        frame = np.full((64, 64, 3), level, np.uint8)
-        times: dict[str, float] = {}
-        graded = self.lineup.grade(frame, lambda step: nullcontext(times.setdefault(step, 1.0)))
-        prediction = graded.prediction if graded else None
-        outcome = Outcome(
-            outcome="graded" if prediction else "refused",
-            reason=None if prediction else Reason.MODEL_FAILED if graded else Reason.NO_MODEL,
-            needs_person=prediction.needs_person if prediction else False,
-            grade=prediction.grade if prediction else None,
-            confidence=prediction.confidence if prediction else None,
-            model_digest=graded.engine.digest if graded else None,
-            timings_ms=times,
-        )
-        arrival, _ = self.store.accept(NewArrival("KK1", "button", datetime.now(UTC)))
-        self.store.record(arrival.id, outcome)
-        self.keeper.graded(arrival.id, Done(outcome, graded, frame))
-        return outcome
-
-    @property
-    def active(self) -> str | None:
-        engine = self.lineup.active
-        role = self.store.models.roles().get(Role.ACTIVE)
-        assert (engine.digest if engine else None) == (role.digest if role else None)
-        return engine.digest if engine else None
-
-    def said(self, action: Action) -> str:
-        """The detail of the last event of that kind."""
-        return next(e.detail for e in self.store.models.events() if e.action == action)
-
-
-def in_this_process(bundle: Path, limits: Limits, _: threading.Event) -> Report:
-    """The gate's trial without a process of its own, which other tests start for real."""
-    return trial._try(bundle, limits)
-
-
-@pytest.fixture(autouse=True)
-def quick_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_agent.updates.keeper.try_out", in_this_process)
-
-
-@pytest.fixture
-def repo(tmp_path: Path) -> Repo:
-    return Repo(tmp_path / "repo")
-
-
-@pytest.fixture
-def sited(tmp_path: Path, repo: Repo) -> Iterator[Callable[..., Site]]:
-    made: list[Site] = []
-
-    def make(**updates: Any) -> Site:
-        site = Site(tmp_path / f"site-{len(made)}", repo, **updates)
-        made.append(site)
-        return site
-
-    yield make
-    for site in made:
-        site.close()
-
-
-@pytest.fixture
-def site(sited: Callable[..., Site]) -> Site:
-    return sited()
-
+from edge_agent.updates.sources import FolderSource
 
 # ---- going back
 
@@ -441,91 +332,6 @@ def test_a_stated_rule_promotes(
     if promoted:
         event = site.store.models.events()[0]
         assert (event.actor, event.action) == (STATION, Action.ACTIVATE)
-
-
-# ---- the repository on the network
-
-
-@pytest.fixture
-def web(repo: Repo) -> Iterator[Web]:
-    served = Web(partial(Quiet, directory=str(repo.folder)))
-    yield served
-    served.close()
-
-
-def test_the_newest_model_of_a_repository_is_taken_once(site: Site, web: Web) -> None:
-    source = WebSource(web.url)
-    assert site.keeper.look(source, "activate") is None
-    site.repo.add("1", 0.9)
-    time.sleep(1.1)  # they are added at different seconds
-    two = site.repo.add("2", 0.8)
-    receipt = site.keeper.look(source, "shadow")
-    assert receipt is not None
-    assert (receipt.digest, receipt.role) == (two, Role.ACTIVE)
-    assert site.keeper.look(source, "activate") is None
-    assert site.active == two
-    time.sleep(1.1)
-    three = site.repo.add("3", 0.7)
-    receipt = site.keeper.look(source, "shadow")
-    assert receipt is not None
-    assert (receipt.digest, receipt.role) == (three, Role.SHADOW)
-    assert site.active == two
-    assert site.keeper.trust_status().problem is None
-
-
-def test_what_was_rolled_back_is_not_taken_again(site: Site, web: Web) -> None:
-    one = site.repo.add("1", 0.9)
-    site.keeper.look(WebSource(web.url), "activate")
-    time.sleep(1.1)
-    site.repo.add("2", 0.8)
-    site.keeper.look(WebSource(web.url), "activate")
-    site.keeper.roles.roll_back("engineer-1")
-    assert site.keeper.look(WebSource(web.url), "activate") is None
-    assert site.active == one
-
-
-@pytest.mark.parametrize(
-    ("handler", "said"),
-    [
-        (Endless, "exceeding"),
-        (Trickling, "too slow"),
-        (Silent, "no answer for"),
-        (Elsewhere, "answered 302"),
-    ],
-)
-def test_a_repository_that_misbehaves_changes_nothing(
-    site: Site, handler: type[Quiet], said: str
-) -> None:
-    one = site.repo.add("1", 0.9)
-    site.push("1")
-    bad = Web(handler)
-    try:
-        source = WebSource(bad.url, timeout_s=0.5, grace_s=0.6)
-        for _ in range(2):
-            assert site.keeper.look(source, "activate") is None
-    finally:
-        bad.close()
-    problem = site.keeper.trust_status().problem
-    assert problem is not None
-    assert said in problem
-    assert "\n" not in problem
-    assert site.truck().model_digest == one
-    # Told once, not at each look.
-    assert sum(e.detail == problem for e in site.store.models.events()) == 1
-
-
-def test_a_repository_that_is_not_there_is_one_event(site: Site, web: Web) -> None:
-    one = site.repo.add("1", 0.9)
-    site.push("1")
-    url = web.url
-    web.close()
-    for _ in range(3):
-        site.keeper.look(WebSource(url, timeout_s=1.0), "activate")
-    problem = site.keeper.trust_status().problem
-    assert problem is not None
-    assert "cannot be reached" in problem
-    assert sum(e.action == Action.PUSH and not e.ok for e in site.store.models.events()) == 1
-    assert site.truck().model_digest == one
 
 
 def test_without_updates_nothing_can_be_pushed(tmp_path: Path, repo: Repo) -> None:

@@ -254,11 +254,6 @@ class Fleet:
 
 
 @pytest.fixture
-def repo(tmp_path: Path) -> Repo:
-    return Repo(tmp_path / "repo")
-
-
-@pytest.fixture
 def fleet(tmp_path: Path, repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     monkeypatch.setenv(PASSWORD_ENV, ENGINEER.password)
     monkeypatch.setenv("COLUMNS", "250")
