@@ -29,9 +29,10 @@ from edge_agent.inference.manifest import (
 from exporter import metadata, model_card
 from exporter.check import check
 from exporter.errors import ExportError
-from exporter.golden import TOLERANCE, Golden, golden
+from exporter.golden import Golden, golden
 from exporter.graph import INPUT_NAME, OUTPUT_NAME
 from exporter.level import decided, spec
+from exporter.limits import GOLDEN_TOLERANCE
 from exporter.precision import Form, Wanted, choose
 from exporter.source import Source
 from training import provenance
@@ -157,7 +158,7 @@ def _manifest(
             confidence_threshold=model.card.confidence_threshold,
             model_sha256=_NO_DIGEST,
             golden=samples.images,
-            golden_tolerance=TOLERANCE[form.precision],
+            golden_tolerance=GOLDEN_TOLERANCE[form.precision],
             training=_record(model, dataset),
         )
     except ValidationError as error:

@@ -7,11 +7,16 @@ from typing import Final
 
 from edge_agent.inference.level import LevelFigures, LevelSpec
 from edge_agent.inference.manifest import Manifest
-from exporter.golden import TOLERANCE
-from exporter.level import GOLDEN_TOLERANCE, MAX_BOUNDS_MOVED, MAX_ERROR_LOSS
-from exporter.parity import MAX_DIFFERENCE, MAX_LEVEL_DIFFERENCE
-from exporter.precision import verdict
-from training.level import COVERAGE
+from exporter.gate import verdict
+from exporter.limits import (
+    GOLDEN_LEVEL_TOLERANCE,
+    GOLDEN_TOLERANCE,
+    MAX_BOUNDS_MOVED,
+    MAX_DIFFERENCE,
+    MAX_ERROR_LOSS,
+    MAX_LEVEL_DIFFERENCE,
+)
+from training.config import LEVEL_COVERAGE
 
 _FORMS: Final = ("stored_values", "parity")
 _ROUNDING: Final = 1e-6
@@ -62,7 +67,7 @@ def _gate(manifest: Manifest) -> Iterator[str]:
 
 
 def _golden(manifest: Manifest) -> Iterator[str]:
-    allowed = TOLERANCE[manifest.precision]
+    allowed = GOLDEN_TOLERANCE[manifest.precision]
     if not manifest.golden_tolerance <= allowed:
         yield (
             f"golden_tolerance is {manifest.golden_tolerance}, allowed for {manifest.precision} is "
@@ -97,14 +102,14 @@ def _level(manifest: Manifest) -> Iterator[str]:
             f"parity.max_level_difference is {parity.max_level_difference}, allowed is "
             f"{MAX_LEVEL_DIFFERENCE}"
         )
-    allowed = GOLDEN_TOLERANCE[manifest.precision]
+    allowed = GOLDEN_LEVEL_TOLERANCE[manifest.precision]
     if not level.golden_tolerance <= allowed:
         yield (
             f"level.golden_tolerance is {level.golden_tolerance}, allowed for "
             f"{manifest.precision} is {allowed}"
         )
-    if level.coverage != COVERAGE:
-        yield f"level.coverage is {level.coverage}, cane-train calibrates for {COVERAGE}"
+    if level.coverage != LEVEL_COVERAGE:
+        yield f"level.coverage is {level.coverage}, cane-train calibrates for {LEVEL_COVERAGE}"
     yield from _level_figures("validation", level.validation)
     if level.test is not None:
         yield from _level_figures("test", level.test)

@@ -10,13 +10,10 @@ import typer
 
 from edge_agent.config import Intent
 from edge_agent.errors import AgentError
-from exporter.bundle import Naming, make
 from exporter.check import check
 from exporter.errors import ExportError
 from exporter.fleet import Fleet, Progress, roll_out, tell_all
-from exporter.precision import Wanted
 from exporter.push import PASSWORD_ENV, Credentials, credentials, deliver, find_listed, push
-from exporter.recheck import recheck
 from exporter.repository.cli import app as repository
 from exporter.repository.store import ModelRepository
 from exporter.shown import progress_bar, show_results
@@ -80,6 +77,10 @@ def bundle_command(
     ] = False,
 ) -> None:
     """Export to ONNX, compare with torch, choose the precision, add golden images, check."""
+    # Who signs and pushes needs no torch.
+    from exporter.bundle import Naming, make
+    from exporter.precision import Wanted
+
     if precision not in get_args(Wanted):
         raise ExportError(f"--precision {precision}: choose one of {', '.join(get_args(Wanted))}")
     make(
@@ -195,7 +196,11 @@ def check_command(
     if (checkpoint is None) != (data is None):
         raise ExportError("--checkpoint and --data go together: give both or none")
     found = check(bundle)
-    again = "" if checkpoint is None or data is None else recheck(found.bundle, checkpoint, data)
+    again = ""
+    if checkpoint is not None and data is not None:
+        from exporter.recheck import recheck
+
+        again = recheck(found.bundle, checkpoint, data)
     manifest = found.bundle.manifest
     accuracy = manifest.training.metrics.get("test_accuracy")
     level = found.golden_level_difference

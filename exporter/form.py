@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto
 
 from edge_agent.inference.manifest import Manifest, Precision
-from exporter.graph import SMALL_TENSOR
+from exporter.limits import SMALL_TENSOR
 from exporter.metadata import stored_values
 
 WEIGHTED: Final = ("Conv", "Gemm", "MatMul")

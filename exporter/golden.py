@@ -11,17 +11,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from edge_agent.grades import GRADES
-from edge_agent.inference.manifest import GoldenImage, Precision
+from edge_agent.inference.manifest import GoldenImage
 from exporter.errors import ExportError
 from exporter.parity import run
 from training.data.dataset import ImageSet
 
 PER_GRADE: Final = 2
-
-TOLERANCE: Final[dict[Precision, float]] = {"fp32": 0.002, "fp16-weights": 0.002, "int8": 0.05}
-"""CPUs sum in different orders. In 32 bits that stays under 1e-4. In 8 bits a value at the edge of
-two steps falls to the other side: ONNX Runtime with and without its optimisations was up to 0.042
-apart on 585 images (no decision differed). A wrong model is far off."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from exporter.limits import SMALL_TENSOR
 from training.level import WithLevel
 from training.model import TrainedModel
 
@@ -23,8 +24,6 @@ INPUT_NAME: Final = "image"
 OUTPUT_NAME: Final = "probabilities"
 LEVEL_NAME: Final = "level"
 OPSET: Final = 20
-SMALL_TENSOR: Final = 64
-"""Tensors with fewer values stay in 32 bits: halving them saves nothing."""
 
 
 class Serving(nn.Module):

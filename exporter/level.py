@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -12,19 +12,12 @@ from edge_agent.inference.level import LevelFigures, LevelGate, LevelSpec
 from edge_agent.inference.manifest import Precision
 from exporter.errors import ExportError
 from exporter.graph import LEVEL_NAME
+from exporter.limits import GOLDEN_LEVEL_TOLERANCE, MAX_BOUNDS_MOVED, MAX_ERROR_LOSS
 from exporter.source import Source
+from training.config import LEVEL_COVERAGE
 from training.data.dataset import ImageSet
-from training.level import COVERAGE, digest, shares
+from training.level import digest, shares
 from training.model import Said, TrainedModel
-
-GOLDEN_TOLERANCE: Final[dict[Precision, float]] = {"fp32": 0.2, "fp16-weights": 0.2, "int8": 5.0}
-"""In points: the same share of the range as is allowed of probabilities."""
-
-MAX_ERROR_LOSS: Final = 0.25
-"""What a smaller form may add to the mean absolute error, in points."""
-MAX_BOUNDS_MOVED: Final = 1.0
-"""And how far it may move the interval's bounds on average, in points. The share of loads within
-would be no measure: calibration has laid the bound on one of them, which any change pushes out."""
 
 
 def decided(
@@ -92,9 +85,9 @@ def spec(model: TrainedModel, precision: Precision) -> LevelSpec | None:
         return None
     return LevelSpec(
         output_name=LEVEL_NAME,
-        coverage=COVERAGE,
+        coverage=LEVEL_COVERAGE,
         margin=card.margin,
-        golden_tolerance=GOLDEN_TOLERANCE[precision],
+        golden_tolerance=GOLDEN_LEVEL_TOLERANCE[precision],
         validation=validation,
         test=figures(model, "test"),
     )
@@ -117,24 +110,6 @@ def measured(trained: Said, served: Said, images: ImageSet) -> LevelGate | None:
         max_error_loss=MAX_ERROR_LOSS,
         bounds_moved=float(np.abs(after - before)[:, [0, 2]].mean()),
         max_bounds_moved=MAX_BOUNDS_MOVED,
-    )
-
-
-def gate_faults(gate: LevelGate) -> list[str]:
-    """By what a smaller form is refused for its level, by the limits here."""
-    error = gate.mean_absolute_error - gate.mean_absolute_error_trained
-    return [
-        *([] if error <= MAX_ERROR_LOSS + 1e-9 else ["the level's error too large"]),
-        *([] if gate.bounds_moved <= MAX_BOUNDS_MOVED else ["the level's interval moved too far"]),
-    ]
-
-
-def gate_words(gate: LevelGate) -> str:
-    """Its figures for people."""
-    return (
-        f"level: mean absolute error {gate.mean_absolute_error:.2f} points against "
-        f"{gate.mean_absolute_error_trained:.2f} on {gate.loads} loads (at most {MAX_ERROR_LOSS} "
-        f"more), bounds moved by {gate.bounds_moved:.2f} on average (at most {MAX_BOUNDS_MOVED})"
     )
 
 

@@ -12,13 +12,9 @@ import torch
 from edge_agent.inference.manifest import Parity
 from exporter.errors import ExportError
 from exporter.graph import INPUT_NAME, LEVEL_NAME, OUTPUT_NAME, Serving, ServingLevel
+from exporter.limits import MAX_DIFFERENCE, MAX_LEVEL_DIFFERENCE
 from training.data.dataset import ImageSet
 from training.model import Said
-
-MAX_DIFFERENCE: Final = 1e-4
-"""Between torch and ONNX Runtime with the same weights, in probability."""
-MAX_LEVEL_DIFFERENCE: Final = 0.01
-"""The same share of the level's range, in points."""
 
 
 def compare(model: bytes, reference: Said, images: ImageSet) -> Parity:

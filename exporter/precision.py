@@ -11,11 +11,11 @@ import numpy.typing as npt
 import onnx
 from sklearn.metrics import f1_score  # type: ignore[import-untyped]
 
-from edge_agent.inference.level import LevelGate
 from edge_agent.inference.manifest import Int8Record, Parity, Precision, PrecisionGate
 from exporter.errors import ExportError
+from exporter.gate import Smaller, verdict
 from exporter.graph import export
-from exporter.level import gate_faults, gate_words, measured
+from exporter.level import measured
 from exporter.parity import by_torch, compare, run
 from exporter.quantization import quantize
 from training.data.dataset import ImageSet
@@ -23,12 +23,6 @@ from training.model import Said, TrainedModel
 
 Wanted = Literal["auto", "fp32", "fp16-weights", "int8"]
 """auto: int8 where it passes the gate, else fp32."""
-
-Smaller = Literal["fp16-weights", "int8"]
-
-MIN_AGREEMENT: Final = 0.98
-MAX_F1_LOSS: Final = 0.005
-"""What a smaller form may cost. A form may keep the accuracy and grade other loads wrong."""
 
 FLOAT_CONVOLUTIONS: Final = (0, 3, 5, 7)
 """How many of the first convolutions int8 leaves in 32 bits; the first count that passes ships."""
@@ -95,43 +89,6 @@ def judge(tried: Smaller, trained: Said, served: Said, images: ImageSet) -> Prec
     after, before = (_macro_f1(images.labels, guesses) for guesses in decisions)
     level = measured(trained, served, images)
     return verdict(tried, len(images), agreement, before, after, level)
-
-
-def verdict(
-    tried: Smaller,
-    images: int,
-    agreement: float,
-    before: float,
-    after: float,
-    level: LevelGate | None,
-) -> PrecisionGate:
-    """What these figures of so many images come to, by the limits here.
-
-    before, after: macro F1 of the trained network and of the smaller form. level: of the second
-    output, where there is one.
-    """
-    faults = [
-        *([] if agreement >= MIN_AGREEMENT else ["too many other decisions"]),
-        *([] if before - after <= MAX_F1_LOSS + 1e-9 else ["macro F1 too low"]),
-        *([] if level is None else gate_faults(level)),
-    ]
-    figures = (
-        f"{tried} decides as the trained network on {agreement:.2%} of {images} validation "
-        f"images (at least {MIN_AGREEMENT:.0%}), macro F1 {after:.4f} against {before:.4f} "
-        f"(at most {MAX_F1_LOSS} less)" + ("" if level is None else f"; {gate_words(level)}")
-    )
-    return PrecisionGate(
-        tried=tried,
-        images=images,
-        agreement=agreement,
-        min_agreement=MIN_AGREEMENT,
-        macro_f1=after,
-        macro_f1_trained=before,
-        max_macro_f1_loss=MAX_F1_LOSS,
-        level=level,
-        passed=not faults,
-        reason=f"{figures}: {'refused, ' + ' and '.join(faults) if faults else 'passed'}",
-    )
 
 
 def _int8(

@@ -18,6 +18,9 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Schedule = Literal["cosine", "constant"]
 Keep = Literal["best", "last"]
 
+LEVEL_COVERAGE: Final = 0.9
+"""Share of new loads whose trash share is to lie within the second head's interval."""
+
 LATER: Final = frozenset({"weights_pixels"})
 """Fields that runs of earlier versions do not have, whatever they were: such a run is taken to have
 had what is asked for now."""

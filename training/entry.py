@@ -14,11 +14,10 @@ def main() -> None:
 def run(module: str, program: str) -> None:
     """Runs a module's command line `app`; exit code 2 if a package it needs is missing."""
     try:
-        app = import_module(module).app
+        import_module(module).app()
     except ModuleNotFoundError as error:
         sys.stderr.write(
             f"{program}: the package {error.name} is not installed; run make test, which installs "
             "it, or pip install '.[training]' in a checkout\n"
         )
         sys.exit(2)
-    app()

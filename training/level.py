@@ -2,7 +2,7 @@
 
 It shares the classifier's features and is trained with it where `trash_share` is known: three
 quantiles by the pinball loss (Koenker and Bassett 1978). The outer two are then moved by what
-validation loads ask for, so that COVERAGE of new loads lie within (conformalised quantile
+validation loads ask for, so that LEVEL_COVERAGE of new loads lie within (conformalised quantile
 regression, Romano et al. 2019, arXiv:1905.03222). What it is worth is its error beside that of the
 guess one has without it: the median share of the training loads of each grade, weighted by the
 classifier's probabilities.
@@ -23,12 +23,12 @@ from torch import Tensor, nn
 
 from edge_agent.grades import GRADES, Grade
 from training.bootstrap import TruckBootstrap
+from training.config import LEVEL_COVERAGE
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
 from training.errors import DataError
 
-COVERAGE: Final = 0.9
-QUANTILES: Final = ((1 - COVERAGE) / 2, 0.5, (1 + COVERAGE) / 2)
+QUANTILES: Final = ((1 - LEVEL_COVERAGE) / 2, 0.5, (1 + LEVEL_COVERAGE) / 2)
 LEAST: Final = 20
 """Loads of a known share that training and validation must have at least."""
 LEAST_TRUCKS: Final = 10
@@ -115,7 +115,7 @@ def card_of(raw: Floats, validation: ImageSet, train: ImageSet) -> LevelCard:
     known = np.isfinite(true)
     low, _, high = np.sort(raw[known], axis=1).T
     outside = np.sort(np.maximum(low - true[known], true[known] - high))
-    rank = min(len(outside), math.ceil((len(outside) + 1) * COVERAGE))
+    rank = min(len(outside), math.ceil((len(outside) + 1) * LEVEL_COVERAGE))
     of_train = shares(train)
     medians = [
         float(np.nanmedian(of_grade if np.isfinite(of_grade).any() else of_train))

@@ -29,7 +29,7 @@ from edge_agent.inference.bundle import Bundle
 from edge_agent.inference.grader import Grader
 from edge_agent.inference.manifest import Manifest
 from exporter.check import check
-from exporter.golden import TOLERANCE
+from exporter.limits import GOLDEN_TOLERANCE
 from exporter.model_card import render
 from exporter.parity import run as served
 from training.data.manifest import Manifest as TrainingManifest
@@ -110,7 +110,7 @@ def test_a_bundle_appears_only_when_it_is_good(
     data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "exporter.bundle.TOLERANCE", dict.fromkeys(TOLERANCE, 1.0)
+        "exporter.bundle.GOLDEN_TOLERANCE", dict.fromkeys(GOLDEN_TOLERANCE, 1.0)
     )  # the agent allows 0.05 at most
     out = tmp_path / "b.bundle"
     command = ("bundle", "--checkpoint", run, "--data", data, "--out", out, "--precision", "fp32")

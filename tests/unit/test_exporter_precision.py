@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edge_agent.grades import GRADES, Grade
-from exporter import graph, level, precision
+from exporter import gate, graph, precision
 from exporter.errors import ExportError
 from exporter.golden import golden
 from exporter.graph import export
@@ -224,7 +224,7 @@ def test_where_eight_bits_spoil_the_level_32_ship_with_the_reason(
         network.level.bias.copy_(torch.tensor([0.4, 0.5, 0.6]))
     card = LevelCard(margin=2.0, grade_medians=(0.0,) * 5)
     two = TrainedModel(network, model.card.model_copy(update={"level": card}))
-    monkeypatch.setattr(level, "MAX_BOUNDS_MOVED", 1e-6)
+    monkeypatch.setattr(gate, "MAX_BOUNDS_MOVED", 1e-6)
     monkeypatch.setattr(precision, "FLOAT_CONVOLUTIONS", (3,))
     val = shared(images("val", 2), np.linspace(0, 100, 40))
     form = choose(two, "auto", val, lambda: images("train", 1))

@@ -16,10 +16,10 @@ from straw import FIT, SIZE, straw_folder
 from trained import told, train
 
 from edge_agent.grades import GRADES, Grade
+from training.config import LEVEL_COVERAGE
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
 from training.level import (
-    COVERAGE,
     QUANTILES,
     LevelCard,
     card_of,
@@ -87,7 +87,7 @@ def test_the_interval_holds_its_share_of_new_loads(narrow: bool) -> None:
         low, _, high = estimates(new_raw, card).T
         covered.append(((new >= low) & (new <= high)).mean())
         widths.append((high - low).mean())
-    assert np.mean(covered) == pytest.approx(COVERAGE, abs=0.02)
+    assert np.mean(covered) == pytest.approx(LEVEL_COVERAGE, abs=0.02)
     # 90 % of a normal error of 6 lie within 1.645 x 6.
     assert np.mean(widths) == pytest.approx(2 * 1.645 * 6, rel=0.1)
 
