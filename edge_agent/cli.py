@@ -55,11 +55,18 @@ def check(config: ConfigOption = Path("station.yaml")) -> None:
 
 
 @app.command()
-def password() -> None:
+def password(
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read it from standard input, for scripts.")
+    ] = False,
+) -> None:
     """Ask for a password and print what belongs into access.users of station.yaml."""
     from edge_agent.access import hash_password
 
-    given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    if stdin:
+        given = typer.get_text_stream("stdin").readline().rstrip("\n")
+    else:
+        given = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     if len(given) < MIN_PASSWORD:
         typer.echo(f"password: has less than {MIN_PASSWORD} characters; take more", err=True)
         raise typer.Exit(2)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from typing import Any, Final
 import httpx
 import yaml
 
+from simulator.demo_models import Models
 from simulator.station import PASSWORD, USERNAME, VirtualStation
 from simulator.viewpoints import FULL_SIZE
 
@@ -35,14 +36,15 @@ def write_config(
     path: Path,
     station: VirtualStation,
     *,
-    bundle: Path,
+    settings: Mapping[str, Any],
     data_dir: Path,
     port: int,
     size: tuple[int, int] = FULL_SIZE,
 ) -> None:
     """Writes the station.yaml of a virtual station, and its password file beside it.
 
-    size: width and height of the cameras' pictures in pixels.
+    settings: further sections, of the model among them. size: width and height of the cameras'
+    pictures in pixels.
     """
     password = path.with_name("nvr-password")
     password.write_text(PASSWORD, encoding="utf-8")
@@ -61,7 +63,7 @@ def write_config(
             "indicator": {"host": "127.0.0.1", "port": station.scale.port},
             "ticket_grace_s": 20,
         },
-        "model": {"bundle": str(bundle)},
+        **settings,
     }
     path.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
 
@@ -70,27 +72,30 @@ def write_config(
 def running_agent(
     station: VirtualStation,
     *,
-    bundle: Path,
+    models: Models,
     data_dir: Path,
     port: int,
     size: tuple[int, int] = FULL_SIZE,
 ) -> Iterator[Agent]:
     """An agent that can grade, ended with the context; port 0 chooses a free one.
 
-    Raises RuntimeError if the port is taken or the agent does not come up.
+    Raises RuntimeError if the port is taken, the agent does not come up or does not get its model.
     """
     data_dir = data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
     config, logfile = data_dir / "station.yaml", data_dir / "agent.log"
     port = port or _free_port()
     _require_free(port)
-    write_config(config, station, bundle=bundle.resolve(), data_dir=data_dir, port=port, size=size)
+    settings = models.settings()
+    write_config(config, station, settings=settings, data_dir=data_dir, port=port, size=size)
     command = [sys.executable, "-m", "edge_agent", "run", "--config", str(config)]
     with logfile.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)  # noqa: S603
         try:
             agent = Agent(f"http://127.0.0.1:{port}", process.pid, logfile)
-            _wait_ready(agent, process)
+            _wait_until(agent, process, "live")
+            models.bring(agent.url)
+            _wait_until(agent, process, "ready")
             yield agent
         finally:
             process.terminate()
@@ -118,14 +123,14 @@ def _require_free(port: int) -> None:
         ) from error
 
 
-def _wait_ready(agent: Agent, process: subprocess.Popen[bytes]) -> None:
+def _wait_until(agent: Agent, process: subprocess.Popen[bytes], state: str) -> None:
     deadline = time.monotonic() + _START_S
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{agent.url}/health/ready", timeout=2.0).status_code == 200:
+            if httpx.get(f"{agent.url}/health/{state}", timeout=2.0).status_code == 200:
                 return
         time.sleep(0.2)
     code = process.returncode
-    why = f"not ready after {_START_S:.0f} s" if code is None else f"exit code {code}"
+    why = f"not {state} after {_START_S:.0f} s" if code is None else f"exit code {code}"
     said = agent.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
     raise RuntimeError(f"the agent did not come up: {' '.join([why, *said])}; see {agent.log}")

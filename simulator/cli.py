@@ -133,6 +133,14 @@ def demo(
     bundle: Annotated[Path, typer.Option(help="Model bundle.")] = Path(
         "deploy/models/sim-mobilenetv2.bundle"
     ),
+    fixed: Annotated[
+        bool,
+        typer.Option(
+            "--fixed",
+            help="Give the agent the bundle as a file; else it is signed into a repository of the "
+            "demo's own and pushed.",
+        ),
+    ] = False,
     data_dir: Annotated[Path, typer.Option(help="Records and evidence.")] = Path("run/demo"),
     sprites: SpritesOption = None,
 ) -> None:
@@ -142,6 +150,7 @@ def demo(
     """
     from simulator.camera_file import cameras_named
     from simulator.demo import DemoOptions, run_demo
+    from simulator.demo_models import FixedModel, SignedModel
     from simulator.demo_report import exit_code, report
     from simulator.scenes import picture_size
 
@@ -149,7 +158,7 @@ def demo(
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         options = DemoOptions(
-            bundle=bundle,
+            models=FixedModel(bundle) if fixed else SignedModel(bundle, data_dir),
             data_dir=data_dir,
             trucks=trucks,
             seed=seed,

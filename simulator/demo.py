@@ -17,6 +17,7 @@ import numpy as np
 from simulator import demo_report
 from simulator.agent import running_agent
 from simulator.control import ControlServer
+from simulator.demo_models import ENGINEER, PASSWORD, Models, SignedModel
 from simulator.feed import CameraSpec
 from simulator.scenes import Scene
 from simulator.station import STANDARD_CAMERAS, VirtualStation
@@ -40,7 +41,7 @@ class DemoOptions:
     width and height of the pictures in pixels.
     """
 
-    bundle: Path
+    models: Models
     data_dir: Path
     trucks: int | None = None
     seed: int = 1
@@ -86,7 +87,7 @@ def run_demo(options: DemoOptions) -> DemoRun:
             ControlServer(station, options.control_port) as control,
             running_agent(
                 station,
-                bundle=options.bundle,
+                models=options.models,
                 data_dir=options.data_dir,
                 port=options.port,
                 size=options.size,
@@ -95,6 +96,8 @@ def run_demo(options: DemoOptions) -> DemoRun:
         ):
             log.info("console: %s", agent.url)
             log.info("agent: process %d, log %s", agent.pid, agent.log)
+            if isinstance(options.models, SignedModel):
+                log.info("models: log in there as %s, password %s", ENGINEER, PASSWORD)
             log.info("break a camera: cane-sim break C301 freeze --at %s", control.url)
             try:
                 weigh_trucks(itertools.chain([first], takes), station, client, run, options)

@@ -69,7 +69,12 @@ class Agent:
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "station.yaml"
         write_config(
-            self.config, station, bundle=BUNDLE, data_dir=folder, port=self.port, size=SIZE
+            self.config,
+            station,
+            settings={"model": {"bundle": str(BUNDLE)}},
+            data_dir=folder,
+            port=self.port,
+            size=SIZE,
         )
         data = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         data["weighbridge"]["ticket_grace_s"] = 1

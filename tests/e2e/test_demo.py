@@ -26,7 +26,8 @@ class Demo:
 
     def __init__(self, folder: Path, *options: str) -> None:
         command = [sys.executable, "-m", "simulator", "demo", "--json", "--width", "320"]
-        command += ["--port", "0", "--data-dir", str(folder), "--bundle", str(BUNDLE), *options]
+        command += ["--port", "0", "--data-dir", str(folder), "--bundle", str(BUNDLE)]
+        command += options
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -64,7 +65,13 @@ class Demo:
 
 def test_refused_and_graded_trucks_all_have_records(tmp_path: Path) -> None:
     with Demo(tmp_path, "--trucks", "2", "--stay", "3", "--width", "568") as demo:
+        console = demo.until(r"console: (\S+)")
         control = demo.until(r"--at (\S+)")
+        models = httpx.get(f"{console}/api/v1/models").json()
+        # Signed by the demo's own keys and pushed by its engineer.
+        assert [event["actor"] for event in models["events"]] == ["engineer", "engineer"]
+        (model,) = models["models"]
+        assert (model["role"], model["listed"]) == ("active", True)
 
         def break_c301(fault: str) -> None:
             httpx.put(f"{control}/cameras/C301/fault", json={"fault": fault}).raise_for_status()
@@ -100,7 +107,7 @@ def test_refused_and_graded_trucks_all_have_records(tmp_path: Path) -> None:
 
 def test_truck_without_a_record_fails_the_demo(tmp_path: Path) -> None:
     # Nobody waits for the outcome, and the slowest camera takes 400 ms for its picture.
-    with Demo(tmp_path, "--trucks", "1", "--wait", "0") as demo:
+    with Demo(tmp_path, "--fixed", "--trucks", "1", "--wait", "0") as demo:
         code, report = demo.end()
     assert code == 1, demo.lines
     (truck,) = report["trucks"]
@@ -110,7 +117,7 @@ def test_truck_without_a_record_fails_the_demo(tmp_path: Path) -> None:
 
 
 def test_trucks_so_far_survive_an_agent_that_dies(tmp_path: Path) -> None:
-    with Demo(tmp_path, "--trucks", "2", "--stay", "0") as demo:
+    with Demo(tmp_path, "--fixed", "--trucks", "2", "--stay", "0") as demo:
         agent = int(demo.until(r"agent: process (\d+)"))
         demo.until(r"(truth)")
         os.kill(agent, signal.SIGKILL)
