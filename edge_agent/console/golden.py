@@ -30,6 +30,7 @@ def golden_images(context: Context, model: ModelEntry) -> None:
                     difference=f.number(largest, 4),
                 )
             tag("span", text)
+            icon("expand_more", "more")
         with tag("div", classes="golden-grid"):
             for golden in trial.golden:
                 _image(context, model, golden)

@@ -240,7 +240,7 @@ class _Models:
                         tag("td", f.moment(event.at), "number", data_label=heads[0])
                         who = t("the station itself") if event.actor == "station" else event.actor
                         tag("td", who, data_label=heads[1])
-                        with tag("td", data_label=heads[2]):
+                        with tag("td", data_label=heads[2]), tag("div"):
                             icon("check" if event.ok else "block")
                             tag("span", t(words.MODEL_ACTIONS[event.action, event.ok]))
                         tag("td", event.detail, "technical", lang="en", data_label=heads[3])
