@@ -16,6 +16,7 @@ from edge_agent.records.ledger import ModelLedger, Role
 from edge_agent.serve import serve
 from edge_agent.updates import delivery, keeper
 from edge_agent.updates.depot import Depot
+from edge_agent.updates.roles import STATION
 from edge_agent.updates.trust import Opened, Trust
 
 
@@ -61,7 +62,13 @@ STEPS: Final[dict[str, Callable[[], None]]] = {
 }
 """In their order; from after-commit on the new model is the one that grades."""
 
+OTHER_STEPS: Final[dict[str, Callable[[], None]]] = {
+    # At a start the station takes over again what it had.
+    "listed": lambda: _after(ModelLedger, "list_only", lambda _, __, actor: actor != STATION),
+}
+"""Of taking over a list from which something has been revoked: it is known, and grades still."""
+
 
 if __name__ == "__main__":
-    STEPS[sys.argv[1]]()
+    (STEPS | OTHER_STEPS)[sys.argv[1]]()
     serve(StationConfig.read(Path(sys.argv[2])))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,11 +29,11 @@ from edge_agent.config import Intent
 from edge_agent.errors import BundleError
 from edge_agent.inference.bundle import golden_png
 from edge_agent.records.ledger import Role
+from edge_agent.updates.pace import Pace
 
 DELIVERIES: Final = "/api/v1/models/deliveries"
 
 _EVENTS: Final = 100
-_SLOW_AFTER_S: Final = 15.0
 _LEAST_BYTES_S: Final = 2000.0
 
 _CHANGING: Final = (401, 403, 409, 422, 429, 503)
@@ -178,18 +177,17 @@ def take(station: StationPort, file: Path, actor: str, intent: Intent | None) ->
 
 async def _save(chunks: AsyncIterator[bytes], file: Path) -> None:
     """Writes a request's body to a file, unless it comes too slowly. Its size is limited before."""
-    began, size = time.monotonic(), 0
+    pace, size = Pace(_LEAST_BYTES_S), 0
     try:
         async with await anyio.open_file(file, "xb") as out:
             async for chunk in chunks:
                 size += len(chunk)
                 await out.write(chunk)
-                took = time.monotonic() - began
-                if took > _SLOW_AFTER_S and size < _LEAST_BYTES_S * took:
+                if slow := pace.fault(size):
                     raise ApiError(
                         408,
                         "too_slow",
-                        f"delivery: {size} bytes in {took:.0f} s; check the network and push again",
+                        f"delivery: {slow}; check the network and push again",
                         {"Connection": "close"},
                     )
     except OSError as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -288,17 +289,23 @@ class _Models:
             return
         self._busy = True
         try:
-            await in_thread(what)
-        except UpdateError as error:
-            ui.notify(str(error), type="negative", timeout=15_000, multi_line=True)
-        except STORE_FAULTS as error:
-            log.error("console: model not changed: %s", error)
-            text = self._context.t("The records cannot be written: nothing was changed.")
-            ui.notify(text, type="negative", timeout=10_000)
-        else:
-            ui.notify(done, type="positive")
+            with self._faults_told():
+                await in_thread(what)
+                ui.notify(done, type="positive")
         finally:
             self._busy = False
+
+    @contextmanager
+    def _faults_told(self) -> Iterator[None]:
+        """Tells whoever clicked why it was not done."""
+        try:
+            yield
+        except UpdateError as error:
+            ui.notify(str(error), type="negative", timeout=15_000, multi_line=True)
+        except (*STORE_FAULTS, OSError) as error:
+            log.error("console: models not changed: %s", error)
+            text = self._context.t("The records cannot be written: nothing was changed.")
+            ui.notify(text, type="negative", timeout=10_000)
 
     def _upload_form(self) -> None:
         t = self._context.t
@@ -317,25 +324,22 @@ class _Models:
         t = self._context.t
         waiting = ui.notification(t("Verifying and trying the model…"), spinner=True, timeout=None)
         try:
-            folder = self._station.models.uploads()
-            with tempfile.TemporaryDirectory(dir=folder) as place:
-                file = Path(place) / "delivery.zip"
-                await event.file.save(file)
-                receipt = await in_thread(take, self._station, file, self._actor, None)
-        except UpdateError as error:
-            ui.notify(str(error), type="negative", timeout=15_000, multi_line=True)
-        except (*STORE_FAULTS, OSError) as error:
-            log.error("console: delivery not taken: %s", error)
-            text = t("The records cannot be written: nothing was changed.")
-            ui.notify(text, type="negative", timeout=10_000)
-        else:
-            done = receipt.role is Role.ACTIVE, receipt.accepted
-            text = {
-                (True, True): t("The model grades from the next truck on."),
-                (False, True): t("The model passed; it grades unseen or lies ready."),
-            }.get(done, t("The model was refused."))
-            kind = "positive" if receipt.accepted else "negative"
-            ui.notify(text, type=kind, timeout=10_000)  # type: ignore[arg-type]
+            with self._faults_told():
+                folder = self._station.models.uploads()
+                with tempfile.TemporaryDirectory(dir=folder) as place:
+                    file = Path(place) / "delivery.zip"
+                    await event.file.save(file)
+                    receipt = await in_thread(take, self._station, file, self._actor, None)
+                if not receipt.accepted:
+                    ui.notify(t("The model was refused."), type="negative", timeout=10_000)
+                elif receipt.digest is None:
+                    ui.notify(t("The signed list was taken."), type="positive", timeout=10_000)
+                elif receipt.role is Role.ACTIVE:
+                    text = t("The model grades from the next truck on.")
+                    ui.notify(text, type="positive", timeout=10_000)
+                else:
+                    text = t("The model passed; it grades unseen or lies ready.")
+                    ui.notify(text, type="positive", timeout=10_000)
         finally:
             waiting.dismiss()
 

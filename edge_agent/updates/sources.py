@@ -5,7 +5,6 @@ Both are fetchers of python-tuf's client, so that whatever the way, the same cod
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -15,9 +14,9 @@ import httpx
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 from tuf.ngclient.fetcher import FetcherInterface
 
+from edge_agent.updates.pace import GRACE_S, Pace
+
 _CHUNK: Final = 64 * 1024
-_GRACE_S: Final = 15.0
-"""From here on a file must have come at least as fast as the least rate says."""
 
 
 class WebSource(FetcherInterface):
@@ -33,7 +32,7 @@ class WebSource(FetcherInterface):
         *,
         timeout_s: float = 10.0,
         least_bytes_s: float = 20_000.0,
-        grace_s: float = _GRACE_S,
+        grace_s: float = GRACE_S,
         give_way: Callable[[], bool] = lambda: False,
     ) -> None:
         """url: of the repository's folder, http or https. give_way: asked as a file comes; it is
@@ -47,7 +46,7 @@ class WebSource(FetcherInterface):
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         """See FetcherInterface. Redirects are not followed: the repository has one address."""
-        began = time.monotonic()
+        pace = Pace(self._least_bytes_s, self._grace_s)
         got = 0
         try:
             with (
@@ -70,11 +69,8 @@ class WebSource(FetcherInterface):
                     yield chunk
                     if self._give_way():
                         raise DownloadError(f"{url}: let go of for something more urgent")
-                    took = time.monotonic() - began
-                    if took > self._grace_s and got < self._least_bytes_s * took:
-                        raise SlowRetrievalError(
-                            f"{url}: {got} bytes in {took:.0f} s; the repository is too slow"
-                        )
+                    if slow := pace.fault(got):
+                        raise SlowRetrievalError(f"{url}: {slow}; the repository is too slow")
         except httpx.TimeoutException as error:
             raise SlowRetrievalError(f"{url}: no answer for {self._timeout_s:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:

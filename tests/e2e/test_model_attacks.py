@@ -6,6 +6,7 @@ record.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import zipfile
@@ -146,12 +147,29 @@ def without_signatures(delivery: Path, name: str) -> bytes:
     return metadata.to_bytes()
 
 
-@pytest.mark.parametrize("role", ["targets", "snapshot"])
-def test_unsigned(attacked: Attacked, fresh: str, role: str) -> None:
+def test_unsigned_targets(attacked: Attacked, fresh: str) -> None:
     delivery = attacked.repo.delivery(fresh)
-    name = members(delivery, role)
+    name = members(delivery, "targets")
     bad = changed(delivery, {name: without_signatures(delivery, name)})
-    attacked.refuses(bad, "not signed by enough", "not the one that was signed for")
+    attacked.refuses(bad, "not signed by enough")
+
+
+@pytest.mark.parametrize("fits", [False, True])
+def test_unsigned_snapshot(attacked: Attacked, fresh: str, fits: bool) -> None:
+    """Refused by its hash, and where the timestamp is signed for that very file, for itself."""
+    delivery = attacked.repo.delivery(fresh)
+    name = members(delivery, "snapshot")
+    unsigned = without_signatures(delivery, name)
+    others = {name: unsigned}
+    if fits:
+        with zipfile.ZipFile(delivery) as archive:
+            timestamp: Metadata[Any] = Metadata.from_bytes(archive.read("metadata/timestamp.json"))
+        meta = timestamp.signed.snapshot_meta
+        meta.length, meta.hashes = len(unsigned), {"sha256": hashlib.sha256(unsigned).hexdigest()}
+        timestamp.sign(attacked.repo.online[0])
+        others["timestamp.json"] = timestamp.to_bytes()
+    said = "not signed by enough" if fits else "not the one that was signed for"
+    attacked.refuses(changed(delivery, others), said)
 
 
 def test_unsigned_timestamp(attacked: Attacked, fresh: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import subprocess
 import sys
 import threading
@@ -18,11 +19,17 @@ from model_repo import ENGINEER, Repo
 from virtual import wait_until
 
 from exporter.errors import ExportError
-from exporter.push import push
+from exporter.push import deliver, push
 
 SWAPS = 200
 TRUCKS = 20
 LOGIN = (ENGINEER.user, ENGINEER.password)
+
+
+def has_died(agent: Agent) -> bool:
+    """Whether that agent has ended by SIGKILL."""
+    assert agent.process is not None
+    return agent.process.wait(20.0) == -signal.SIGKILL
 
 
 def run_killed(agent: Agent, step: str) -> None:
@@ -48,8 +55,7 @@ def test_killed_at_any_step_one_whole_model_grades(agent: Agent, repo: Repo) -> 
         run_killed(agent, step)
         with pytest.raises(ExportError):
             push(repo.delivery(step), str(agent.client.base_url), ENGINEER, "activate")
-        assert agent.process is not None
-        assert agent.process.wait(20.0) == -9, step
+        assert has_died(agent), step
         agent.start()
         expected = new if number >= committed else old
         grading = agent.announce(f"AFTER-{step}")["grading"]
@@ -62,6 +68,52 @@ def test_killed_at_any_step_one_whole_model_grades(agent: Agent, repo: Repo) -> 
         pushed = push(repo.delivery(step), str(agent.client.base_url), ENGINEER, "activate")
         assert (pushed.accepted, pushed.role) == (True, "active")
         agent.client.post(f"/api/v1/models/{old}/activate", auth=LOGIN).raise_for_status()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "back"), [("before-commit", False), ("after-commit", True)])
+def test_killed_while_going_back_one_whole_model_grades(
+    agent: Agent, repo: Repo, step: str, back: bool
+) -> None:
+    confidence = {
+        repo.add(version, level): level for version, level in (("old", 0.9), ("new", 0.8))
+    }
+    old, new = confidence
+    for version in ("old", "new"):
+        push(repo.delivery(version), str(agent.client.base_url), ENGINEER, "activate")
+    run_killed(agent, step)
+    with pytest.raises(httpx.HTTPError):
+        agent.client.post("/api/v1/models/roll-back", json={}, auth=LOGIN)
+    assert has_died(agent)
+    agent.start()
+    expected = old if back else new
+    grading = agent.announce("AFTER")["grading"]
+    assert grading["model"]["digest"] == expected
+    assert grading["confidence"] == pytest.approx(confidence[expected], abs=1e-4)
+    assert agent.client.get("/api/v1/models").json()["active"] == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["verified", "listed", "before-commit", "after-commit"])
+def test_killed_while_a_model_is_revoked_it_grades_no_more(
+    agent: Agent, repo: Repo, step: str, tmp_path: Path
+) -> None:
+    old = repo.add("old", 0.9)
+    repo.add("bad", 0.8)
+    for version in ("old", "bad"):
+        push(repo.delivery(version), str(agent.client.base_url), ENGINEER, "activate")
+    repo.store.revoke("table-bad.bundle")
+    repo.sign_and_publish()
+    deliver(repo.store, None, tmp_path / "list.zip")
+    run_killed(agent, step)
+    with pytest.raises(ExportError):
+        push(tmp_path / "list.zip", str(agent.client.base_url), ENGINEER, None)
+    assert has_died(agent)
+    # The list was verified and kept before the process died: what follows from it follows now.
+    agent.start()
+    grading = agent.announce("AFTER")["grading"]
+    assert grading["model"]["digest"] == old
+    assert grading["confidence"] == pytest.approx(0.9, abs=1e-4)
 
 
 @pytest.mark.slow

@@ -221,7 +221,7 @@ def without_bundle(delivery: Path) -> Path:
     return changed(delivery, {".bundle": None})
 
 
-def test_past_its_expiry_a_station_grades_on_and_says_so(site: Site) -> None:
+def test_an_expired_delivery_is_refused(site: Site) -> None:
     one = site.repo.add("1", 0.9)
     site.push("1")
     assert site.keeper.problems() == []
@@ -233,11 +233,15 @@ def test_past_its_expiry_a_station_grades_on_and_says_so(site: Site) -> None:
     site.restart()
     with pytest.raises(TrustError, match="expired"):
         site.keeper.receive(site.repo.delivery("1"), "engineer-1", "hold")
+    # Of a list that has expired nothing is believed, not even that it is the newest; the one before
+    # is good for a while.
+    assert site.keeper.problems() == []
+    assert "has expired" in site.said(Action.PUSH)
     assert site.active == one
     assert site.truck().model_digest == one
 
 
-def test_an_expired_list_is_told_after_a_restart(site: Site) -> None:
+def test_past_its_expiry_a_station_grades_on_and_says_so(site: Site) -> None:
     site.repo.add("1", 0.9)
     site.push("1")
     site.repo.store._days["timestamp"] = 3 / 86400  # type: ignore[assignment]
