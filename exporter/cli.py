@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, ClassVar, cast, get_args
@@ -133,21 +135,21 @@ def push_command(
         choices = "nothing with --list" if list_only else f"one of {', '.join(get_args(Intent))}"
         raise ExportError(f"--as {intent}: choose {choices}")
     wanted = cast("Intent | None", intent)
-    repository = ModelRepository.at(repo)
-    listed = None if bundle is None else find_listed(repository, bundle)
-    digest = None if listed is None else listed.hashes["sha256"]
-    if out is not None:
-        deliver(repository, listed, out)
-        what = "the signed list" if digest is None else f"SHA-256 of the bundle {digest[:16]}"
-        typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {what}")
-        return
     with TemporaryDirectory(prefix="canegrade-") as folder:
-        delivery = Path(folder) / "delivery.zip"
-        deliver(repository, listed, delivery)
+        delivery = out or Path(folder) / "delivery.zip"
+        repository = ModelRepository.at(repo)
+        # A copy that nobody can change needs no lock, and cannot have one.
+        with repository.alone() if os.access(repo, os.W_OK) else nullcontext():
+            listed = None if bundle is None else find_listed(repository, bundle)
+            deliver(repository, listed, delivery)
+        digest = None if listed is None else listed.hashes["sha256"]
         if station is not None:
             _push_to_one(station, delivery, credentials(user), wanted)
         elif inventory is not None:
             _push_to_many(inventory, delivery, digest, user, wanted)
+        else:
+            what = "the signed list" if digest is None else f"SHA-256 of the bundle {digest[:16]}"
+            typer.echo(f"{delivery}: {delivery.stat().st_size / 1e6:.2f} MB, {what}")
 
 
 def _push_to_one(
@@ -175,9 +177,10 @@ def _push_to_many(
     show_results(results)
     failed = [result for result in results if result.state != "done"]
     if failed:
+        again = "it goes on with these" if digest else "telling the others again does no harm"
         raise ExportError(
             f"{len(failed)} of {len(results)} stations do not have it; mend the fault and give "
-            "the same command again: it goes on with these"
+            f"the same command again: {again}"
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from edge_agent.config import Intent
 from exporter.errors import ExportError
-from exporter.push import Credentials, push
+from exporter.push import LIST_S, TRIAL_S, Credentials, push
 
 _AT_ONCE: Final = 4
 """Stations of a wave that are pushed to at the same time; mills share a thin line."""
@@ -192,21 +192,28 @@ def tell_all(
 
     It lets no model grade that did not before, and what it takes away should be gone soon.
     """
-    results = []
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for result in pool.map(
-            lambda station: _push_one(station, delivery, credentials, None), fleet.stations
-        ):
-            results.append(result)
+    results: dict[str, StationResult] = {}
+    with ThreadPoolExecutor(len(fleet.stations)) as pool:
+        told = [
+            pool.submit(_push_one, station, delivery, credentials, None, LIST_S)
+            for station in fleet.stations
+        ]
+        for done in as_completed(told):
+            result = done.result()
+            results[result.station.name] = result
             say(f"  {result.station.name}: {result.detail}")
-    return results
+    return [results[station.name] for station in fleet.stations]
 
 
 def _push_one(
-    station: FleetStation, delivery: Path, credentials: Credentials, intent: Intent | None
+    station: FleetStation,
+    delivery: Path,
+    credentials: Credentials,
+    intent: Intent | None,
+    patience_s: float = TRIAL_S,
 ) -> StationResult:
     try:
-        found = push(delivery, station.url, credentials, intent)
+        found = push(delivery, station.url, credentials, intent, patience_s=patience_s)
     except ExportError as error:
         return StationResult(station, "failed", str(error))
     if not found.accepted:

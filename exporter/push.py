@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,8 +20,10 @@ from exporter.repository.store import ModelRepository
 PASSWORD_ENV: Final = "CANEGRADE_PASSWORD"  # noqa: S105 - a variable's name
 ADDRESS: Final = "/api/v1/models/deliveries"
 _CHUNK: Final = 256 * 1024
-_TRIAL_S: Final = 600.0
+TRIAL_S: Final = 600.0
 """A station may take minutes to try a bundle before it answers."""
+LIST_S: Final = 60.0
+"""A list alone needs no trial."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,26 @@ class Pushed:
 
 
 def find_listed(repository: ModelRepository, bundle: str) -> TargetFile:
-    """A published bundle. bundle: NAME-VERSION.bundle, or a file of that content.
+    """A published bundle. bundle: a file, which must be the one that was signed for, or
+    NAME-VERSION.bundle.
 
-    Raises ExportError if it is not published, or has been changed since.
+    Raises ExportError if it is not published.
     """
     listed = repository.listed()
-    name = Path(bundle).name
-    return listed[name if name in listed else _by_content(repository, bundle)]
+    path = Path(bundle)
+    if path.is_file():
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = next((i for i in listed.values() if i.hashes["sha256"] == digest), None)
+    else:
+        found = listed.get(bundle)
+    if found is None:
+        known = ", ".join(sorted(listed)) or "nothing"
+        raise ExportError(
+            f"{bundle}: is not published in {repository.folder}; add, sign and publish it first, "
+            f"under a version of its own (published: {known})"
+        )
+    return found
 
 
 def deliver(repository: ModelRepository, bundle: TargetFile | None, out: Path) -> None:
@@ -79,8 +95,12 @@ def deliver(repository: ModelRepository, bundle: TargetFile | None, out: Path) -
     """
     if not (repository.metadata / "timestamp.json").exists():
         raise ExportError(f"{repository.folder}: nothing is published yet; publish it first")
-    names = [] if bundle is None else [f"targets/{repository.file_of(bundle).name}"]
-    names += ["metadata/timestamp.json"]
+    names = ["metadata/timestamp.json"]
+    if bundle is not None:
+        file = repository.file_of(bundle)
+        if not file.is_file():
+            raise ExportError(f"{file}: is not there; copy the bundle back, or add it again")
+        names.append(f"targets/{file.name}")
     names += [f"metadata/{file.name}" for file in repository.metadata.glob("*.root.json")]
     snapshot = repository.timestamp().snapshot_meta.version
     targets = repository.snapshot().meta["targets.json"].version
@@ -95,20 +115,6 @@ def deliver(repository: ModelRepository, bundle: TargetFile | None, out: Path) -
         raise ExportError(f"{out}: {error.strerror or error}; choose another place") from error
 
 
-def _by_content(repository: ModelRepository, bundle: str) -> str:
-    listed = repository.listed()
-    path = Path(bundle)
-    if path.is_file():
-        for target, info in listed.items():
-            if repository.file_of(info).read_bytes() == path.read_bytes():
-                return target
-    known = ", ".join(sorted(listed)) or "nothing"
-    raise ExportError(
-        f"{bundle}: is not published in {repository.folder}; add, sign and publish it first "
-        f"(published: {known})"
-    )
-
-
 def push(
     delivery: Path,
     station: str,
@@ -116,11 +122,13 @@ def push(
     intent: Intent | None,
     *,
     progress: Callable[[int], None] = lambda _: None,
+    patience_s: float = TRIAL_S,
 ) -> Pushed:
     """Sends a delivery and waits until the station has tried it.
 
     intent: what the model is to do, None for what the station does with new ones. progress: told
-    of bytes sent. Raises ExportError if the station cannot be reached or refuses the delivery.
+    of bytes sent. patience_s: with the station's answer. Raises ExportError if the station cannot
+    be reached or refuses the delivery.
     """
     address = station.rstrip("/") + ADDRESS
     try:
@@ -133,7 +141,7 @@ def push(
                 "Content-Length": str(delivery.stat().st_size),
             },
             auth=(credentials.user, credentials.password) if credentials else None,
-            timeout=httpx.Timeout(_TRIAL_S, connect=10.0),
+            timeout=httpx.Timeout(patience_s, connect=10.0),
         )
     except httpx.HTTPError as error:
         raise ExportError(

@@ -6,15 +6,21 @@ folder, and its engineer's password is known to everybody.
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
+import json
+import logging
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import httpx
+
+log = logging.getLogger(__name__)
 
 ENGINEER: Final = "engineer"
 PASSWORD: Final = "sugarcane-demo"  # noqa: S105 - of the demo, which listens on this PC alone
@@ -53,14 +59,17 @@ class SignedModel:
     """A bundle in a repository, pushed to the agent by its engineer."""
 
     def __init__(self, bundle: Path, folder: Path) -> None:
-        """folder: of the repository and its keys; what is there is used again."""
+        """folder: the agent's data_dir, for the repository and its keys too; what is there is used
+        again."""
         self._bundle = bundle.resolve()
-        self.repository = folder.resolve() / "models-repository"
-        self._keys = folder.resolve() / "models-keys"
+        self._folder = folder.resolve()
+        self.repository = self._folder / "models-repository"
+        self._keys = self._folder / "models-keys"
 
     def settings(self) -> dict[str, Any]:
         """See `Models`. Signs the bundle, and that it is the newest list."""
-        if not (self.repository / "metadata" / "1.root.json").exists():
+        begun = (self.repository / "metadata" / "timestamp.json").exists()
+        if not begun or self._is_other():
             self._begin()
         self._export("repo", "add", self.repository, self._bundle, "--sign", self._key("targets"))
         self._export("repo", "publish", self.repository, "--online-key", self._key("online"))
@@ -77,25 +86,48 @@ class SignedModel:
         }
 
     def bring(self, url: str) -> None:
-        """See `Models`. Leaves the agent be where it already has a model: somebody may have chosen
-        another one."""
+        """See `Models`. A bundle that the agent has had before does what somebody has let it do."""
         try:
             found = httpx.get(f"{url}/api/v1/models", timeout=10.0).raise_for_status().json()
         except httpx.HTTPError as error:
             raise RuntimeError(f"{url}: does not say which models it has ({error})") from error
-        if found["active"] is None:
-            self._export(
-                *("push", self._bundle, "--repo", self.repository, "--as", "activate"),
-                *("--station", url, "--user", ENGINEER),
-            )
+        known = self._digest() in {model["digest"] for model in found["models"]}
+        if known and found["active"] is not None:
+            self._push(url, "--list")
+            if found["active"] != self._digest():
+                log.info("models: another one than %s grades, see %s/models", self._bundle, url)
+        else:
+            self._push(url, self._bundle, "--as", "activate")
+
+    def _push(self, url: str, *what: object) -> None:
+        station = ("--station", url, "--user", ENGINEER)
+        self._export("push", *what, "--repo", self.repository, *station)
+
+    def _digest(self) -> str:
+        try:
+            with self._bundle.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise RuntimeError(f"{self._bundle}: {error.strerror or error}") from error
+
+    def _is_other(self) -> bool:
+        """Whether another bundle of the same name and version is listed: the demo's has changed."""
+        listed = {file.name for file in (self.repository / "targets").glob("*.bundle")}
+        try:
+            with zipfile.ZipFile(self._bundle) as archive:
+                manifest = json.loads(archive.read("manifest.json"))
+            name = f"{manifest['name']}-{manifest['version']}.bundle"
+        except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError):
+            return False  # cane-export says what is wrong with it
+        taken = any(file.partition(".")[2] == name for file in listed)
+        return taken and f"{self._digest()}.{name}" not in listed
 
     def _begin(self) -> None:
+        """Makes keys and repository anew; the agent forgets what it knew of one before."""
+        for old in (self.repository, self._keys, self._folder / "models" / "tuf"):
+            shutil.rmtree(old, ignore_errors=True)
         for name in _KEYS:
-            for file in (self._key(name), self._public(name)):
-                file.unlink(missing_ok=True)
             self._export("repo", "key", self._key(name))
-        with contextlib.suppress(OSError):
-            self.repository.rmdir()
         self._export(
             *("repo", "init", self.repository, "--root-threshold", "1"),
             *("--root-key", self._public("root"), "--targets-key", self._public("targets")),

@@ -57,6 +57,20 @@ class Trickling(Endless):
     pause_s = 0.05
 
 
+class TricklingHeaders(Endless):
+    """Begins an answer, and never comes to the file: a header after the other."""
+
+    def do_GET(self) -> None:
+        try:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            while True:
+                self.wfile.write(b"X-More: x\r\n")
+                self.wfile.flush()
+                time.sleep(0.05)
+        except OSError:
+            pass
+
+
 class Silent(Quiet):
     """Takes the request and says nothing."""
 

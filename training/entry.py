@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Final
+
+_OURS: Final = ("edge_agent", "exporter", "simulator", "training")
 
 
 def main() -> None:
@@ -16,6 +19,8 @@ def run(module: str, program: str) -> None:
     try:
         import_module(module).app()
     except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] in _OURS:
+            raise
         sys.stderr.write(
             f"{program}: the package {error.name} is not installed; run make test, which installs "
             "it, or pip install '.[training]' in a checkout\n"

@@ -100,7 +100,6 @@ _MEANING: Final = {
 _HTTP: Final = {
     404: ("not_found", "{path}: no such address; see /openapi.json for those there are"),
     405: ("method_not_allowed", "{method} {path}: this address does not take that method"),
-    413: ("too_large", "{method} {path}: the body is larger than this address takes"),
 }
 
 

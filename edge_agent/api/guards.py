@@ -4,17 +4,19 @@ ones, and large bodies."""
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge_agent.api.errors import error_response
+
+log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES: Final = 16 * 1024
 """Far above any ticket; keeps a runaway client from filling the memory."""
@@ -136,7 +138,7 @@ class BodyLimit:
         elif streamed is None:
             await self._read_ahead(scope, receive, send)
         else:
-            await self.app(scope, _counted(receive, limit), send)
+            await self._counted(scope, receive, send, limit)
 
     async def _read_ahead(self, scope: Scope, receive: Receive, send: Send) -> None:
         chunks: list[Message] = []
@@ -156,6 +158,34 @@ class BodyLimit:
 
         await self.app(scope, replay, send)
 
+    async def _counted(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+        """Lets the route read so many bytes. Beyond, it is told that the sender has gone, and what
+        it makes of that is not sent: an exception would come back in as many ways as there are
+        apps and middlewares below."""
+        size = 0
+        answered = False
+
+        async def counting() -> Message:
+            nonlocal size
+            message = {"type": "http.disconnect"} if size > limit else await receive()
+            size += len(message.get("body", b""))
+            return {"type": "http.disconnect"} if size > limit else message
+
+        async def unless_too_large(message: Message) -> None:
+            nonlocal answered
+            if size <= limit or answered:
+                answered = True
+                await send(message)
+
+        try:
+            await self.app(scope, counting, unless_too_large)
+        except Exception:
+            if size <= limit:
+                raise
+            log.info("%s %s: ended within a body that is too large", scope["method"], scope["path"])
+        if size > limit and not answered:
+            await _too_large(scope, limit)(scope, receive, send)
+
 
 def _too_large(scope: Scope, limit: int) -> Response:
     return error_response(
@@ -165,21 +195,6 @@ def _too_large(scope: Scope, limit: int) -> Response:
         "or one model a request",
         {"Connection": "close"},
     )
-
-
-def _counted(receive: Receive, limit: int) -> Receive:
-    """Raises HTTPException in whoever reads more than so many bytes."""
-    size = 0
-
-    async def counting() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > limit:
-            raise HTTPException(413, headers={"Connection": "close"})
-        return message
-
-    return counting
 
 
 def _authority(url: str) -> tuple[str, int | None] | None:

@@ -29,7 +29,7 @@ from edge_agent.config import Intent
 from edge_agent.errors import BundleError
 from edge_agent.inference.bundle import golden_png
 from edge_agent.records.ledger import Role
-from edge_agent.updates.pace import Pace
+from edge_agent.updates.pace import GRACE_S, Pace
 
 DELIVERIES: Final = "/api/v1/models/deliveries"
 
@@ -180,10 +180,16 @@ async def _save(chunks: AsyncIterator[bytes], file: Path) -> None:
     pace, size = Pace(_LEAST_BYTES_S), 0
     try:
         async with await anyio.open_file(file, "xb") as out:
-            async for chunk in chunks:
-                size += len(chunk)
-                await out.write(chunk)
-                if slow := pace.fault(size):
+            while True:
+                # A line that has gone dead sends nothing at all.
+                with anyio.move_on_after(GRACE_S) as waiting:
+                    chunk = await anext(chunks, None)
+                    if chunk is None:
+                        return
+                    size += len(chunk)
+                    await out.write(chunk)
+                slow = f"{size} bytes, then none" if waiting.cancelled_caught else pace.fault(size)
+                if slow:
                     raise ApiError(
                         408,
                         "too_slow",

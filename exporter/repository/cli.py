@@ -70,12 +70,12 @@ def add_command(
     sign: Sign = None,
 ) -> None:
     """Check a bundle and list it as NAME-VERSION.bundle."""
-    repository = ModelRepository.at(repo)
     manifest = check(bundle).bundle.manifest
     target = f"{manifest.name}-{manifest.version}.bundle"
-    info = repository.add(bundle, target, {"name": manifest.name, "version": manifest.version})
-    typer.echo(f"{target}: {info.length} bytes, SHA-256 {info.hashes['sha256'][:16]}")
-    _sign_and_tell(repository, sign)
+    with ModelRepository.at(repo).alone() as repository:
+        info = repository.add(bundle, target, {"name": manifest.name, "version": manifest.version})
+        typer.echo(f"{target}: {info.length} bytes, SHA-256 {info.hashes['sha256'][:16]}")
+        _sign_and_tell(repository, sign)
 
 
 @app.command("revoke")
@@ -85,9 +85,17 @@ def revoke_command(
     sign: Sign = None,
 ) -> None:
     """Take a bundle off the list: stations that see it go back to an earlier model."""
-    repository = ModelRepository.at(repo)
-    repository.revoke(target)
-    _sign_and_tell(repository, sign)
+    with ModelRepository.at(repo).alone() as repository:
+        repository.revoke(target)
+        _sign_and_tell(repository, sign)
+
+
+@app.command("prolong")
+def prolong_command(repo: Repo, sign: Sign = None) -> None:
+    """Have root and list signed anew as they are, before they expire."""
+    with ModelRepository.at(repo).alone() as repository:
+        repository.prolong()
+        _sign_and_tell(repository, sign)
 
 
 @app.command("rotate-key")
@@ -106,9 +114,10 @@ def rotate_command(
         raise ExportError(f"role {role!r}: give root, targets or online")
     if not remove and not add and threshold is None:
         raise ExportError("nothing to do; give --remove, --add or --threshold")
-    repository = ModelRepository.at(repo)
-    repository.rotate(role, remove or [], [keys.public(path) for path in add or []], threshold)
-    _sign_and_tell(repository, sign)
+    added = [keys.public(path) for path in add or []]
+    with ModelRepository.at(repo).alone() as repository:
+        repository.rotate(role, remove or [], added, threshold)
+        _sign_and_tell(repository, sign)
 
 
 @app.command("sign")
@@ -118,17 +127,17 @@ def sign_command(
     yes: Annotated[bool, typer.Option("--yes", help="You have read the changes before.")] = False,
 ) -> None:
     """Add your signature to what is pending, when you have read what it is."""
-    repository = ModelRepository.at(repo)
-    if _tell_changes(repository) and not yes:
-        typer.confirm("Sign these changes, all of them?", abort=True)
-    repository.use(map(keys.signer, sign))
-    signed = repository.sign()
-    if not signed:
-        raise ExportError(
-            f"{repo}: nothing is pending that these keys may sign; see cane-export repo status"
-        )
-    typer.echo(f"signed: {', '.join(signed)}")
-    _tell_missing(repository)
+    with ModelRepository.at(repo).alone() as repository:
+        if _tell_changes(repository) and not yes:
+            typer.confirm("Sign these changes, all of them?", abort=True)
+        repository.use(map(keys.signer, sign))
+        signed = repository.sign()
+        if not signed:
+            raise ExportError(
+                f"{repo}: nothing is pending that these keys may sign; see cane-export repo status"
+            )
+        typer.echo(f"signed: {', '.join(signed)}")
+        _tell_missing(repository)
 
 
 @app.command("publish")
@@ -145,12 +154,16 @@ def publish_command(
     ] = False,
 ) -> None:
     """Publish what is signed; renew snapshot and timestamp. Run it before they expire, too."""
-    repository = ModelRepository.at(repo)
-    repository.use([keys.signer(online_key)])
-    (repository.renew if renew else repository.publish)(days=days)
-    until = repository.timestamp().expires
-    count = len(repository.listed())
+    with ModelRepository.at(repo).alone() as repository:
+        repository.use([keys.signer(online_key)])
+        (repository.renew if renew else repository.publish)(days=days)
+        until, role = repository.fresh_until
+        count = len(repository.listed())
     typer.echo(f"{repo}: published, {count} bundles listed, fresh until {until:%Y-%m-%d}")
+    if role in OFFLINE:
+        typer.echo(
+            f"{role} ends then: have it signed again, with cane-export repo prolong", err=True
+        )
 
 
 @app.command("status")

@@ -11,9 +11,11 @@ met, with a new snapshot and timestamp signed by the online key. Built on python
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -210,6 +212,8 @@ class ModelRepository(Repository):
     ) -> None:
         """Exchanges keys of a role, pending signatures; `online` means snapshot and timestamp."""
         roles = ONLINE if role == "online" else (role,)
+        if role == "online" and threshold not in (None, 1):
+            raise ExportError("online: one key signs what is newest, that of who publishes")
         with self.edit_root() as root:
             for each in roles:
                 for keyid in remove:
@@ -284,13 +288,24 @@ class ModelRepository(Repository):
 
         days: see `publish`.
         """
-        path = self._published(Root.type)
-        if path is None:
-            raise ExportError(
-                f"{self.folder}: nothing is published yet; have it signed and publish it first"
-            )
-        self._require_online_key(self._read(path).signed)
+        self._require_online_key(self._in_force(Root.type))
+        for role in OFFLINE:
+            if self._in_force(role).is_expired(_now()):
+                raise ExportError(
+                    f"{self.folder}: {role} has expired, no station believes it; have it signed "
+                    "again after cane-export repo prolong, and publish"
+                )
         self._sign_online(days)
+
+    @property
+    def fresh_until(self) -> tuple[datetime, str]:
+        """When stations stop believing what is published, and the role that expires then."""
+        return min((self._in_force(role).expires, role) for role in (*OFFLINE, *ONLINE))
+
+    def prolong(self) -> None:
+        """Signs root and list anew as they are, pending signatures, so that they last longer."""
+        with self.edit_root(), self.edit_targets():
+            pass
 
     def changes(self) -> list[str]:
         """What those who sign would put their names to: how pending differs from published."""
@@ -315,7 +330,25 @@ class ModelRepository(Repository):
             found += [
                 f"{target} may grade no more" for target in sorted(listed.keys() - new.keys())
             ]
+        for role in OFFLINE:
+            if self._pending(role).exists():
+                found.append(f"{role}: good until {self.open(role).signed.expires:%Y-%m-%d}")
         return found
+
+    @contextmanager
+    def alone(self) -> Iterator[ModelRepository]:
+        """Keeps other commands off the folder: a timer renews while people sign."""
+        try:
+            with (self.folder / ".lock").open("a") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise ExportError(
+                        f"{self.folder}: another command is at work there; try again in a minute"
+                    ) from None
+                yield self
+        except PermissionError as error:
+            raise ExportError(f"{self.folder}: {error.strerror}; make it writable") from error
 
     def listed(self) -> dict[str, TargetFile]:
         """What is published, by target."""
@@ -327,6 +360,15 @@ class ModelRepository(Repository):
         return self.targets_folder / f"{info.hashes['sha256']}.{info.path}"
 
     # ---- inside
+
+    def _in_force(self, role: str) -> Any:
+        """The published metadata of a role, its signed part."""
+        path = self._published(role)
+        if path is None:
+            raise ExportError(
+                f"{self.folder}: nothing is published yet; have it signed and publish it first"
+            )
+        return self._read(path).signed
 
     def _require_online_key(self, root: Root) -> None:
         online = {keyid for role in ONLINE for keyid in root.roles[role].keyids}
@@ -372,8 +414,7 @@ class ModelRepository(Repository):
         A new root is judged by itself and by the one before it, a new list by the root it will be
         published with; snapshot and timestamp are read at once, under the root that is published.
         """
-        published = self._published(Root.type)
-        before = [self._read(published).signed] if published else []
+        before = [self._in_force(Root.type)] if self._published(Root.type) else []
         if role == Root.type:
             return [md.signed, *before]
         return before if role in ONLINE else [self.root()]

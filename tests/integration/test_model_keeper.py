@@ -244,7 +244,7 @@ def test_an_expired_delivery_is_refused(site: Site) -> None:
 def test_past_its_expiry_a_station_grades_on_and_says_so(site: Site) -> None:
     site.repo.add("1", 0.9)
     site.push("1")
-    site.repo.store._days["timestamp"] = 3 / 86400  # type: ignore[assignment]
+    site.repo.store._days["timestamp"] = 6 / 86400  # type: ignore[assignment]
     site.repo.store.use(site.repo.online)
     site.repo.store.publish()
     site.keeper.receive(without_bundle(site.repo.delivery("1")), "engineer-1", "hold")

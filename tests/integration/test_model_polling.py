@@ -11,7 +11,7 @@ from http.server import SimpleHTTPRequestHandler
 import pytest
 from model_repo import Repo
 from model_site import Site
-from web_repo import Elsewhere, Endless, Quiet, Silent, Trickling, Web
+from web_repo import Elsewhere, Endless, Quiet, Silent, Trickling, TricklingHeaders, Web
 
 from edge_agent.records.ledger import Action, Role
 from edge_agent.updates.sources import WebSource
@@ -60,6 +60,7 @@ def test_what_was_rolled_back_is_not_taken_again(site: Site, web: Web) -> None:
     [
         (Endless, "exceeding"),
         (Trickling, "too slow"),
+        (TricklingHeaders, "too slow"),
         (Silent, "no answer for"),
         (Elsewhere, "answered 302"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,10 +22,13 @@ from typer.testing import CliRunner
 
 from edge_agent.api import create_app
 from edge_agent.config import AccessSection, ModelSection
+from edge_agent.errors import TrustError
 from edge_agent.updates.sources import FolderSource
 from edge_agent.updates.trust import Trust
 from exporter.cli import app
 from exporter.push import PASSWORD_ENV
+from exporter.repository import store
+from exporter.repository.store import ModelRepository
 
 BUNDLE = Path(__file__).parents[2] / "deploy" / "models" / "sim-mobilenetv2.bundle"
 
@@ -62,6 +66,11 @@ def init(holders: Path, repo: Path) -> None:
     )
 
 
+def sign_all(holders: Path, repo: Path) -> None:
+    for name in ("root-1", "root-2", "targets-1"):
+        run("repo", "sign", repo, "--yes", "--sign", holders / f"{name}.pem")
+
+
 def test_the_ceremony_needs_everybody_it_says(holders: Path) -> None:
     repo = holders / "models"
     init(holders, repo)
@@ -97,8 +106,7 @@ def test_the_ceremony_needs_everybody_it_says(holders: Path) -> None:
 def test_who_signs_reads_what_it_is_and_signs_nothing_planted(holders: Path) -> None:
     repo = holders / "models"
     init(holders, repo)
-    for name in ("root-1", "root-2", "targets-1"):
-        run("repo", "sign", repo, "--yes", "--sign", holders / f"{name}.pem")
+    sign_all(holders, repo)
     run("repo", "publish", repo, "--online-key", holders / "online.pem")
     run("repo", "add", repo, BUNDLE)
     sign = ("repo", "sign", str(repo), "--sign", str(holders / "targets-1.pem"))
@@ -114,8 +122,7 @@ def test_who_signs_reads_what_it_is_and_signs_nothing_planted(holders: Path) -> 
 def test_keys_are_exchanged_by_the_roots_holders(holders: Path) -> None:
     repo = holders / "models"
     init(holders, repo)
-    for name in ("root-1", "root-2", "targets-1"):
-        run("repo", "sign", repo, "--yes", "--sign", holders / f"{name}.pem")
+    sign_all(holders, repo)
     online = ("--online-key", holders / "online.pem")
     run("repo", "publish", repo, *online)
     run("repo", "key", holders / "targets-2.pem")
@@ -146,6 +153,7 @@ def test_keys_are_exchanged_by_the_roots_holders(holders: Path) -> None:
         (("repo", "rotate-key", "{}/models", "snapshot"), "give root, targets or online"),
         (("repo", "rotate-key", "{}/models", "root"), "nothing to do"),
         (("repo", "rotate-key", "{}/models", "root", "--threshold", "9"), "threshold of 9"),
+        (("repo", "rotate-key", "{}/models", "online", "--threshold", "2"), "one key signs"),
         (("repo", "rotate-key", "{}/models", "root", "--remove", "ffffffff"), "is not the key id"),
         (("repo", "sign", "{}/models", "--yes", "--sign", "{}/online.pem.pub"), "no secret key"),
         (("repo", "revoke", "{}/models", "x.bundle"), "is not listed"),
@@ -171,8 +179,7 @@ def test_what_cannot_be_done_is_told_in_a_line(
 def test_freshness_is_renewed_while_changes_wait_for_signatures(holders: Path) -> None:
     repo = holders / "models"
     init(holders, repo)
-    for name in ("root-1", "root-2", "targets-1"):
-        run("repo", "sign", repo, "--yes", "--sign", holders / f"{name}.pem")
+    sign_all(holders, repo)
     online = ("--online-key", holders / "online.pem")
     run("repo", "publish", repo, *online)
     trust = Trust(repo / "metadata" / "1.root.json", holders / "tuf")
@@ -189,10 +196,58 @@ def test_freshness_is_renewed_while_changes_wait_for_signatures(holders: Path) -
     after = trust.refresh(FolderSource(repo, "stick")).listing
     assert (after.expires_at - before.expires_at).days == 30
     assert {file.name: file.read_bytes() for file in (repo / "pending").iterdir()} == pending
-    for name in ("root-1", "root-2", "targets-1"):
-        run("repo", "sign", repo, "--yes", "--sign", holders / f"{name}.pem")
+    sign_all(holders, repo)
     assert "1 bundles listed" in run("repo", "publish", repo, *new)
     assert len(trust.refresh(FolderSource(repo, "stick")).listing.models) == 1
+
+
+def test_root_and_list_are_prolonged_before_they_expire(
+    holders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = holders / "models"
+    online = ("--online-key", holders / "online.pem")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "EXPIRES_DAYS", {**store.EXPIRES_DAYS, "targets": 0})
+        init(holders, repo)
+        sign_all(holders, repo)
+        assert "targets ends then" in run("repo", "publish", repo, *online)
+    time.sleep(1.1)  # expiries are in whole seconds
+    assert "targets has expired" in refused("repo", "publish", repo, "--renew", *online)
+    trust = Trust(repo / "metadata" / "1.root.json", holders / "tuf")
+    with pytest.raises(TrustError, match="expired"):
+        trust.refresh(FolderSource(repo, "stick"))
+    run("repo", "prolong", repo)
+    assert "targets: good until" in run("repo", "status", repo)
+    sign_all(holders, repo)
+    assert "ends then" not in run("repo", "publish", repo, *online)
+    assert trust.refresh(FolderSource(repo, "stick")).listing.models == ()
+
+
+def test_two_commands_do_not_write_at_once(holders: Path) -> None:
+    repo = holders / "models"
+    init(holders, repo)
+    sign_all(holders, repo)
+    online = ("--online-key", holders / "online.pem")
+    with ModelRepository.at(repo).alone():
+        assert "another command" in refused("repo", "publish", repo, *online)
+        run("repo", "status", repo)
+    run("repo", "publish", repo, *online)
+
+
+def test_a_file_that_was_changed_is_not_taken_for_the_one_that_is_signed(
+    tmp_path: Path, repo: Repo
+) -> None:
+    repo.add("1", 0.9)
+    changed = tmp_path / "table-1.bundle"
+    shutil.copy(tmp_path / "1.bundle", changed)
+    push = ("push", changed, "--repo", repo.folder, "--out", tmp_path / "stick.zip")
+    assert "SHA-256" in run(*push)
+    with zipfile.ZipFile(changed, "a") as archive:
+        archive.comment = b"rebuilt"
+    assert "under a version of its own" in refused(*push)
+    next(repo.store.targets_folder.iterdir()).unlink()
+    push = ("push", "table-1.bundle", "--repo", repo.folder, "--out", tmp_path / "stick.zip")
+    assert "copy the bundle back" in refused(*push)
 
 
 def test_an_encrypted_key_needs_its_passphrase(
