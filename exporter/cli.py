@@ -137,9 +137,12 @@ def push_command(
     wanted = cast("Intent | None", intent)
     with TemporaryDirectory(prefix="canegrade-") as folder:
         delivery = out or Path(folder) / "delivery.zip"
-        repository = ModelRepository.at(repo)
         # A copy that nobody can change needs no lock, and cannot have one.
-        with repository.alone() if os.access(repo, os.W_OK) else nullcontext():
+        can_change = os.access(repo, os.W_OK)
+        opened = (
+            ModelRepository.locked(repo) if can_change else nullcontext(ModelRepository.at(repo))
+        )
+        with opened as repository:
             listed = None if bundle is None else find_listed(repository, bundle)
             deliver(repository, listed, delivery)
         digest = None if listed is None else listed.hashes["sha256"]

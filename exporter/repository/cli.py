@@ -72,7 +72,7 @@ def add_command(
     """Check a bundle and list it as NAME-VERSION.bundle."""
     manifest = check(bundle).bundle.manifest
     target = f"{manifest.name}-{manifest.version}.bundle"
-    with ModelRepository.at(repo).alone() as repository:
+    with ModelRepository.locked(repo) as repository:
         info = repository.add(bundle, target, {"name": manifest.name, "version": manifest.version})
         typer.echo(f"{target}: {info.length} bytes, SHA-256 {info.hashes['sha256'][:16]}")
         _sign_and_tell(repository, sign)
@@ -85,7 +85,7 @@ def revoke_command(
     sign: Sign = None,
 ) -> None:
     """Take a bundle off the list: stations that see it go back to an earlier model."""
-    with ModelRepository.at(repo).alone() as repository:
+    with ModelRepository.locked(repo) as repository:
         repository.revoke(target)
         _sign_and_tell(repository, sign)
 
@@ -93,7 +93,7 @@ def revoke_command(
 @app.command("prolong")
 def prolong_command(repo: Repo, sign: Sign = None) -> None:
     """Have root and list signed anew as they are, before they expire."""
-    with ModelRepository.at(repo).alone() as repository:
+    with ModelRepository.locked(repo) as repository:
         repository.prolong()
         _sign_and_tell(repository, sign)
 
@@ -115,7 +115,7 @@ def rotate_command(
     if not remove and not add and threshold is None:
         raise ExportError("nothing to do; give --remove, --add or --threshold")
     added = [keys.public(path) for path in add or []]
-    with ModelRepository.at(repo).alone() as repository:
+    with ModelRepository.locked(repo) as repository:
         repository.rotate(role, remove or [], added, threshold)
         _sign_and_tell(repository, sign)
 
@@ -127,7 +127,7 @@ def sign_command(
     yes: Annotated[bool, typer.Option("--yes", help="You have read the changes before.")] = False,
 ) -> None:
     """Add your signature to what is pending, when you have read what it is."""
-    with ModelRepository.at(repo).alone() as repository:
+    with ModelRepository.locked(repo) as repository:
         if _tell_changes(repository) and not yes:
             typer.confirm("Sign these changes, all of them?", abort=True)
         repository.use(map(keys.signer, sign))
@@ -154,7 +154,7 @@ def publish_command(
     ] = False,
 ) -> None:
     """Publish what is signed; renew snapshot and timestamp. Run it before they expire, too."""
-    with ModelRepository.at(repo).alone() as repository:
+    with ModelRepository.locked(repo) as repository:
         repository.use([keys.signer(online_key)])
         (repository.renew if renew else repository.publish)(days=days)
         until, role = repository.fresh_until

@@ -11,7 +11,6 @@ met, with a new snapshot and timestamp signed by the online key. Built on python
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,6 +36,8 @@ from tuf.api.serialization.json import JSONSerializer
 from tuf.repository import Repository
 
 from exporter.errors import ExportError
+from exporter.repository import changes
+from exporter.repository.lock import locked
 
 OFFLINE: Final = (Root.type, Targets.type)
 ONLINE: Final = (Snapshot.type, Timestamp.type)
@@ -85,6 +86,15 @@ class ModelRepository(Repository):
             raise ExportError(f"{folder}: is no repository; make one with cane-export repo init")
         found._require_signed()
         return found
+
+    @classmethod
+    @contextmanager
+    def locked(cls, folder: Path) -> Iterator[ModelRepository]:
+        """The repository that is there, and no other command at work in it."""
+        # Looked for first: a lock must not make a folder out of a mistyped name.
+        cls.at(folder)
+        with locked(folder):
+            yield cls.at(folder)
 
     @classmethod
     def init(
@@ -309,46 +319,13 @@ class ModelRepository(Repository):
 
     def changes(self) -> list[str]:
         """What those who sign would put their names to: how pending differs from published."""
-        found = []
-        published = self._published(Root.type)
+        found: list[str] = []
         if self._pending(Root.type).exists():
-            old = self._read(published).signed if published else None
-            for role in (*OFFLINE, *ONLINE):
-                now = self.root().roles[role]
-                before = old.roles[role] if old else None
-                kept = before.keyids if before else []
-                found += [f"{role}: key {k[:16]} counts" for k in now.keyids if k not in kept]
-                gone = [k for k in kept if k not in now.keyids]
-                found += [f"{role}: key {k[:16]} counts no more" for k in gone]
-                if before is None or before.threshold != now.threshold:
-                    found.append(f"{role}: {now.threshold} must sign")
+            old = self._in_force(Root.type) if self._published(Root.type) else None
+            found += changes.of_root(old, self.root())
         if self._pending(Targets.type).exists():
-            new, listed = self.targets().targets, self.listed()
-            for target, info in sorted(new.items()):
-                if target not in listed or listed[target].hashes != info.hashes:
-                    found.append(f"{target} may grade, SHA-256 {info.hashes['sha256']}")
-            found += [
-                f"{target} may grade no more" for target in sorted(listed.keys() - new.keys())
-            ]
-        for role in OFFLINE:
-            if self._pending(role).exists():
-                found.append(f"{role}: good until {self.open(role).signed.expires:%Y-%m-%d}")
+            found += changes.of_targets(self.listed(), self.targets())
         return found
-
-    @contextmanager
-    def alone(self) -> Iterator[ModelRepository]:
-        """Keeps other commands off the folder: a timer renews while people sign."""
-        try:
-            with (self.folder / ".lock").open("a") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise ExportError(
-                        f"{self.folder}: another command is at work there; try again in a minute"
-                    ) from None
-                yield self
-        except PermissionError as error:
-            raise ExportError(f"{self.folder}: {error.strerror}; make it writable") from error
 
     def listed(self) -> dict[str, TargetFile]:
         """What is published, by target."""

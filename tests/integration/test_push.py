@@ -228,7 +228,7 @@ def test_two_commands_do_not_write_at_once(holders: Path) -> None:
     init(holders, repo)
     sign_all(holders, repo)
     online = ("--online-key", holders / "online.pem")
-    with ModelRepository.at(repo).alone():
+    with ModelRepository.locked(repo):
         assert "another command" in refused("repo", "publish", repo, *online)
         run("repo", "status", repo)
     run("repo", "publish", repo, *online)
