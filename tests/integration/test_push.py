@@ -284,7 +284,7 @@ class Fleet:
         self.stations: dict[str, ConsoleStation] = {}
         entries = []
         for name, wave in (("kk1", 1), ("kk2", 2), ("kk3", 2), ("ub1", 3)):
-            section = {"updates": {"root": repo.trusted_root, "latency_ms": 2000.0}}
+            section = {"updates": {"root": repo.trusted_root, "latency_ms": 20_000.0}}
             given = config(folder / name).model_copy(
                 update={
                     "model": ModelSection.model_validate(section),
