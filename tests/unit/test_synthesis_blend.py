@@ -11,6 +11,7 @@ from edge_agent.grades import GRADES, Grade
 from training.data.dataset import ImageSet
 from training.data.manifest import Row, Split
 from training.errors import DataError
+from training.synthesis import bases
 from training.synthesis.blend import (
     LEVELS,
     PAIRS,
@@ -76,6 +77,22 @@ def test_a_region_without_trash_takes_the_nearest_light_elsewhere() -> None:
     for blend in strange:
         assert found.rows[blend.clean].region == "R9"
         assert found.rows[blend.trash].region == "R0"  # as dark
+
+
+def test_without_blends_each_candidate_is_one_load_of_its_grade() -> None:
+    found = loads()
+    wanted = {Grade.BURN_CLEAN: 12, Grade.BURN_TRASH: 7}
+    single = bases.plan(found, wanted, method="single", levels=LEVELS, seed=1)
+    assert [base.number for base in single] == list(range(19))
+    for base in single:
+        (parent,) = base.parents
+        assert found.labels[parent] == GRADES.index(base.grade)
+        assert base.level == (100 if base.grade is Grade.BURN_TRASH else 0)
+        assert base.soft_label.tolist() == [float(grade is base.grade) for grade in GRADES]
+        assert bases.provenance(base, found)["method"] == "single"
+    assert {grade: sum(base.grade is grade for base in single) for grade in wanted} == wanted
+    blended = bases.plan(found, wanted, method="alpha", levels=LEVELS, seed=1)
+    assert all(len(base.parents) == 2 for base in blended)
 
 
 def test_images_not_for_training_are_refused() -> None:

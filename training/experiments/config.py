@@ -49,6 +49,7 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         # What the parts of a synthesis are worth:
         "blended": Arm("study", {"generate": {"strength": 0.0}}),
         "blended-alpha": Arm("study", {"generate": {"strength": 0.0, "method": "alpha"}}),
+        "unblended": Arm("study", {"generate": {"method": "single"}}),
         "image-to-image-30": Arm("study", {"generate": {"strength": 0.3}}),
         "image-to-image-50": Arm("study", {"generate": {"strength": 0.5}}),
         "image-to-image-70": Arm("study", {"generate": {"strength": 0.7}}),

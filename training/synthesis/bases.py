@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ LEAST: Final = 2
 """So many training images a grade must have to be enriched."""
 SINGLE: Final = "single"
 """What stands for the method of a candidate that is no blend."""
+
+Way = Method | Literal["single"]
+"""How candidates begin: with a blend, or each with one load of its grade."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,15 @@ def plan(
     train: ImageSet,
     wanted: dict[Grade, int],
     *,
-    method: Method,
+    method: Way,
     levels: Sequence[int],
     seed: int,
 ) -> list[Base]:
     """Bases for so many images of each grade; a function of its arguments.
 
-    Grades of a pair come from blends at those levels that count as the grade; undefined, and a
-    grade whose partner has too few images, from single images. Raises DataError for images that
-    are not for training.
+    Grades of a pair come from blends at those levels that count as the grade, unless the method is
+    `single`; undefined, and a grade whose partner has too few images, from single images. Raises
+    DataError for images that are not for training.
     """
     foreign = next((row for row in train.rows if row.split != "train"), None)
     if foreign is not None:
@@ -103,7 +106,9 @@ def plan(
     for grade, count in wanted.items():
         clean = _clean_of(grade)
         pair = () if clean is None else (clean, PAIRS[clean])
-        if clean is not None and all(counts[GRADES.index(g)] >= LEAST for g in pair):
+        paired = clean is not None and all(counts[GRADES.index(g)] >= LEAST for g in pair)
+        kind: Method | None = None
+        if clean is not None and paired and method != "single":
             ours = [level for level in levels if blend.grade_at(clean, level) is grade]
             # Of a seed of its own: the two grades of a pair draw from the same loads.
             drawn = blend.plan(
@@ -117,13 +122,12 @@ def plan(
             parts: Iterator[tuple[tuple[int, ...], int, bool]] = (
                 ((b.clean, b.trash), b.level, b.same_region) for b in drawn
             )
-            kind: Method | None = method
+            kind = method
         else:
             rng = np.random.default_rng([seed, GRADES.index(grade)])
             ours = np.flatnonzero(train.labels == GRADES.index(grade)).tolist()
             level = 100 if grade.has_trash else 0
             parts = (((int(i),), level, True) for i in rng.choice(ours, count))
-            kind = None
         for parents, level, same in parts:
             region = train.rows[parents[0]].region
             found.append(Base(len(found), grade, parents, level, kind, region, same))

@@ -10,10 +10,10 @@ import typer
 from training import parallel
 from training.console import RichReport, choice, seconds
 from training.model import write_json
+from training.synthesis.bases import SINGLE
 from training.synthesis.config import (
     BACKBONE_LEARNING_RATE,
     PRESETS,
-    GenerateSection,
     Preset,
     SynthesisConfig,
 )
@@ -36,7 +36,11 @@ def synthesize_command(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.", min=0)] = 1,
     method: Annotated[
-        str, typer.Option(help="Of blends: segment (by masks), or alpha (as the study).")
+        str,
+        typer.Option(
+            help="Candidates begin with blends by segment (by masks) or alpha (as the study), or "
+            "with one load of their grade: single."
+        ),
     ] = "segment",
     control: Annotated[
         str, typer.Option(help="ControlNet: joint, frozen (as published) or none.")
@@ -74,7 +78,7 @@ def synthesize_command(
 ) -> None:
     """Make images of scarce grades from the training split; prints the folder of the set."""
     choice("--preset", preset, get_args(Preset))
-    choice("--method", method, get_args(GenerateSection.model_fields["method"].annotation))
+    choice("--method", method, ("segment", "alpha", SINGLE))
     choice("--control", control, get_args(Control))
     choice("--regions", regions, ("embedding", "adapters", "none"))
     asked = PRESETS[preset].model_dump()  # type: ignore[index]

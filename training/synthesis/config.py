@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from training.synthesis.blend import LEVELS, Method
+from training.synthesis.bases import Way
+from training.synthesis.blend import LEVELS
 from training.synthesis.denoiser import Control
 
 Preset = Literal["fast", "cpu", "gpu"]
@@ -66,13 +67,14 @@ class AdaptSection(_Section):
 class GenerateSection(_Section):
     """What is drawn.
 
-    method: how blends are made. levels: of these. surplus: candidates for each image that a grade
+    method: how blends are made; `single` makes none: each candidate begins with one load of its
+        grade. levels: of blends. surplus: candidates for each image that a grade
         lacks beside the commonest one, as the filter takes some away.
     steps, guidance: of the sampler; see `diffuse.sample`. strength: 1 starts from noise; less from
         the blend itself, as image to image; 0 takes the blend as it is.
     """
 
-    method: Method = "segment"
+    method: Way = "segment"
     levels: tuple[int, ...] = Field(default=LEVELS, min_length=2)
     surplus: float = Field(default=1.5, ge=1)
     steps: int = Field(default=20, ge=1)

@@ -28,10 +28,13 @@ _BATCH: Final = 16
 def _planned(run: Run, segmented: Stage) -> list[Base]:
     """All bases of the run, in the order of their numbers."""
     config = run.config.generate
+    unmasked = config.method == "segment" and not has_masks(segmented)
     return bases.plan(
         run.train,
         bases.lacking(run.train.labels, config.surplus),
-        method=config.method if has_masks(segmented) else "alpha",
+        method="alpha"
+        if config.method == "segment" and not has_masks(segmented)
+        else config.method,
         levels=config.levels,
         seed=run.config.seed,
     )

@@ -164,7 +164,8 @@ class Probe:
             clean,
             (0,),
             seed=run.config.seed,
-            method=run.config.generate.method,
+            # Levels are of blends, also where the set has none; and there are masks.
+            method="alpha" if run.config.generate.method == "alpha" else "segment",
         )
         # The same loads, clumps, turns and noise at every level: nothing but the level differs.
         drawn_from = [
