@@ -32,9 +32,7 @@ def _planned(run: Run, segmented: Stage) -> list[Base]:
     return bases.plan(
         run.train,
         bases.lacking(run.train.labels, config.surplus),
-        method="alpha"
-        if config.method == "segment" and not has_masks(segmented)
-        else config.method,
+        method="alpha" if unmasked else config.method,
         levels=config.levels,
         seed=run.config.seed,
     )
