@@ -47,6 +47,7 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "augmented": Arm("study"),
         "synthesized": Arm("study", {}),
         # What the parts of a synthesis are worth:
+        "synthesized-plain": Arm("none", {}),
         "blended": Arm("study", {"generate": {"strength": 0.0}}),
         "blended-alpha": Arm("study", {"generate": {"strength": 0.0, "method": "alpha"}}),
         "unblended": Arm("study", {"generate": {"method": "single"}}),
