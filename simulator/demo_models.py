@@ -132,9 +132,8 @@ class SignedModel:
             *("repo", "init", self.repository, "--root-threshold", "1"),
             *("--root-key", self._public("root"), "--targets-key", self._public("targets")),
             *("--online-key", self._public("online")),
-            *("--sign", self._key("root"), "--sign", self._key("targets")),
+            *("--sign", self._key("root")),
         )
-        self._export("repo", "publish", self.repository, "--online-key", self._key("online"))
 
     def _key(self, name: str) -> Path:
         return self._keys / f"{name}.pem"

@@ -82,8 +82,7 @@ class ModelRepository(Repository):
     def at(cls, folder: Path) -> ModelRepository:
         """The repository that is there."""
         found = cls(folder)
-        if not (found.metadata / "1.root.json").exists() and not found.pending.is_dir():
-            raise ExportError(f"{folder}: is no repository; make one with cane-export repo init")
+        found._require_there()
         found._require_signed()
         return found
 
@@ -91,10 +90,12 @@ class ModelRepository(Repository):
     @contextmanager
     def locked(cls, folder: Path) -> Iterator[ModelRepository]:
         """The repository that is there, and no other command at work in it."""
-        # Looked for first: a lock must not make a folder out of a mistyped name.
-        cls.at(folder)
+        found = cls(folder)
+        # Looked for first: whatever else lies there gets no lock.
+        found._require_there()
         with locked(folder):
-            yield cls.at(folder)
+            found._require_signed()
+            yield found
 
     @classmethod
     def init(
@@ -357,6 +358,12 @@ class ModelRepository(Repository):
             self._days |= dict.fromkeys(ONLINE, days)
         self.do_snapshot(force=True)
         self.do_timestamp(force=True)
+
+    def _require_there(self) -> None:
+        if not (self.metadata / "1.root.json").exists() and not self.pending.is_dir():
+            raise ExportError(
+                f"{self.folder}: is no repository; make one with cane-export repo init"
+            )
 
     def _require_signed(self) -> None:
         """What is published must be signed, or the next change would carry a stranger's on.

@@ -21,7 +21,7 @@ LEAST: Final = 2
 SINGLE: Final = "single"
 """What stands for the method of a candidate that is no blend."""
 
-Way = Method | Literal["single"]
+Way = Literal["alpha", "segment", "single"]
 """How candidates begin: with a blend, or each with one load of its grade."""
 
 
@@ -108,7 +108,7 @@ def plan(
         pair = () if clean is None else (clean, PAIRS[clean])
         paired = clean is not None and all(counts[GRADES.index(g)] >= LEAST for g in pair)
         kind: Method | None = None
-        if clean is not None and paired and method != "single":
+        if clean is not None and paired and method != SINGLE:
             ours = [level for level in levels if blend.grade_at(clean, level) is grade]
             # Of a seed of its own: the two grades of a pair draw from the same loads.
             drawn = blend.plan(

@@ -10,7 +10,7 @@ import typer
 from training import parallel
 from training.console import RichReport, choice, seconds
 from training.model import write_json
-from training.synthesis.bases import SINGLE
+from training.synthesis.bases import Way
 from training.synthesis.config import (
     BACKBONE_LEARNING_RATE,
     PRESETS,
@@ -78,7 +78,7 @@ def synthesize_command(
 ) -> None:
     """Make images of scarce grades from the training split; prints the folder of the set."""
     choice("--preset", preset, get_args(Preset))
-    choice("--method", method, ("segment", "alpha", SINGLE))
+    choice("--method", method, get_args(Way))
     choice("--control", control, get_args(Control))
     choice("--regions", regions, ("embedding", "adapters", "none"))
     asked = PRESETS[preset].model_dump()  # type: ignore[index]
