@@ -64,7 +64,7 @@ class TrainedModel:
     @classmethod
     def load(cls, path: Path) -> TrainedModel:
         """Reads RUN/model.safetensors, or the file itself. Raises WeightsError."""
-        file = path / MODEL_NAME if path.is_dir() else path
+        file = model_file(path)
         try:
             with safe_open(file, framework="pt") as tensors:
                 metadata = tensors.metadata() or {}
@@ -125,6 +125,11 @@ class TrainedModel:
     def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Calibrated probabilities, float32 (n, 5), of uint8 RGB images (n, size, size, 3)."""
         return self.says(images).probabilities
+
+
+def model_file(path: Path) -> Path:
+    """The file of a model: RUN/model.safetensors, or the file itself."""
+    return path / MODEL_NAME if path.is_dir() else path
 
 
 def logits(network: nn.Module, images: npt.NDArray[np.uint8]) -> Tensor:

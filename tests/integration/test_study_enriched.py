@@ -23,6 +23,7 @@ from training.errors import DataError
 from training.experiments import baselines, simple_runs
 from training.experiments.enrichment import SHARES
 from training.mixture import Synthetic, mix
+from training.provenance import sha256
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -112,6 +113,23 @@ def test_arms_share_the_stages_they_have_in_common(out: Path) -> None:
     assert (
         config(out, "blended")["synthetic_sha256"] != config(out, "synthesized")["synthetic_sha256"]
     )
+
+
+def test_the_run_of_another_arm_can_judge(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said = study(data, out, "--arms", "unblended-judged", code=2)
+    assert "is judged by simple_dcnn-baseline-1, which is not finished" in " ".join(said.split())
+    study(data, out, "--arms", "baseline,unblended-judged")
+    (folder,) = (out / "synthesis").glob("set-*")
+    done = json.loads((folder / "done.json").read_text())
+    model = out / "simple_dcnn-baseline-1" / "model.safetensors"
+    assert done["judge"]["model"] == "simple_dcnn"
+    assert done["config"]["filter"]["judge_digest"] == sha256(model)
+    baseline = json.loads(model.with_name("metrics.json").read_text())
+    assert done["judge"]["validation_accuracy"] == pytest.approx(
+        baseline["validation"]["accuracy"], abs=1e-4
+    )
+    assert config(out, "unblended-judged")["synthetic_sha256"] == Synthetic(folder, ()).sha256
 
 
 def test_shares_are_chosen_by_each_grade_on_the_validation_split(out: Path) -> None:

@@ -24,6 +24,7 @@ from typer.testing import CliRunner, Result
 
 from edge_agent.grades import GRADES
 from training.cli import app as cane_train
+from training.config import FitConfig
 from training.console import RichReport
 from training.data.dataset import Dataset
 from training.errors import DataError
@@ -41,6 +42,7 @@ from training.synthesis.optimise import Steps
 from training.synthesis.pipeline import Stages, load_run, synthesize
 from training.synthesis.run import CANDIDATES_NAME
 from training.synthesis.train_adapters import train_adapters
+from training.train import fit
 
 ROOT = Path(__file__).parents[2]
 FAST = PRESETS["fast"]
@@ -121,10 +123,11 @@ def test_scarce_grades_get_what_they_lack(out: Path) -> None:
     found = [sum(row["grade"] == grade for row in rows) for grade in GRADES]
     assert found == [max(COUNTS) - count for count in COUNTS]
     assert len(drawn(out)) == len(rows)
-    levels = {row["grade"]: set() for row in rows}
+    boundary = done(out, "generate")["boundary"]["share"]
+    trash = {row["grade"]: set() for row in rows}
     for row in rows:
-        levels[row["grade"]].add(int(row["level"]))
-    assert max(levels["burn_clean"]) < 50 <= min(levels["burn_trash"])
+        trash[row["grade"]].add(float(row["trash"]))
+    assert max(trash["burn_clean"]) < boundary <= min(trash["burn_trash"])
     assert {row["method"] for row in rows if row["grade"] == "undefined"} == {"single"}
     assert {row["method"] for row in rows if row["grade"] != "undefined"} == {"segment"}
 
@@ -174,6 +177,25 @@ def test_the_test_split_is_not_read(
 def blends_only() -> SynthesisConfig:
     still = CONFIG.generate.model_copy(update={"strength": 0.0})
     return CONFIG.model_copy(update={"generate": still})
+
+
+def test_a_judge_of_other_images_or_another_size_is_refused(data: Path, tmp_path: Path) -> None:
+    other = scene_folder(tmp_path / "other", seed=9)
+    for of, size in ((other, SIZE), (data, 2 * SIZE)):
+        asked = FitConfig(classifier="simple_dcnn", size=size, epochs=None, steps=1, batch=8)
+        fit(of, tmp_path / f"{of.name}-{size}", asked, RichReport(quiet=True), threads=1)
+    for judge, says in (
+        (f"other-{SIZE}", "was trained on other images, labels or splits"),
+        (f"data-{2 * SIZE}", f"sees {2 * SIZE} px, the images have {SIZE}"),
+        ("nowhere", "model"),
+    ):
+        result = run(
+            *("synthesize", "--data", data, "--out", tmp_path / "run", "--preset", "fast"),
+            *("--judge", tmp_path / judge),
+        )
+        assert result.exit_code == 2, result.output
+        assert says in " ".join(result.output.split())
+    assert not list(tmp_path.glob("run/*"))
 
 
 def test_conditioning_is_measured_by_a_command(data: Path, out: Path, tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def examples(count: int, regions: tuple[str, ...]) -> Examples:
         rows.append(Row(image=f"{i}.png", truck=f"T{i}", split="train", region=region))
     labels = np.full(count, GRADES.index(Grade.FRESH_CLEAN))
     loads = ImageSet(images, labels, tuple(rows), ())
-    said = Conditions.of_loads(loads, Vocabulary(regions=(), lights=(255.0, 255.0, 255.0)))
+    dark = Vocabulary(regions=(), lights=(255.0, 255.0, 255.0))
+    said = Conditions.of_loads(loads, np.zeros(count), dark)
     return Examples(images, np.zeros((count, 4, SIZE, SIZE), np.uint8), said, np.ones(count))
 
 

@@ -12,6 +12,7 @@ from training.data.dataset import ImageSet
 from training.data.manifest import Row, Split
 from training.errors import DataError
 from training.synthesis import bases
+from training.synthesis.bases import Planner
 from training.synthesis.blend import (
     LEVELS,
     PAIRS,
@@ -21,9 +22,9 @@ from training.synthesis.blend import (
     by_segment,
     grade_at,
     plan,
-    soft_label,
     trash_share,
 )
+from training.synthesis.boundary import Boundary
 from training.synthesis.edges import canny, shapes
 
 SIZE = 48
@@ -82,7 +83,8 @@ def test_a_region_without_trash_takes_the_nearest_light_elsewhere() -> None:
 def test_without_blends_each_candidate_is_one_load_of_its_grade() -> None:
     found = loads()
     wanted = {Grade.BURN_CLEAN: 12, Grade.BURN_TRASH: 7}
-    single = bases.plan(found, wanted, method="single", levels=LEVELS, seed=1)
+    planner = Planner(found, None, seed=1)
+    single = planner.plan(wanted, method="single", levels=LEVELS)
     assert [base.number for base in single] == list(range(19))
     for base in single:
         (parent,) = base.parents
@@ -91,8 +93,89 @@ def test_without_blends_each_candidate_is_one_load_of_its_grade() -> None:
         assert base.soft_label.tolist() == [float(grade is base.grade) for grade in GRADES]
         assert bases.provenance(base, found)["method"] == "single"
     assert {grade: sum(base.grade is grade for base in single) for grade in wanted} == wanted
-    blended = bases.plan(found, wanted, method="alpha", levels=LEVELS, seed=1)
+    blended = planner.plan(wanted, method="alpha", levels=LEVELS)
     assert all(len(base.parents) == 2 for base in blended)
+
+
+def covered(found: ImageSet) -> Image:
+    """Masks of loads, in squares: clean ones have 0 to 20 % of trash, trashy ones 40 to 90."""
+    rng = np.random.default_rng(7)
+    masks = np.ones((len(found), SIZE, SIZE), np.uint8)
+    for mask, label in zip(masks, found.labels, strict=True):
+        share = rng.uniform(40, 90) if GRADES[label].has_trash else rng.uniform(0, 20)
+        squares = rng.random((6, 6)) < share / 100
+        mask[np.kron(squares, np.ones((SIZE // 6, SIZE // 6), bool))] = TRASH
+    return masks
+
+
+def test_by_segment_the_mask_says_what_a_blend_counts_as() -> None:
+    found = loads(200)
+    planner = Planner(found, covered(found), seed=1)
+    assert planner.boundary is not None
+    assert 20 < planner.boundary.share < 45
+    wanted = {Grade.BURN_CLEAN: 40, Grade.BURN_TRASH: 60, Grade.UNDEFINED: 5}
+    planned = planner.plan(wanted, method="segment", levels=LEVELS)
+    assert [base.number for base in planned] == list(range(105))
+    assert {grade: sum(base.grade is grade for base in planned) for grade in wanted} == wanted
+    blends = [base for base in planned if base.method == "segment"]
+    for base in blends:
+        assert (base.trash >= planner.boundary.share) == base.grade.has_trash
+        assert base.trashy == pytest.approx(planner.boundary.trashy(base.trash))
+        assert base.soft_label[GRADES.index(base.grade)] >= 0.5
+        assert base.soft_label.sum() == pytest.approx(1.0)
+    # Half of a heap is a heap, and a little of a little is none: a level alone does not tell.
+    assert {base.level for base in blends if base.grade.has_trash} >= {30, 100}
+    assert {base.level for base in blends if not base.grade.has_trash} >= {0, 30}
+
+
+def test_the_trash_told_is_what_is_drawn() -> None:
+    found = loads(200)
+    found.images[:] = 90
+    masks = covered(found)
+    found.images[masks == TRASH] = 200
+    planner = Planner(found, masks, seed=1)
+    for base in planner.plan({Grade.FRESH_TRASH: 20}, method="segment", levels=LEVELS):
+        drawn = planner.draw(base)
+        assert 100 * (drawn[..., 0] > 145).mean() == pytest.approx(base.trash, abs=12)
+    assert planner.plan({Grade.FRESH_TRASH: 20}, method="segment", levels=(0,)) == []
+
+
+def test_masks_that_tell_nothing_are_not_believed() -> None:
+    found = loads(200)
+    rng = np.random.default_rng(1)
+    masks = rng.integers(1, 3, (200, SIZE, SIZE)).astype(np.uint8)
+    planner = Planner(found, masks, seed=1)
+    assert planner.boundary is None
+    for base in planner.plan({Grade.BURN_TRASH: 22}, method="segment", levels=LEVELS):
+        assert (base.level >= 50, base.trashy) == (True, base.level / 100)
+
+
+@settings(deadline=None)
+@given(
+    clean=st.lists(st.floats(0, 40), min_size=2, max_size=30),
+    trashy=st.lists(st.floats(45, 100), min_size=2, max_size=30),
+)
+def test_a_boundary_lies_between_loads_that_are_apart(
+    clean: list[float], trashy: list[float]
+) -> None:
+    shares = np.array(clean + trashy)
+    labels = np.array([False] * len(clean) + [True] * len(trashy))
+    found = Boundary.of(shares, labels)
+    assert found is not None
+    assert found.accuracy > 0.75
+    assert found.trashy(found.share) == pytest.approx(0.5)
+    assert found.trashy(0) < 0.5 < found.trashy(100)
+    # Which grade is the scarcer one moves nothing: each load of the one ten times over.
+    tenfold = Boundary.of(
+        np.repeat(shares, np.where(labels, 10, 1)), np.repeat(labels, np.where(labels, 10, 1))
+    )
+    assert tenfold is not None
+    assert tenfold.share == pytest.approx(found.share, abs=3)
+
+
+def test_loads_of_one_grade_have_no_boundary() -> None:
+    assert Boundary.of(np.array([1.0, 90.0]), np.array([True, True])) is None
+    assert Boundary.of(np.array([90.0, 1.0]), np.array([False, True])) is None  # the wrong way
 
 
 def test_images_not_for_training_are_refused() -> None:
@@ -111,9 +194,10 @@ def test_a_grade_with_one_image_is_refused() -> None:
 @pytest.mark.parametrize("clean", PAIRS)
 @pytest.mark.parametrize("level", LEVELS)
 def test_labels_are_shares_and_flip_at_the_boundary(clean: Grade, level: int) -> None:
-    label = soft_label(clean, level)
-    assert label.sum() == pytest.approx(1.0)
-    assert label[GRADES.index(PAIRS[clean])] == pytest.approx(level / 100)
+    for grade in (clean, PAIRS[clean]):
+        label = bases.soft_label(grade, level / 100)
+        assert label.sum() == pytest.approx(1.0)
+        assert label[GRADES.index(PAIRS[clean])] == pytest.approx(level / 100)
     assert grade_at(clean, level) is (clean if level < 50 else PAIRS[clean])
 
 

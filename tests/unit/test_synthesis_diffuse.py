@@ -18,6 +18,7 @@ from training.console import RichReport
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
 from training.errors import DataError, WeightsError
+from training.synthesis.bases import trash_of
 from training.synthesis.conditions import LIGHTS, VECTOR, Conditions, Vocabulary
 from training.synthesis.denoiser import Architecture, Denoiser
 from training.synthesis.diffuse import (
@@ -70,7 +71,7 @@ def loads(count: int, seed: int) -> tuple[ImageSet, np.ndarray]:
 
 def examples(count: int, seed: int) -> Examples:
     images, masks = loads(count, seed)
-    conditions = Conditions.of_loads(images, REGIONS)
+    conditions = Conditions.of_loads(images, trash_of(images.labels, masks), REGIONS)
     return Examples(images.images, hints(images.images, masks), conditions, np.ones(count))
 
 
@@ -226,9 +227,9 @@ def test_pixels_survive_the_way_to_a_signal_and_back() -> None:
 
 def test_what_images_are_is_said_in_numbers() -> None:
     images, _ = loads(4, 1)
-    found = Conditions.of_loads(images, REGIONS)
+    found = Conditions.of_loads(images, np.array([0.0, 25.0, 50.0, 100.0]), REGIONS)
     assert found.vector.shape == (4, VECTOR)
-    assert found.vector[1].tolist() == [0, 0, 1, 0, 0, 0]
+    assert found.vector[1].tolist() == [0, 0, 1, 0, 0, 0.25]
     assert found.region.tolist() == [1, 1, 2, 2]
     unsaid = found.without(torch.tensor([True, False, False, False]))
     assert (unsaid.vector[0].sum(), unsaid.region[0], unsaid.light[0]) == (0, 0, 0)
@@ -251,7 +252,7 @@ def test_a_region_never_seen_is_refused() -> None:
     images, _ = loads(2, 1)
     abroad = Row(image="a.png", truck="T", split="train", region="south")
     with pytest.raises(DataError, match="south"):
-        Conditions.of_loads(replace(images, rows=(abroad, images.rows[1])), REGIONS)
+        Conditions.of_loads(replace(images, rows=(abroad, images.rows[1])), np.zeros(2), REGIONS)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,10 @@ from training.synthesis.config import SynthesisConfig
 Preset = Literal["fast", "cpu", "gpu"]
 
 
+JUDGED_BY: Final = "baseline"
+"""The arm whose run of the same model and seed judges, where an arm's filter names it so."""
+
+
 @dataclass(frozen=True)
 class Arm:
     """What a run learns from.
@@ -59,6 +63,10 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "regionless": Arm("study", {"diffuse": {"regions": False}}),
         "region-adapters": Arm("study", {"diffuse": {"regions": False}, "adapt": {}}),
         "unfiltered": Arm("study", {"filter": {"overlap": 0.0, "copies": "keep"}}),
+        "judged": Arm("study", {"filter": {"judge": JUDGED_BY}}),
+        "unblended-judged": Arm(
+            "study", {"generate": {"method": "single"}, "filter": {"judge": JUDGED_BY}}
+        ),
         "shuffled": Arm("study", {}, shuffled=True),
         "rendered": Arm("study", rendered=True),
     }

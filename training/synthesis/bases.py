@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -14,12 +14,16 @@ from edge_agent.grades import GRADES, Grade
 from training.data.dataset import ImageSet
 from training.errors import DataError
 from training.synthesis import blend
-from training.synthesis.blend import PAIRS, Image, Method
+from training.synthesis.blend import PAIRS, Blend, Image, Method, trash_share
+from training.synthesis.boundary import Boundary
 
 LEAST: Final = 2
 """So many training images a grade must have to be enriched."""
 SINGLE: Final = "single"
 """What stands for the method of a candidate that is no blend."""
+
+_TRIES: Final = 8
+"""Blends tried for each candidate that is wanted."""
 
 Way = Literal["alpha", "segment", "single"]
 """How candidates begin: with a blend, or each with one load of its grade."""
@@ -30,8 +34,10 @@ class Base:
     """Where a synthetic image comes from.
 
     number: of the image in its run, and of its random numbers. parents: positions in the training
-    ImageSet, one or two. level: of trash, 0 to 100. method: of blending; None for one parent.
-    region: of the first parent. same_region: whether the second one is from there too.
+    ImageSet, one or two. level: of the blend, 0 to 100. method: of blending; None for one parent.
+    trash: share of leaf and trash on the load, 0 to 100, as its mask shows it; without masks, the
+    level. trashy: how trashy it counts as, 0 to 1. region: of the first parent. same_region:
+    whether the second one is from there too.
     """
 
     number: int
@@ -39,22 +45,27 @@ class Base:
     parents: tuple[int, ...]
     level: int
     method: Method | None
+    trash: float
+    trashy: float
     region: str
     same_region: bool
 
     @property
     def soft_label(self) -> npt.NDArray[np.float32]:
         """See `soft_label`."""
-        return soft_label(self.grade, self.level, self.method or SINGLE)
+        return soft_label(self.grade, self.trashy)
 
 
-def soft_label(grade: Grade, level: int, method: str) -> npt.NDArray[np.float32]:
-    """(5,) in the order of GRADES, sums to one. method: as `provenance` calls it."""
-    clean = _clean_of(grade)
-    if method != SINGLE and clean is not None:
-        return blend.soft_label(clean, level)
+def soft_label(grade: Grade, trashy: float) -> npt.NDArray[np.float32]:
+    """(5,) in the order of GRADES, sums to one: how much of an image is of each grade of the pair
+    that `grade` belongs to."""
     label = np.zeros(len(GRADES), np.float32)
-    label[GRADES.index(grade)] = 1.0
+    clean = _clean_of(grade)
+    if clean is None:
+        label[GRADES.index(grade)] = 1.0
+    else:
+        label[GRADES.index(clean)] = 1 - trashy
+        label[GRADES.index(PAIRS[clean])] = trashy
     return label
 
 
@@ -82,86 +93,163 @@ def lacking(labels: npt.NDArray[np.int64], surplus: float) -> dict[Grade, int]:
     return found
 
 
-def plan(
-    train: ImageSet,
-    wanted: dict[Grade, int],
-    *,
-    method: Way,
-    levels: Sequence[int],
-    seed: int,
-) -> list[Base]:
-    """Bases for so many images of each grade; a function of its arguments.
+class Planner:
+    """Plans what is drawn from some training images.
 
-    Grades of a pair come from blends at those levels that count as the grade, unless the method is
-    `single`; undefined, and a grade whose partner has too few images, from single images. Raises
-    DataError for images that are not for training.
+    masks: (n, size, size), see `run.masks_of`. boundary: see the module of that name; None where
+    masks are not to be had, or not to be believed.
     """
-    foreign = next((row for row in train.rows if row.split != "train"), None)
-    if foreign is not None:
-        raise DataError(
-            f"{foreign.image}: is in split {foreign.split}; synthesis takes training images"
+
+    def __init__(self, train: ImageSet, masks: npt.NDArray[np.uint8] | None, *, seed: int) -> None:
+        """Raises DataError for images that are not for training."""
+        foreign = next((row for row in train.rows if row.split != "train"), None)
+        if foreign is not None:
+            raise DataError(
+                f"{foreign.image}: is in split {foreign.split}; synthesis takes training images"
+            )
+        self.train, self._masks, self._seed = train, masks, seed
+        self.trash = trash_of(train.labels, masks)
+        self.boundary: Boundary | None = None
+        if masks is not None:
+            graded = np.array([_clean_of(GRADES[label]) is not None for label in train.labels])
+            trashy = np.array([bool(GRADES[label].has_trash) for label in train.labels])
+            self.boundary = Boundary.of(self.trash[graded], trashy[graded])
+
+    @property
+    def has_masks(self) -> bool:
+        """Are there any?"""
+        return self._masks is not None
+
+    def plan(self, wanted: dict[Grade, int], *, method: Way, levels: Sequence[int]) -> list[Base]:
+        """Bases for so many images of each grade; a function of its arguments.
+
+        Grades of a pair come from blends that count as the grade, unless the method is `single`;
+        undefined, and a grade whose partner has too few images, from single images. Fewer than
+        wanted only where too few blends of any level count as the grade.
+        """
+        counts = np.bincount(self.train.labels, minlength=len(GRADES))
+        found: list[Base] = []
+        for grade, count in wanted.items():
+            clean = _clean_of(grade)
+            pair = () if clean is None else (clean, PAIRS[clean])
+            paired = clean is not None and all(counts[GRADES.index(g)] >= LEAST for g in pair)
+            if clean is not None and paired and method != SINGLE:
+                found += self._blends(grade, clean, count, len(found), method, levels)
+            else:
+                found += self._singles(grade, count, len(found))
+        return found
+
+    def of_blend(self, number: int, clean: Grade, drawn: Blend) -> Base:
+        """The base of a blend of the pair that this clean grade begins."""
+        parents = (drawn.clean, drawn.trash)
+        trash, trashy = float(drawn.level), drawn.level / 100
+        if drawn.method == "segment" and self._masks is not None:
+            ours, theirs = (self._masks[parent] for parent in parents)
+            mask, _ = blend.segment_mask(ours, theirs, drawn.level, self._rng(number))
+            trash = trash_share(mask)
+            if self.boundary is not None:
+                trashy = self.boundary.trashy(trash)
+        return Base(
+            number,
+            PAIRS[clean] if trashy >= blend.BOUNDARY / 100 else clean,
+            parents,
+            drawn.level,
+            drawn.method,
+            trash,
+            trashy,
+            self.train.rows[drawn.clean].region,
+            drawn.same_region,
         )
-    counts = np.bincount(train.labels, minlength=len(GRADES))
-    found: list[Base] = []
-    for grade, count in wanted.items():
-        clean = _clean_of(grade)
-        pair = () if clean is None else (clean, PAIRS[clean])
-        paired = clean is not None and all(counts[GRADES.index(g)] >= LEAST for g in pair)
-        kind: Method | None = None
-        if clean is not None and paired and method != SINGLE:
-            ours = [level for level in levels if blend.grade_at(clean, level) is grade]
+
+    def draw(self, base: Base) -> Image:
+        """The blend itself, or the single image, mirrored at random: uint8 RGB (size, size, 3)."""
+        rng = self._rng(base.number)
+        first, *others = base.parents
+        image = self.train.images[first]
+        if base.method == "alpha":
+            image = blend.alpha(image, self.train.images[others[0]], base.level)
+        elif base.method == "segment":
+            assert self._masks is not None  # noqa: S101 - without masks nothing is cut out
+            ours, theirs = self._masks[first], self._masks[others[0]]
+            image, _ = blend.by_segment(
+                image, ours, self.train.images[others[0]], theirs, base.level, rng
+            )
+        for axis in (0, 1):
+            if rng.random() < 0.5:
+                image = np.flip(image, axis)
+        return np.ascontiguousarray(image)
+
+    def _blends(
+        self,
+        grade: Grade,
+        clean: Grade,
+        count: int,
+        first: int,
+        method: Method,
+        levels: Sequence[int],
+    ) -> list[Base]:
+        by_mask = method == "segment" and self.boundary is not None
+        # Whose grade only the mask tells, is drawn at all levels; half of them are of the other.
+        ours = levels if by_mask else [v for v in levels if blend.grade_at(clean, v) is grade]
+        drawn = blend.plan(
+            self.train,
+            _TRIES * count if by_mask else count,
+            clean,
+            ours,
             # Of a seed of its own: the two grades of a pair draw from the same loads.
-            drawn = blend.plan(
-                train,
-                count,
-                clean,
-                ours,
-                seed=seed * len(GRADES) + GRADES.index(grade),
-                method=method,
-            )
-            parts: Iterator[tuple[tuple[int, ...], int, bool]] = (
-                ((b.clean, b.trash), b.level, b.same_region) for b in drawn
-            )
-            kind = method
-        else:
-            rng = np.random.default_rng([seed, GRADES.index(grade)])
-            ours = np.flatnonzero(train.labels == GRADES.index(grade)).tolist()
-            level = 100 if grade.has_trash else 0
-            parts = (((int(i),), level, True) for i in rng.choice(ours, count))
-        for parents, level, same in parts:
-            region = train.rows[parents[0]].region
-            found.append(Base(len(found), grade, parents, level, kind, region, same))
-    return found
-
-
-def draw(base: Base, train: ImageSet, classes: npt.NDArray[np.uint8], seed: int) -> Image:
-    """The blend itself, or the single image, mirrored at random: uint8 RGB (size, size, 3).
-
-    classes: (n, size, size), of all training images, as the U-Net predicts them.
-    """
-    rng = np.random.default_rng([seed, base.number])
-    first = train.images[base.parents[0]]
-    if base.method is None:
-        image = first
-    elif base.method == "alpha":
-        image = blend.alpha(first, train.images[base.parents[1]], base.level)
-    else:
-        other = base.parents[1]
-        image, _ = blend.by_segment(
-            first, classes[base.parents[0]], train.images[other], classes[other], base.level, rng
+            seed=self._seed * len(GRADES) + GRADES.index(grade),
+            method=method,
         )
-    for axis in (0, 1):
-        if rng.random() < 0.5:
-            image = np.flip(image, axis)
-    return np.ascontiguousarray(image)
+        found: list[Base] = []
+        for one in drawn:
+            base = self.of_blend(first + len(found), clean, one)
+            if base.grade is grade:
+                found.append(base)
+            if len(found) == count:
+                break
+        return found
+
+    def _singles(self, grade: Grade, count: int, first: int) -> list[Base]:
+        rng = np.random.default_rng([self._seed, GRADES.index(grade)])
+        ours = np.flatnonzero(self.train.labels == GRADES.index(grade)).tolist()
+        trashy = bool(grade.has_trash)
+        return [
+            Base(
+                first + place,
+                grade,
+                (int(parent),),
+                100 * trashy,
+                None,
+                float(self.trash[parent]),
+                float(trashy),
+                self.train.rows[parent].region,
+                True,
+            )
+            for place, parent in enumerate(rng.choice(ours, count))
+        ]
+
+    def _rng(self, number: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, number])
+
+
+def trash_of(
+    labels: npt.NDArray[np.int64], masks: npt.NDArray[np.uint8] | None
+) -> npt.NDArray[np.float64]:
+    """Share of trash on each load, 0 to 100, (n,), by its mask; without masks, 0 or 100 by its
+    grade. masks: (n, size, size)."""
+    if masks is None:
+        return np.array([100.0 if GRADES[label].has_trash else 0.0 for label in labels])
+    return np.array([trash_share(mask) for mask in masks])
 
 
 def provenance(base: Base, train: ImageSet) -> dict[str, Any]:
-    """What a manifest says of it: parents by image and truck, level, method."""
+    """What a manifest says of it: parents by image and truck, level, method, trash."""
     rows = [train.rows[i] for i in base.parents]
     return {
         "level": base.level,
         "method": base.method or SINGLE,
+        "trash": f"{base.trash:.2f}",
+        "trashy": f"{base.trashy:.4f}",
         "parents": " ".join(row.image for row in rows),
         "parent_trucks": " ".join(row.truck for row in rows),
         "same_region": base.same_region,

@@ -6,9 +6,10 @@ The study blends fresh_clean with fresh_trash and burn_clean with burn_trash. Le
     segment   x = clean, and on it L % of the leaf and trash pixels of the other load, in clumps
 
 so that by segment a level is a share of trash, and nothing is half transparent. At level 0 both
-give the clean load. A level stands for the trashy grade from `BOUNDARY` on. By alpha that is a
-convention: half of what one sees is from the trashy load. Whoever knows the shares of trash can
-say better (`trash_share`), and the filter has a classifier's opinion of each image.
+give the clean load. By alpha a level stands for the trashy grade from `BOUNDARY` on: a convention,
+half of what one sees is from the trashy load. By segment the masks say how much trash there is in
+the end (`trash_share`), and `boundary` what that counts as: half the trash of a very trashy load
+on another that was nearly trashy itself is more than what makes a load trashy.
 """
 
 from __future__ import annotations
@@ -60,16 +61,8 @@ class Blend:
 
 
 def grade_at(clean: Grade, level: int) -> Grade:
-    """The grade a blend counts as. `clean` is the clean grade of its pair."""
+    """The grade a blend by alpha counts as. `clean` is the clean grade of its pair."""
     return PAIRS[clean] if level >= BOUNDARY else clean
-
-
-def soft_label(clean: Grade, level: int) -> npt.NDArray[np.float32]:
-    """(5,) in the order of GRADES: how much of a blend is of each grade; sums to one."""
-    label = np.zeros(len(GRADES), np.float32)
-    label[GRADES.index(clean)] = 1 - level / 100
-    label[GRADES.index(PAIRS[clean])] = level / 100
-    return label
 
 
 def plan(
@@ -143,17 +136,25 @@ def by_segment(
     shapes = {clean.shape[:2], clean_mask.shape, trash.shape[:2], trash_mask.shape}
     if len(shapes) > 1:
         raise DataError(f"images and masks of a blend have sizes {sorted(shapes)}; make them alike")
-    chosen = _clumps(trash_mask == TRASH, level / 100, rng)
-    # Trash lies on the load: beside it, on deck and yard, it would hang in the air.
-    chosen &= clean_mask != 0
+    mask, chosen = segment_mask(clean_mask, trash_mask, level, rng)
     lit = cv2.cvtColor(trash, cv2.COLOR_RGB2LAB).astype(np.float32)
     lit[..., 0] += _lightness(clean, clean_mask) - _lightness(trash, trash_mask)
     clumps = cv2.cvtColor(np.clip(lit, 0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB)
     weight = cv2.GaussianBlur(chosen.astype(np.float32), (0, 0), _EDGE_PX)[..., None]
     weight *= chosen[..., None]  # softened inwards: what is not trash in the other stays out
     mixed = clean * (1 - weight) + clumps * weight
-    mask = np.where(chosen, np.uint8(TRASH), clean_mask)
     return np.rint(mixed).astype(np.uint8), mask
+
+
+def segment_mask(
+    clean_mask: Image, trash_mask: Image, level: int, rng: np.random.Generator
+) -> tuple[Image, npt.NDArray[np.bool_]]:
+    """The mask of the blend that `by_segment` makes of loads with these masks, under an `rng` of
+    the same state; and which pixels come from the trashy load."""
+    chosen = _clumps(trash_mask == TRASH, level / 100, rng)
+    # Trash lies on the load: beside it, on deck and yard, it would hang in the air.
+    chosen &= clean_mask != 0
+    return np.where(chosen, np.uint8(TRASH), clean_mask), chosen
 
 
 def trash_share(mask: Image) -> float:

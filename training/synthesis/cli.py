@@ -68,6 +68,10 @@ def synthesize_command(
     overlap: Annotated[
         float, typer.Option(help="What the judge must at least agree by.", min=0.0, max=1.0)
     ] = 0.5,
+    judge: Annotated[
+        Path | None,
+        typer.Option(help="Run of cane-train fit on the same data, to judge what is kept."),
+    ] = None,
     agreement: Annotated[
         float, typer.Option(help="Share of votes that makes a label.", min=0.01, max=1.0)
     ] = 0.6,
@@ -91,7 +95,7 @@ def synthesize_command(
     asked["adapt"] = {} if regions == "adapters" else None
     if diffusion_steps is not None:
         asked["diffuse"]["steps"] = diffusion_steps
-    asked["filter"]["overlap"] = overlap
+    asked["filter"] |= {"overlap": overlap, "judge": None if judge is None else str(judge)}
     try:
         with RichReport(quiet=not parallel.is_main()) as report:
             folder = synthesize(

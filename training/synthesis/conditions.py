@@ -87,7 +87,7 @@ class Conditions:
         regions: Sequence[int],
         lights: Sequence[int] | npt.NDArray[np.int64],
     ) -> Self:
-        """soft_labels: (n, 5). levels: of trash, 0 to 100."""
+        """soft_labels: (n, 5). levels: share of trash, 0 to 100."""
         level = np.asarray(levels, np.float32)[:, None] / 100
         vector = np.concatenate([np.asarray(soft_labels, np.float32), level], axis=1)
         return cls(
@@ -97,12 +97,13 @@ class Conditions:
         )
 
     @classmethod
-    def of_loads(cls, loads: ImageSet, vocabulary: Vocabulary) -> Self:
-        """What real images are: their grade, level 0 or 100 by it, region and light."""
+    def of_loads(
+        cls, loads: ImageSet, trash: npt.NDArray[np.float64], vocabulary: Vocabulary
+    ) -> Self:
+        """What real images are: their grade, region and light. trash: see `bases.trash_of`."""
         soft = np.eye(len(GRADES), dtype=np.float32)[loads.labels]
-        levels = [100.0 if GRADES[label].has_trash else 0.0 for label in loads.labels]
         regions = [vocabulary.region(row.region) for row in loads.rows]
-        return cls.of(soft, levels, regions, vocabulary.light(loads.images))
+        return cls.of(soft, trash.tolist(), regions, vocabulary.light(loads.images))
 
     def __len__(self) -> int:
         return len(self.region)

@@ -2,7 +2,8 @@
 
 The judge is a logistic regression on the features of an EfficientNet-Lite0 trained on ImageNet,
 fitted to real training images (its penalty chosen on the validation split). It knows nothing of
-the networks that later train on what it lets through. The same features tell near-copies.
+the networks that later train on what it lets through. A network trained on the same images can be
+given instead, which may be right more often. The features tell near-copies in either case.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from edge_agent.grades import GRADES
 from training.data.dataset import ImageSet
 from training.errors import RunError
 from training.experiments import baselines
+from training.model import TrainedModel
 from training.synthesis import scores
 from training.synthesis.config import FilterSection
 
@@ -43,9 +45,11 @@ class Judged:
 
 
 class Judge:
-    """Fitted once to the real images."""
+    """Fitted once to the real images, or given as a network that was."""
 
-    def __init__(self, train: ImageSet, validation: ImageSet) -> None:
+    def __init__(
+        self, train: ImageSet, validation: ImageSet, network: TrainedModel | None = None
+    ) -> None:
         """Raises RunError where the features' packages are not installed."""
         if not baselines.has_frozen_features():
             raise RunError(
@@ -54,11 +58,14 @@ class Judge:
             )
         self.train = train
         self.features = baselines.frozen_features(train.images)
+        self._network = network
+        self.penalty: float | None = None
         on_validation = baselines.frozen_features(validation.images)
-        self._model, self.penalty = baselines.fitted(
-            (self.features, train), (on_validation, validation)
-        )
-        found = baselines.probabilities(self._model, on_validation).argmax(1)
+        if network is None:
+            self._model, self.penalty = baselines.fitted(
+                (self.features, train), (on_validation, validation)
+            )
+        found = self._said(validation.images, on_validation).argmax(1)
         self.validation_accuracy = float((found == validation.labels).mean())
         self.copy_distance = self._copy_distance()
 
@@ -70,7 +77,7 @@ class Judge:
     ) -> Judged:
         """images: uint8 RGB (n, h, w, 3). soft_labels: (n, 5), what they were asked to be."""
         features = baselines.frozen_features(images)
-        said = baselines.probabilities(self._model, features)
+        said = self._said(images, features)
         overlap = np.minimum(said, soft_labels).sum(1).astype(np.float64)
         distance = scores.nearest(features, self.features) / self.copy_distance
         verdicts: list[Verdict] = [
@@ -110,12 +117,23 @@ class Judge:
         return {
             "feature_space": SPACE,
             "judge": {
+                "model": "logistic regression"
+                if self._network is None
+                else self._network.card.classifier,
                 "penalty_c": self.penalty,
                 "validation_accuracy": self.validation_accuracy,
             },
             "copy_distance": self.copy_distance,
             "grades": found,
         }
+
+    def _said(
+        self, images: npt.NDArray[np.uint8], features: scores.Features
+    ) -> npt.NDArray[np.float32]:
+        """Probabilities of the grades, (n, 5)."""
+        if self._network is not None:
+            return self._network.probabilities(images)
+        return baselines.probabilities(self._model, features)
 
     def _copy_distance(self) -> float:
         """See COPY_QUANTILE. Images of one truck do not count: they are alike by nature."""

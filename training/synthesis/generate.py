@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +16,9 @@ from training import parallel
 from training.data import tables
 from training.data.dataset import ImageSet
 from training.synthesis import bases
-from training.synthesis.bases import Base
-from training.synthesis.painter import Asked, Painter, has_masks
-from training.synthesis.run import CANDIDATES_NAME, Run, classes_of
+from training.synthesis.bases import Base, Planner
+from training.synthesis.painter import Asked, Painter
+from training.synthesis.run import CANDIDATES_NAME, Run, has_masks, masks_of
 from training.synthesis.stages import Stage
 
 IMAGES: Final = "images"
@@ -25,16 +26,19 @@ _BATCH: Final = 16
 """Images drawn together."""
 
 
-def _planned(run: Run, segmented: Stage) -> list[Base]:
+def planner_of(run: Run, segmented: Stage) -> Planner:
+    """What plans from a run's training images."""
+    return Planner(run.train, masks_of(run, segmented), seed=run.config.seed)
+
+
+def _planned(run: Run, planner: Planner, segmented: Stage) -> list[Base]:
     """All bases of the run, in the order of their numbers."""
     config = run.config.generate
     unmasked = config.method == "segment" and not has_masks(segmented)
-    return bases.plan(
-        run.train,
+    return planner.plan(
         bases.lacking(run.train.labels, config.surplus),
         method="alpha" if unmasked else config.method,
         levels=config.levels,
-        seed=run.config.seed,
     )
 
 
@@ -46,14 +50,16 @@ def generate(
     False where time was up.
     """
     config = run.config.generate
-    plan = _planned(run, segmented)
+    planner = planner_of(run, segmented)
+    plan = _planned(run, planner, segmented)
     folder = stage.folder / IMAGES
     folder.mkdir(exist_ok=True)
     painter = Painter(run, segmented, diffused, adapted)
-    classes = classes_of(segmented)
     rank, processes = run.accelerator.process_index, run.accelerator.num_processes
     # Shared out first: what others have drawn meanwhile must not move the shares.
     missing = [base for base in plan[rank::processes] if not file_of(folder, base).exists()]
+    if planner.boundary is not None:
+        run.report.say(f"loads count as trashy from {planner.boundary.share:.0f} % of trash on")
     run.report.say(f"{len(plan)} candidates, of which {len(missing)} are to be drawn here")
     tick = run.report.loading("candidates (drawing)", len(missing))
     for start in range(0, _most(run, len(missing)), _BATCH):
@@ -62,7 +68,7 @@ def generate(
         batch = missing[start : start + _BATCH]
         if not batch:
             continue
-        made = np.stack([bases.draw(b, run.train, classes, run.config.seed) for b in batch])
+        made = np.stack([planner.draw(base) for base in batch])
         if painter.network is not None:
             made = painter.draw(
                 asked_of(batch, run.config.seed),
@@ -81,7 +87,13 @@ def generate(
         _write_candidates(
             stage.folder / CANDIDATES_NAME, plan, run.train, run.config.seed, painter.model_sha256
         )
-        stage.finish({"candidates": len(plan), "model_sha256": painter.model_sha256})
+        stage.finish(
+            {
+                "candidates": len(plan),
+                "model_sha256": painter.model_sha256,
+                "boundary": planner.boundary and asdict(planner.boundary),
+            }
+        )
     return True
 
 
@@ -95,7 +107,7 @@ def asked_of(batch: Sequence[Base], seed: int) -> Asked:
     sequences = [np.random.SeedSequence([seed, base.number]) for base in batch]
     return Asked(
         np.stack([base.soft_label for base in batch]),
-        np.array([base.level for base in batch], np.float64),
+        np.array([base.trash for base in batch], np.float64),
         np.array([base.region for base in batch]),
         np.array([s.generate_state(1, np.uint64)[0] >> np.uint64(1) for s in sequences], np.int64),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy as np
 from edge_agent.grades import GRADES, Grade
 from training import provenance
 from training.data import images, tables
+from training.data.dataset import Dataset
 from training.data.manifest import MANIFEST_NAME
 from training.errors import RunError
+from training.model import TrainedModel
 from training.synthesis.bases import soft_label
 from training.synthesis.filter import Judge
 from training.synthesis.generate import IMAGES
@@ -18,6 +21,21 @@ from training.synthesis.run import CANDIDATES_NAME, Run
 from training.synthesis.stages import Stage
 
 VERDICTS_NAME: Final = "verdicts.csv"
+
+
+def read_judge(path: Path, dataset: Dataset, size: int) -> TrainedModel:
+    """The model that judges. Raises RunError for one of other images, which may have seen those
+    that it must not, and of another size."""
+    model = TrainedModel.load(path)
+    digest = model.card.training["data"]["digest"]
+    if digest != dataset.digest:
+        raise RunError(
+            f"judge {path}: was trained on other images, labels or splits; give it a run of "
+            f"cane-train fit on {dataset.manifest.path}"
+        )
+    if model.card.size != size:
+        raise RunError(f"judge {path}: sees {model.card.size} px, the images have {size}")
+    return model
 
 
 def keep(run: Run, stage: Stage, drawn: Stage) -> bool:
@@ -28,7 +46,7 @@ def keep(run: Run, stage: Stage, drawn: Stage) -> bool:
     _, candidates = tables.read(drawn.folder / CANDIDATES_NAME)
     grades = [Grade(cells["grade"]) for cells in candidates]
     asked = [
-        soft_label(grade, int(cells["level"]), cells["method"])
+        soft_label(grade, float(cells["trashy"]))
         for grade, cells in zip(grades, candidates, strict=True)
     ]
     files = [drawn.folder / cells["image"] for cells in candidates]
@@ -37,7 +55,11 @@ def keep(run: Run, stage: Stage, drawn: Stage) -> bool:
     if skips:
         raise RunError(f"{skips[0].path}: {skips[0].reason}; delete {drawn.folder} and run again")
     run.report.say("judging the candidates")
-    judge = Judge(run.train, run.validation)
+    given = run.config.filter.judge
+    network = None
+    if given is not None:
+        network = read_judge(Path(given), run.dataset, run.config.size)
+    judge = Judge(run.train, run.validation, network)
     judged = judge.judge(pixels, np.stack(asked), run.config.filter)
     rows = [
         {

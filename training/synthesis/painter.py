@@ -15,7 +15,7 @@ from training.synthesis.adapters import Adapters
 from training.synthesis.conditions import Conditions
 from training.synthesis.denoiser import Denoiser
 from training.synthesis.diffuse import hints, sample
-from training.synthesis.run import WEIGHTS_NAME, Run
+from training.synthesis.run import WEIGHTS_NAME, Run, has_masks
 from training.synthesis.stages import Stage
 
 
@@ -115,9 +115,3 @@ class Painter:
                 **how,
             )
         return drawn
-
-
-def has_masks(segmented: Stage) -> bool:
-    """Whether the U-Net was trained at all."""
-    done = segmented.done()
-    return bool(done and done["has_masks"])

@@ -24,16 +24,19 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
+from pydantic import BaseModel
 
 from training import parallel
 from training.data.dataset import Dataset
 from training.errors import DataError
 from training.evaluation import load_split
+from training.model import model_file
+from training.provenance import sha256
 from training.synthesis import backbone
 from training.synthesis.bases import LEAST
 from training.synthesis.config import SynthesisConfig
 from training.synthesis.generate import generate
-from training.synthesis.keep import keep
+from training.synthesis.keep import keep, read_judge
 from training.synthesis.run import Report, Run
 from training.synthesis.segment import masks_digest
 from training.synthesis.stages import Stage, open_run
@@ -56,13 +59,15 @@ class Stages:
     def of(cls, run: Run, out: Path) -> Stages:
         """Those of a run in its directory."""
         config = run.config
-        # What is not asked for decides nothing, nor does the place where a backbone lies.
+        # What is not asked for decides nothing, nor does the place where something given lies.
         section = config.model_dump(
-            mode="json", exclude_none=True, exclude={"diffuse": {"backbone"}}
+            mode="json", exclude_none=True, exclude={"diffuse": {"backbone"}, "filter": {"judge"}}
         )
         shared = {"seed": config.seed, "data": run.dataset.digest}
         masks = masks_digest(run.train, run.dataset.manifest.folder)
         segmented = Stage.of(out, "segment", section["segment"] | shared | {"masks": masks})
+        if any(row.mask for row in run.train.rows):
+            shared |= {"trash": "by masks"}  # what blends count as, and models are told
         before = [segmented]
         diffused, adapted = None, None
         if config.generate.strength > 0:  # blends as they are need no diffusion model
@@ -87,6 +92,8 @@ def _check(config: SynthesisConfig, dataset: Dataset) -> None:
                 f"{dataset.manifest.path}: no region has {LEAST} training images, adapters need "
                 "them: fill the column region, or take --regions none"
             )
+    if config.filter.judge is not None:
+        read_judge(Path(config.filter.judge), dataset, config.size)
     if config.diffuse.backbone is not None and config.generate.strength > 0:
         backbone.describe(config.diffuse.backbone).check_size(config.size)
 
@@ -98,12 +105,17 @@ def _regions_digest(dataset: Dataset) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _with_backbone_digest(config: SynthesisConfig) -> SynthesisConfig:
-    source = config.diffuse.backbone
-    if source is None or config.generate.strength == 0:
-        return config
-    found = config.diffuse.model_copy(update={"backbone_digest": backbone.digest(source)})
-    return config.model_copy(update={"diffuse": found})
+def _with_digests(config: SynthesisConfig) -> SynthesisConfig:
+    """With the content of what is given from elsewhere."""
+    changes: dict[str, BaseModel] = {}
+    source, judge = config.diffuse.backbone, config.filter.judge
+    if source is not None and config.generate.strength > 0:
+        found = {"backbone_digest": backbone.digest(source)}
+        changes["diffuse"] = config.diffuse.model_copy(update=found)
+    if judge is not None:
+        found = {"judge_digest": sha256(model_file(Path(judge)))}
+        changes["filter"] = config.filter.model_copy(update=found)
+    return config.model_copy(update=changes)
 
 
 def load_run(
@@ -156,7 +168,7 @@ def synthesize(
                     "regions": _regions_digest(dataset),
                 },
             )
-            return dataset, _with_backbone_digest(config)
+            return dataset, _with_digests(config)
 
         dataset, known = parallel.main_first(prepare)
         run = load_run(dataset, known, accelerator, report, deadline)

@@ -3,7 +3,8 @@
 edges   samples steered by the edges of validation loads: agreement with the load their edges
         came from, and with another one (`diffuse.obedience`)
 levels  samples from blends at five levels: the share of trash that the U-Net sees in them,
-        beside what it sees in the blends, and in samples told grade and level but no edges
+        beside what they were told, what it sees in the blends, and in samples told grade and
+        share of trash but no edges
 regions samples that differ in nothing but the region they are told: how far their mean colour
         is from the region's training images, and how often that region's is the nearest
 """
@@ -11,6 +12,7 @@ regions samples that differ in nothing but the region they are told: how far the
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,14 +27,14 @@ from training import parallel, provenance
 from training.data.dataset import Dataset, ImageSet, evenly
 from training.errors import DataError, RunError
 from training.synthesis import bases, blend
-from training.synthesis.bases import Base
+from training.synthesis.bases import Planner, trash_of
 from training.synthesis.blend import PAIRS, trash_share
 from training.synthesis.config import SynthesisConfig
 from training.synthesis.diffuse import obedience
-from training.synthesis.generate import asked_of
+from training.synthesis.generate import asked_of, planner_of
 from training.synthesis.painter import Asked, Painter
 from training.synthesis.pipeline import Stages, load_run
-from training.synthesis.run import Report, Run, classes_of
+from training.synthesis.run import Report, Run
 from training.synthesis.stages import DONE_NAME
 
 LEVELS: Final = (0, 25, 50, 75, 100)
@@ -59,7 +61,7 @@ def probe_set(
         if stages.kept.folder.name != folder.resolve().name:
             raise RunError(f"{folder}: is not of the data in {data}; give the data it was made of")
         painter = Painter(run, stages.segmented, stages.diffused, stages.adapted)
-        found = Probe(run, painter, classes_of(stages.segmented), count)
+        found = Probe(run, painter, planner_of(run, stages.segmented), count)
         return {
             "command": provenance.command_line(),
             "date": provenance.now(),
@@ -85,6 +87,7 @@ def summary(found: dict[str, Any]) -> str:
         )
     for pair, measured in (found["levels"] or {}).items():
         lines.append(f"{pair}: trash seen by the U-Net at level {_list(measured['levels'], '.0f')}")
+        lines.append(f"  told: {_list(measured['told'], '.1f')} %")
         for kind in ("blends", "samples", "told_only"):
             shares = _list(measured[kind]["trash_share"], ".1f")
             how = "rising" if measured[kind]["monotone"] else "not rising throughout"
@@ -117,13 +120,10 @@ def _config(folder: Path) -> SynthesisConfig:
 
 
 class Probe:
-    """The measures of one model. See `probe_set`; classes: of the training images, as the U-Net
-    predicts them."""
+    """The measures of one model. See `probe_set`."""
 
-    def __init__(
-        self, run: Run, painter: Painter, classes: npt.NDArray[np.uint8], count: int
-    ) -> None:
-        self._run, self._painter, self._classes, self._count = run, painter, classes, count
+    def __init__(self, run: Run, painter: Painter, planner: Planner, count: int) -> None:
+        self._run, self._painter, self._planner, self._count = run, painter, planner, count
 
     @property
     def _steers(self) -> bool:
@@ -147,7 +147,7 @@ class Probe:
 
     def levels(self) -> dict[str, Any] | None:
         """Of each pair whose grades both have images; None where no mask was ever learned."""
-        if not self._classes.any():
+        if not self._planner.has_masks:
             return None
         found = {}
         counts = np.bincount(self._run.train.labels, minlength=len(GRADES))
@@ -169,21 +169,11 @@ class Probe:
         )
         # The same loads, clumps, turns and noise at every level: nothing but the level differs.
         drawn_from = [
-            Base(
-                number,
-                blend.grade_at(clean, level),
-                (b.clean, b.trash),
-                level,
-                b.method,
-                run.train.rows[b.clean].region,
-                b.same_region,
-            )
+            self._planner.of_blend(number, clean, replace(b, level=level))
             for number, b in enumerate(planned)
             for level in LEVELS
         ]
-        blends = np.stack(
-            [bases.draw(b, run.train, self._classes, run.config.seed) for b in drawn_from]
-        )
+        blends = np.stack([self._planner.draw(base) for base in drawn_from])
         # Light is a condition of its own: that of level 0 for all levels.
         lit_as = blends[:: len(LEVELS)].repeat(len(LEVELS), axis=0)
         asked = asked_of(drawn_from, run.config.seed)
@@ -194,14 +184,18 @@ class Probe:
             samples = self._draw(asked, lit_as, self._painter.hints(blends), what)
         pictures = {"blends": blends, "samples": samples, "told_only": told_only}
         levels = np.array([base.level for base in drawn_from])
-        result: dict[str, Any] = {"levels": list(LEVELS)}
+        told = np.array([base.trash for base in drawn_from])
+        result: dict[str, Any] = {
+            "levels": list(LEVELS),
+            "told": [float(told[levels == level].mean()) for level in LEVELS],
+        }
         for name, images in pictures.items():
             shares = np.array([trash_share(mask) for mask in self._painter.classes(images)])
             means = [float(shares[levels == level].mean()) for level in LEVELS]
             result[name] = {
                 "trash_share": means,
                 "monotone": bool(np.all(np.diff(means) > 0)),
-                "spearman": _spearman(levels, shares),
+                "spearman": _spearman(told, shares),
             }
         return result
 
@@ -250,10 +244,13 @@ class Probe:
             (row.region if row.region in known else "") if region is None else region
             for row in real.rows
         ]
+        masks = None
+        if self._planner.has_masks:
+            masks = self._run.as_drawn(real, self._painter.classes(real.images))
         seeds = np.random.SeedSequence([self._run.config.seed, 2]).generate_state(len(real))
         return Asked(
             np.eye(len(GRADES), dtype=np.float32)[real.labels],
-            np.array([100.0 if GRADES[label].has_trash else 0.0 for label in real.labels]),
+            trash_of(real.labels, masks),
             np.array(regions),
             seeds.astype(np.int64),
         )
@@ -302,7 +299,7 @@ def _colours(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     )
 
 
-def _spearman(levels: npt.NDArray[np.int64], shares: npt.NDArray[np.float64]) -> float:
-    if np.ptp(shares) == 0:
+def _spearman(told: npt.NDArray[np.float64], seen: npt.NDArray[np.float64]) -> float:
+    if np.ptp(seen) == 0:
         return 0.0
-    return float(spearmanr(levels, shares).statistic)
+    return float(spearmanr(told, seen).statistic)

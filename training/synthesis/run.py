@@ -11,6 +11,7 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 
 from training.data.dataset import Dataset, ImageSet
 from training.evaluation import Report as EvaluationReport
+from training.synthesis import segment
 from training.synthesis.config import SynthesisConfig
 from training.synthesis.optimise import Report as StepReport
 from training.synthesis.stages import Stage, load_array
@@ -43,8 +44,27 @@ class Run:
     report: Report
     deadline: float
 
+    def as_drawn(self, loads: ImageSet, predicted: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """The masks of loads of this dataset; see `segment.as_drawn`. Raises DataError."""
+        folder, cut = self.dataset.manifest.folder, self.dataset.description.cut
+        return segment.as_drawn(loads, predicted, folder, cut)
+
 
 def classes_of(segmented: Stage) -> npt.NDArray[np.uint8]:
     """What the U-Net took each pixel of the training images for: uint8 (n, size, size), values as
     in `segment.CLASSES`. Raises RunError."""
     return load_array(segmented.folder / CLASSES_NAME)
+
+
+def has_masks(segmented: Stage) -> bool:
+    """Whether the U-Net was trained at all."""
+    done = segmented.done()
+    return bool(done and done["has_masks"])
+
+
+def masks_of(run: Run, segmented: Stage) -> npt.NDArray[np.uint8] | None:
+    """Of all training images: those that were drawn, and where there are none, what the U-Net took
+    each pixel for. None where it has learnt from no mask. Raises TrainingError."""
+    if not has_masks(segmented):
+        return None
+    return run.as_drawn(run.train, classes_of(segmented))

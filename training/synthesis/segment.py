@@ -117,6 +117,16 @@ class Masks:
         return len(self.masks)
 
 
+def as_drawn(
+    loads: ImageSet, predicted: npt.NDArray[np.uint8], folder: Path, cut: Area | None = None
+) -> npt.NDArray[np.uint8]:
+    """The masks of all these loads, uint8 (n, size, size): as the manifest has them, and where it
+    has none, as `predicted`. See `Masks.of`. Raises DataError."""
+    found = predicted.copy()
+    found[[i for i, row in enumerate(loads.rows) if row.mask]] = Masks.of(loads, folder, cut).masks
+    return found
+
+
 def masks_digest(loads: ImageSet, folder: Path) -> str:
     """SHA-256 over the mask files of these loads, by image; a missing one counts as empty."""
     digest = hashlib.sha256()

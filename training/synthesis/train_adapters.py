@@ -9,14 +9,14 @@ from training.synthesis import adapters
 from training.synthesis.bases import LEAST
 from training.synthesis.denoiser import Denoiser
 from training.synthesis.diffuse import Examples
-from training.synthesis.run import WEIGHTS_NAME, Run, classes_of
+from training.synthesis.run import WEIGHTS_NAME, Run
 from training.synthesis.stages import Stage
 from training.synthesis.train_diffusion import checkpoint_of, examples_of, steps_of, vocabulary_of
 
 
 def train_adapters(run: Run, stage: Stage, segmented: Stage, diffused: Stage) -> bool:
     """Trains one for each region with LEAST images at least. False: time was up."""
-    examples = examples_of(run, classes_of(segmented), vocabulary_of(run))
+    examples = examples_of(run, segmented, vocabulary_of(run))
     regions = np.array([row.region for row in run.train.rows])
     losses: dict[str, float] = {}
     for number, region in enumerate(np.unique(regions[regions != ""]).tolist()):

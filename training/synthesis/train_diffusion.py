@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from edge_agent.grades import GRADES
 from training.data.dataset import ImageSet, evenly
 from training.sampling import reseed
 from training.synthesis import backbone
 from training.synthesis.backbone import Pretrained
+from training.synthesis.bases import trash_of
 from training.synthesis.conditions import Conditions, Vocabulary
 from training.synthesis.denoiser import Architecture, Denoiser
 from training.synthesis.diffuse import DiffusionLoss, Examples, hints, obedience, sample
 from training.synthesis.optimise import Steps
-from training.synthesis.run import CHECKPOINT_NAME, WEIGHTS_NAME, Run, classes_of
+from training.synthesis.run import CHECKPOINT_NAME, WEIGHTS_NAME, Run, classes_of, masks_of
 from training.synthesis.stages import Stage, load_weights, save_weights
 
 BASE_NAME: Final = "base.safetensors"
@@ -28,7 +28,6 @@ _LOOKED_AT: Final = 32
 def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
     """Trains on all training images, rare grades oftener than they occur. False: time was up."""
     config = run.config.diffuse
-    classes = classes_of(segmented)
     vocabulary = vocabulary_of(run)
     pretrained = None if config.backbone is None else backbone.read(config.backbone)
     architecture = Architecture(
@@ -37,7 +36,7 @@ def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
         backbone=pretrained.parts if pretrained else None,
         **config.model_dump(include={"patch", "widths", "layers", "attention", "control"}),
     )
-    examples = examples_of(run, classes, vocabulary)
+    examples = examples_of(run, segmented, vocabulary)
     reseed(run.config.seed, 0, 1)
     network = begun(architecture, pretrained, run.train)
     if config.control == "frozen":
@@ -63,7 +62,7 @@ def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
             {
                 "steps": len(steps.losses),
                 "loss_of_last_50_steps": float(np.mean(steps.losses[-50:])),
-                **_obeys(run, stage, classes),
+                **_obeys(run, stage, examples),
             }
         )
         for checkpoint in stage.folder.glob(checkpoint_of(stage, "*").name):
@@ -100,13 +99,14 @@ def vocabulary_of(run: Run) -> Vocabulary:
     return found if run.config.diffuse.regions else found.model_copy(update={"regions": ()})
 
 
-def examples_of(run: Run, classes: npt.NDArray[np.uint8], vocabulary: Vocabulary) -> Examples:
-    """All training images. classes: as the U-Net predicts them."""
+def examples_of(run: Run, segmented: Stage, vocabulary: Vocabulary) -> Examples:
+    """All training images, with the edges that the U-Net predicts and the trash that it sees."""
     counts = np.bincount(run.train.labels, minlength=len(GRADES))
+    trash = trash_of(run.train.labels, masks_of(run, segmented))
     return Examples(
         run.train.images,
-        hints(run.train.images, classes),
-        Conditions.of_loads(run.train, vocabulary),
+        hints(run.train.images, classes_of(segmented)),
+        Conditions.of_loads(run.train, trash, vocabulary),
         # Between as often as they occur and equally often: rare grades have few pictures to learn.
         1 / np.sqrt(counts[run.train.labels]),
     )
@@ -163,18 +163,17 @@ def _steps(run: Run, stage: Stage, name: str, network: Denoiser, examples: Examp
     )
 
 
-def _obeys(run: Run, stage: Stage, classes: npt.NDArray[np.uint8]) -> dict[str, Any]:
+def _obeys(run: Run, stage: Stage, examples: Examples) -> dict[str, Any]:
     """Does the model follow its edges? Agreement with its own images' edges, and with others'."""
     network = Denoiser.load(stage.folder / WEIGHTS_NAME).to(run.accelerator.device)
     if network.controlnet is None:
         return {}
-    chosen = evenly(len(run.train), _LOOKED_AT)
-    real = run.train[chosen]
+    real = examples[evenly(len(run.train), _LOOKED_AT)]
     drawn = sample(
         network,
-        Conditions.of_loads(real, network.architecture.vocabulary),
-        hints(real.images, classes[chosen]),
-        np.arange(len(real)),
+        real.conditions,
+        real.hints,
+        np.arange(len(real.images)),
         steps=run.config.generate.steps,
         guidance=run.config.generate.guidance,
     )
