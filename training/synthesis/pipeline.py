@@ -66,8 +66,9 @@ class Stages:
         shared = {"seed": config.seed, "data": run.dataset.digest}
         masks = masks_digest(run.train, run.dataset.manifest.folder)
         segmented = Stage.of(out, "segment", section["segment"] | shared | {"masks": masks})
-        if any(row.mask for row in run.train.rows):
-            shared |= {"trash": "by masks"}  # what blends count as, and models are told
+        # What blends count as, and models are told.
+        masked = any(row.mask for row in run.train.rows)
+        shared |= {"trash": "by masks" if masked else "by level"}
         before = [segmented]
         diffused, adapted = None, None
         if config.generate.strength > 0:  # blends as they are need no diffusion model
