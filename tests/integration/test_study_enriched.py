@@ -119,7 +119,11 @@ def test_the_run_of_another_arm_can_judge(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     said = study(data, out, "--arms", "unblended-judged", code=2)
     assert "is judged by simple_dcnn-baseline-1, which is not finished" in " ".join(said.split())
-    study(data, out, "--arms", "baseline,unblended-judged")
+    # Whoever judges comes first, in whatever order they are named.
+    study(data, out, "--arms", "unblended-judged,baseline")
+    study(data, out, "--arms", "unblended-judged")  # which finds its judge finished
+    said = study(data, out, "--arms", "unblended-judged", "--steps", 9, code=2)
+    assert "holds a run with steps 8, now it is 9" in " ".join(said.split())
     (folder,) = (out / "synthesis").glob("set-*")
     done = json.loads((folder / "done.json").read_text())
     model = out / "simple_dcnn-baseline-1" / "model.safetensors"

@@ -130,14 +130,54 @@ def test_by_segment_the_mask_says_what_a_blend_counts_as() -> None:
 
 def test_the_trash_told_is_what_is_drawn() -> None:
     found = loads(200)
-    found.images[:] = 90
     masks = covered(found)
-    found.images[masks == TRASH] = 200
     planner = Planner(found, masks, seed=1)
     for base in planner.plan({Grade.FRESH_TRASH: 20}, method="segment", levels=LEVELS):
-        drawn = planner.draw(base)
-        assert 100 * (drawn[..., 0] > 145).mean() == pytest.approx(base.trash, abs=12)
-    assert planner.plan({Grade.FRESH_TRASH: 20}, method="segment", levels=(0,)) == []
+        ours, theirs = base.parents
+        image, mask = by_segment(
+            *(found.images[ours], masks[ours], found.images[theirs], masks[theirs]),
+            *(base.level, np.random.default_rng([1, base.number])),
+        )
+        assert trash_share(mask) == base.trash
+        turned = [image, image[::-1], image[:, ::-1], image[::-1, ::-1]]
+        assert any(np.array_equal(planner.draw(base), one) for one in turned)
+
+
+def test_a_load_as_it_is_counts_as_what_it_is_labelled() -> None:
+    found = loads(200)
+    masks = covered(found)
+    masks[np.flatnonzero(found.labels == 2)[:5]] = TRASH  # clean ones, labelled so by mistake
+    planner = Planner(found, masks, seed=1)
+    planned = planner.plan({Grade.BURN_TRASH: 60}, method="segment", levels=(0, 100))
+    assert {base.level for base in planned} == {100}
+    assert planner.plan({Grade.BURN_TRASH: 9}, method="segment", levels=(0,)) == []
+
+
+def test_a_transparency_shows_a_part_of_both_loads_trash() -> None:
+    found = loads(200)
+    masks = covered(found)
+    planner = Planner(found, masks, seed=1)
+    for base in planner.plan({Grade.BURN_TRASH: 22}, method="alpha", levels=LEVELS):
+        clean, trashy = (trash_share(masks[parent]) for parent in base.parents)
+        share = base.level / 100
+        assert base.trash == pytest.approx((1 - share) * clean + share * trashy)
+        assert (base.level >= 50, base.trashy) == (True, share)
+    without = Planner(found, None, seed=1)
+    for base in without.plan({Grade.BURN_TRASH: 22}, method="alpha", levels=LEVELS):
+        assert base.trash == pytest.approx(base.level)
+
+
+def test_where_no_load_is_seen_its_trash_is_not_known() -> None:
+    found = loads(200)
+    masks = covered(found)
+    known = Planner(found, masks, seed=1).boundary
+    dark = np.flatnonzero(found.labels == 3)[:10]
+    without = [i for i in range(200) if i not in set(dark)]
+    rows = tuple(found.rows[i] for i in without)
+    fewer = ImageSet(found.images[without], found.labels[without], rows, ())
+    masks[dark] = 0
+    assert Planner(found, masks, seed=1).boundary != known
+    assert Planner(found, masks, seed=1).boundary == Planner(fewer, masks[without], seed=1).boundary
 
 
 def test_masks_that_tell_nothing_are_not_believed() -> None:
@@ -152,8 +192,8 @@ def test_masks_that_tell_nothing_are_not_believed() -> None:
 
 @settings(deadline=None)
 @given(
-    clean=st.lists(st.floats(0, 40), min_size=2, max_size=30),
-    trashy=st.lists(st.floats(45, 100), min_size=2, max_size=30),
+    clean=st.lists(st.floats(0, 40), min_size=10, max_size=30),
+    trashy=st.lists(st.floats(45, 100), min_size=10, max_size=30),
 )
 def test_a_boundary_lies_between_loads_that_are_apart(
     clean: list[float], trashy: list[float]
@@ -173,9 +213,12 @@ def test_a_boundary_lies_between_loads_that_are_apart(
     assert tenfold.share == pytest.approx(found.share, abs=3)
 
 
-def test_loads_of_one_grade_have_no_boundary() -> None:
-    assert Boundary.of(np.array([1.0, 90.0]), np.array([True, True])) is None
-    assert Boundary.of(np.array([90.0, 1.0]), np.array([False, True])) is None  # the wrong way
+def test_too_few_loads_or_the_wrong_way_round_make_no_boundary() -> None:
+    shares, trashy = np.repeat([1.0, 90.0], 10), np.repeat([False, True], 10)
+    assert Boundary.of(shares, trashy) is not None
+    assert Boundary.of(shares[1:], trashy[1:]) is None
+    assert Boundary.of(shares[:10], trashy[:10]) is None
+    assert Boundary.of(shares, ~trashy) is None
 
 
 def test_images_not_for_training_are_refused() -> None:

@@ -20,21 +20,19 @@ from training.synthesis.config import SynthesisConfig
 Preset = Literal["fast", "cpu", "gpu"]
 
 
-JUDGED_BY: Final = "baseline"
-"""The arm whose run of the same model and seed judges, where an arm's filter names it so."""
-
-
 @dataclass(frozen=True)
 class Arm:
     """What a run learns from.
 
     augment: see `training.augmentation`. synthesis: None without synthetic images; else how the
-    arm's differ from the study's `synthesis`, by section. shuffled: see `mixture.Synthetic`.
+    arm's differ from the study's `synthesis`, by section. judged_by: the arm whose run of the same
+    model and seed judges them; None for the usual judge. shuffled: see `mixture.Synthetic`.
     rendered: the further images are given, and not synthesized.
     """
 
     augment: Augment
     synthesis: Mapping[str, Mapping[str, Any]] | None = None
+    judged_by: str | None = None
     shuffled: bool = False
     rendered: bool = False
 
@@ -63,10 +61,8 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "regionless": Arm("study", {"diffuse": {"regions": False}}),
         "region-adapters": Arm("study", {"diffuse": {"regions": False}, "adapt": {}}),
         "unfiltered": Arm("study", {"filter": {"overlap": 0.0, "copies": "keep"}}),
-        "judged": Arm("study", {"filter": {"judge": JUDGED_BY}}),
-        "unblended-judged": Arm(
-            "study", {"generate": {"method": "single"}, "filter": {"judge": JUDGED_BY}}
-        ),
+        "judged": Arm("study", {}, judged_by="baseline"),
+        "unblended-judged": Arm("study", {"generate": {"method": "single"}}, judged_by="baseline"),
         "shuffled": Arm("study", {}, shuffled=True),
         "rendered": Arm("study", rendered=True),
     }
@@ -120,10 +116,11 @@ class StudyConfig(BaseModel):
                 self.synthesis_of(arm)
 
     def runs(self) -> Iterator[Run]:
-        """All runs, seed after seed."""
+        """All runs, seed after seed; those that another run judges come after it."""
+        arms = sorted(self.arms, key=lambda arm: ARMS[arm].judged_by is not None)
         for seed in self.seeds:
             for model in self.models:
-                for arm in self.arms:
+                for arm in arms:
                     yield Run(model, arm, seed)
 
     def fit(self, run: Run) -> FitConfig:
@@ -157,9 +154,8 @@ class StudyConfig(BaseModel):
             return self.rendered_digest
         if ARMS[arm].synthesis is None:
             return None
-        return hashlib.sha256(
-            self.synthesis_of(arm).model_dump_json(exclude_none=True).encode()
-        ).hexdigest()
+        made = self.synthesis_of(arm).model_dump_json(exclude_none=True)
+        return hashlib.sha256(f"{made}{ARMS[arm].judged_by or ''}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -169,6 +165,12 @@ class Run:
     model: str
     arm: str
     seed: int | None
+
+    @property
+    def judge(self) -> Run | None:
+        """The run that judges what this one learns from; None without one."""
+        arm = ARMS[self.arm].judged_by if self.arm in ARMS else None
+        return None if arm is None else Run(self.model, arm, self.seed)
 
     @property
     def name(self) -> str:

@@ -32,10 +32,8 @@ from training.mixture import Mixture, Synthetic, load, mix
 from training.model import logits, write_json
 from training.provenance import sha256
 from training.start import Weights, initial_network
-from training.synthesis.config import SynthesisConfig
 from training.synthesis.pipeline import synthesize
 from training.synthesis.run import Report as SynthesisReport
-from training.train import METRICS_NAME
 from training.train import Report as FitReport
 
 SHARES: Final = (0.0, 0.25, 0.5, 0.75)
@@ -83,10 +81,14 @@ def synthetic_for(
             raise RunError(f"arm {run.arm}: needs --rendered, a dataset of further images")
         _refuse_known_images(data, folder)
     else:
+        asked = config.synthesis_of(run.arm)
+        if run.judge is not None:
+            given = asked.filter.model_copy(update={"judge": str(run.judge.folder(out))})
+            asked = asked.model_copy(update={"filter": given})
         folder = synthesize(
             data,
             out / SYNTHESIS_NAME,
-            _with_judge(run, out, config.synthesis_of(run.arm)),
+            asked,
             report,
             threads=threads,
             max_seconds=deadline - time.monotonic(),
@@ -95,21 +97,6 @@ def synthetic_for(
             return None
     shares = _shares(run, data, folder, out, config, report, start, deadline)
     return None if shares is None else Synthetic(folder, shares, arm.shuffled)
-
-
-def _with_judge(run: Run, out: Path, config: SynthesisConfig) -> SynthesisConfig:
-    """Where the arm wants the run of another to judge, with its folder. Raises RunError."""
-    if config.filter.judge is None:
-        return config
-    judge = Run(run.model, config.filter.judge, run.seed)
-    folder = judge.folder(out)
-    if not (folder / METRICS_NAME).exists():
-        raise RunError(
-            f"arm {run.arm}: is judged by {judge.name}, which is not finished; name the arm "
-            f"{judge.arm} too"
-        )
-    found = config.filter.model_copy(update={"judge": str(folder)})
-    return config.model_copy(update={"filter": found})
 
 
 def _shares(

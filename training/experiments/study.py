@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,9 +69,9 @@ def study(
     left_out: dict[str, str] = {}
     simple = _baselines(out, config, dataset, report, left_out)
     asked = list(config.runs())
+    _require_judges(asked, out, config, starts, dataset)
     for number, run in enumerate(asked, start=1):
-        wanted = config.fit(run).model_copy(update=starts[run.model])
-        if finished(run.folder(out), wanted.model_dump(exclude=_NOT_ASKED), dataset.digest) is None:
+        if _figures(run, out, config, starts[run.model], dataset) is None:
             report.say(f"run {number} of {len(asked)}: {run.name}")
             synthetic = None
             if ARMS[run.arm].is_enriched:
@@ -113,6 +113,33 @@ def study(
     }
     write_json(out / STUDY_NAME, found)
     return found
+
+
+def _figures(
+    run: Run, out: Path, config: StudyConfig, start: Mapping[str, str], dataset: Dataset
+) -> dict[str, Any] | None:
+    """The metrics.json of a finished run of this study; see `train.finished`. Raises RunError."""
+    wanted = config.fit(run).model_copy(update=start)
+    return finished(run.folder(out), wanted.model_dump(exclude=_NOT_ASKED), dataset.digest)
+
+
+def _require_judges(
+    asked: Sequence[Run],
+    out: Path,
+    config: StudyConfig,
+    starts: Mapping[str, Mapping[str, str]],
+    dataset: Dataset,
+) -> None:
+    """Raises RunError for a run whose judge is neither asked for nor finished."""
+    for run in asked:
+        judge = run.judge
+        if judge is None or judge in asked:
+            continue
+        if _figures(judge, out, config, starts[judge.model], dataset) is None:
+            raise RunError(
+                f"arm {run.arm}: is judged by {judge.name}, which is not finished; name the arm "
+                f"{judge.arm} too"
+            )
 
 
 _NOT_ASKED: Final = {
@@ -163,9 +190,8 @@ def _finished_runs(
             continue
         if run.model not in starts:
             starts[run.model] = _start_of(file)
-        wanted = config.fit(run).model_copy(update=starts[run.model])
         try:
-            metrics = finished(file.parent, wanted.model_dump(exclude=_NOT_ASKED), dataset.digest)
+            metrics = _figures(run, out, config, starts[run.model], dataset)
         except RunError as error:
             left_out[run.name] = str(error)
             report.say(f"{run.name} is left out: {error}")

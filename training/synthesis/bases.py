@@ -35,7 +35,7 @@ class Base:
 
     number: of the image in its run, and of its random numbers. parents: positions in the training
     ImageSet, one or two. level: of the blend, 0 to 100. method: of blending; None for one parent.
-    trash: share of leaf and trash on the load, 0 to 100, as its mask shows it; without masks, the
+    trash: share of leaf and trash on the load, 0 to 100, as masks show it; without masks, the
     level. trashy: how trashy it counts as, 0 to 1. region: of the first parent. same_region:
     whether the second one is from there too.
     """
@@ -112,6 +112,7 @@ class Planner:
         self.boundary: Boundary | None = None
         if masks is not None:
             graded = np.array([_clean_of(GRADES[label]) is not None for label in train.labels])
+            graded &= (masks != 0).any((1, 2))  # where no load is seen, its trash is not known
             trashy = np.array([bool(GRADES[label].has_trash) for label in train.labels])
             self.boundary = Boundary.of(self.trash[graded], trashy[graded])
 
@@ -142,7 +143,9 @@ class Planner:
     def of_blend(self, number: int, clean: Grade, drawn: Blend) -> Base:
         """The base of a blend of the pair that this clean grade begins."""
         parents = (drawn.clean, drawn.trash)
-        trash, trashy = float(drawn.level), drawn.level / 100
+        trashy = drawn.level / 100
+        # Without masks the two loads count as 0 and 100 %, and this is the level.
+        trash = float((1 - trashy) * self.trash[drawn.clean] + trashy * self.trash[drawn.trash])
         if drawn.method == "segment" and self._masks is not None:
             ours, theirs = (self._masks[parent] for parent in parents)
             mask, _ = blend.segment_mask(ours, theirs, drawn.level, self._rng(number))
@@ -202,6 +205,8 @@ class Planner:
         )
         found: list[Base] = []
         for one in drawn:
+            if one.level == 0 and grade is not clean:
+                continue  # the clean load itself, whatever its mask shows
             base = self.of_blend(first + len(found), clean, one)
             if base.grade is grade:
                 found.append(base)

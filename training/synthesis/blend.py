@@ -36,7 +36,8 @@ PAIRS: Final[Mapping[Grade, Grade]] = MappingProxyType(
 """The trashy grade of each clean one."""
 LEVELS: Final[tuple[int, ...]] = tuple(range(0, 101, 10))
 BOUNDARY: Final = 50
-"""From this level on a blend counts as the trashy grade."""
+"""From this level on a blend by alpha counts as the trashy grade, and any that is as trashy as
+that, in percent."""
 STALK, TRASH = 1, 2
 """Classes in masks; 0 is everything else."""
 NEIGHBOURS: Final = 5

@@ -18,14 +18,17 @@ from sklearn.metrics import balanced_accuracy_score  # type: ignore[import-untyp
 
 LEAST_ACCURACY: Final = 0.75
 """Masks that tell clean and trashy loads apart less often than this are not believed."""
+LEAST_LOADS: Final = 10
+"""So many loads of each grade it takes; of fewer, chance would tell some apart."""
 
 
 @dataclass(frozen=True)
 class Boundary:
     """The fitted regression.
 
-    share: of trash, 0 to 100, where clean and trashy are equally likely. slope: log-odds a point
-    of share. accuracy: mean of both grades' recalls on the loads it was fitted to.
+    share: of trash, 0 to 100, where clean and trashy would be equally likely if both were as
+    frequent. slope: log-odds a point of share. accuracy: mean of both grades' recalls on the loads
+    it was fitted to.
     """
 
     share: float
@@ -36,10 +39,10 @@ class Boundary:
     def of(cls, shares: npt.NDArray[np.float64], trashy: npt.NDArray[np.bool_]) -> Self | None:
         """shares: of trash, 0 to 100, (n,). trashy: what the loads are labelled, (n,).
 
-        Both grades count alike, however many loads they have. None where one of them has no load,
+        Both grades count alike, however many loads they have. None where one of them has too few,
         and where the shares do not tell them apart.
         """
-        if trashy.all() or not trashy.any():
+        if min(trashy.sum(), (~trashy).sum()) < LEAST_LOADS:
             return None
         column = shares[:, None]
         model = LogisticRegression(C=1.0, class_weight="balanced").fit(column, trashy)
@@ -50,5 +53,6 @@ class Boundary:
         return cls(-offset / slope, slope, accuracy)
 
     def trashy(self, share: float) -> float:
-        """The probability that a load with this share of trash is called trashy."""
+        """The probability that a load with this share of trash is called trashy, if clean and
+        trashy ones were as frequent."""
         return float(expit(self.slope * (share - self.share)))

@@ -1,6 +1,6 @@
-"""What a synthetic image is asked to be: soft grade, blend level, region, and light.
+"""What a synthetic image is asked to be: soft grade, share of trash, region, and light.
 
-Grade and level are a vector, since blends lie between grades. Region and light are numbers that a
+Grade and share are a vector, since blends lie between grades. Region and light are numbers that a
 learned embedding turns into tokens, f(x_t, t, region) in the study's notation. Number 0 of each
 means "not said": networks learn to do without, for classifier-free guidance (Ho and Salimans 2022,
 arXiv:2207.12598).
@@ -24,7 +24,7 @@ from training.data.dataset import ImageSet
 from training.errors import DataError
 
 VECTOR: Final = len(GRADES) + 1
-"""Entries of the vector: the soft grade and the level."""
+"""Entries of the vector: the soft grade and the share of trash."""
 LIGHTS: Final = 4
 """Classes of light: quarters of the training images by their own mean lightness."""
 
@@ -70,8 +70,8 @@ class Vocabulary(BaseModel):
 class Conditions:
     """What n images are asked to be.
 
-    vector: float (n, VECTOR), the soft grade in the order of GRADES, then the level from 0 to 1;
-        all zero where neither is said.
+    vector: float (n, VECTOR), the soft grade in the order of GRADES, then the share of trash from
+        0 to 1; all zero where neither is said.
     region, light: whole numbers (n,), 0 where not said.
     """
 

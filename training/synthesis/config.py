@@ -85,13 +85,15 @@ class GenerateSection(_Section):
 class FilterSection(_Section):
     """What is kept. The judge is fitted to the real training images, see `filter`.
 
-    overlap: least sum over grades of min(judged, asked for), from 0 to 1.
+    overlap: least sum over grades of min(judged, asked for), from 0 to 1. strictness: of a grade
+        whose real images often fall short of that, the quantile of theirs is asked for instead.
     copies: whether near-copies of training images are dropped. judge: a model that judges instead,
         a run folder of `cane-train fit` on the same dataset. judge_digest: of its file, which
         `pipeline.synthesize` finds out.
     """
 
     overlap: float = Field(default=0.5, ge=0, le=1)
+    strictness: float = Field(default=0.25, ge=0, le=1)
     copies: Literal["drop", "keep"] = "drop"
     judge: str | None = None
     judge_digest: str | None = None

@@ -4,6 +4,9 @@ The judge is a logistic regression on the features of an EfficientNet-Lite0 trai
 fitted to real training images (its penalty chosen on the validation split). It knows nothing of
 the networks that later train on what it lets through. A network trained on the same images can be
 given instead, which may be right more often. The features tell near-copies in either case.
+
+A judge that learnt few images of a grade says so seldom, and would throw away most of what was made
+for just that grade. So none is asked for more than it grants the grade's own images: see `bars`.
 """
 
 from __future__ import annotations
@@ -60,44 +63,71 @@ class Judge:
         self.features = baselines.frozen_features(train.images)
         self._network = network
         self.penalty: float | None = None
-        on_validation = baselines.frozen_features(validation.images)
         if network is None:
+            on_validation = baselines.frozen_features(validation.images)
             self._model, self.penalty = baselines.fitted(
                 (self.features, train), (on_validation, validation)
             )
-        found = self._said(validation.images, on_validation).argmax(1)
-        self.validation_accuracy = float((found == validation.labels).mean())
+            said = baselines.probabilities(self._model, on_validation)
+        else:
+            said = network.probabilities(validation.images)
+        self.validation_accuracy = float((said.argmax(1) == validation.labels).mean())
+        self._granted = [
+            said[validation.labels == index, index].astype(np.float64)
+            for index in range(len(GRADES))
+        ]
         self.copy_distance = self._copy_distance()
+
+    def bars(self, config: FilterSection) -> npt.NDArray[np.float64]:
+        """(5,): the least overlap that a candidate of each grade needs. `config.overlap`, or what
+        all but the share `config.strictness` of the grade's validation images have of their own
+        grade, where that is less."""
+        return np.array(
+            [
+                min(config.overlap, float(np.quantile(granted, config.strictness)))
+                if len(granted)
+                else config.overlap
+                for granted in self._granted
+            ]
+        )
 
     def judge(
         self,
         images: npt.NDArray[np.uint8],
         soft_labels: npt.NDArray[np.float32],
+        labels: npt.NDArray[np.int64],
         config: FilterSection,
     ) -> Judged:
-        """images: uint8 RGB (n, h, w, 3). soft_labels: (n, 5), what they were asked to be."""
+        """images: uint8 RGB (n, h, w, 3). soft_labels: (n, 5), what they were asked to be. labels:
+        (n,), the grade that they are to stand for."""
         features = baselines.frozen_features(images)
-        said = self._said(images, features)
+        said = (
+            baselines.probabilities(self._model, features)
+            if self._network is None
+            else self._network.probabilities(images)
+        )
         overlap = np.minimum(said, soft_labels).sum(1).astype(np.float64)
         distance = scores.nearest(features, self.features) / self.copy_distance
         verdicts: list[Verdict] = [
             "near-copy"
             if d < 1 and config.copies == "drop"
             else "kept"
-            if o >= config.overlap
+            if o >= bar
             else "judged otherwise"
-            for o, d in zip(overlap, distance, strict=True)
+            for o, d, bar in zip(overlap, distance, self.bars(config)[labels], strict=True)
         ]
         return Judged(overlap, distance, tuple(verdicts), features)
 
-    def report(self, judged: Judged, labels: npt.NDArray[np.int64]) -> dict[str, Any]:
+    def report(
+        self, judged: Judged, labels: npt.NDArray[np.int64], config: FilterSection
+    ) -> dict[str, Any]:
         """Of each grade that has candidates: verdicts, memorisation rate, scores.
 
         memorisation_rate: share of candidates that are near-copies, dropped or not. of_kept: see
         `scores.scores`, against the real training images of the grade; of_candidates: the same of
         all.
         """
-        verdicts = np.array(judged.verdicts)
+        verdicts, bars = np.array(judged.verdicts), self.bars(config)
         found: dict[str, Any] = {}
         for index, grade in enumerate(GRADES):
             ours = labels == index
@@ -110,6 +140,7 @@ class Judge:
                 **{v: int((ours & (verdicts == v)).sum()) for v in ("kept", "judged otherwise")},
                 "near_copies": int((ours & (verdicts == "near-copy")).sum()),
                 "memorisation_rate": float((judged.nearest[ours] < 1).mean()),
+                "least_overlap": float(bars[index]),
                 "median_overlap": float(np.median(judged.overlap[ours])),
                 "of_candidates": scores.scores(real, judged.features[ours]),
                 "of_kept": scores.scores(real, judged.features[kept]),
@@ -126,14 +157,6 @@ class Judge:
             "copy_distance": self.copy_distance,
             "grades": found,
         }
-
-    def _said(
-        self, images: npt.NDArray[np.uint8], features: scores.Features
-    ) -> npt.NDArray[np.float32]:
-        """Probabilities of the grades, (n, 5)."""
-        if self._network is not None:
-            return self._network.probabilities(images)
-        return baselines.probabilities(self._model, features)
 
     def _copy_distance(self) -> float:
         """See COPY_QUANTILE. Images of one truck do not count: they are alike by nature."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,10 +16,11 @@ import torch
 from training import parallel
 from training.data import tables
 from training.data.dataset import ImageSet
-from training.synthesis import bases
+from training.errors import RunError
+from training.synthesis import bases, blend
 from training.synthesis.bases import Base, Planner
 from training.synthesis.painter import Asked, Painter
-from training.synthesis.run import CANDIDATES_NAME, Run, has_masks, masks_of
+from training.synthesis.run import CANDIDATES_NAME, Run, masks_of
 from training.synthesis.stages import Stage
 
 IMAGES: Final = "images"
@@ -31,15 +33,31 @@ def planner_of(run: Run, segmented: Stage) -> Planner:
     return Planner(run.train, masks_of(run, segmented), seed=run.config.seed)
 
 
-def _planned(run: Run, planner: Planner, segmented: Stage) -> list[Base]:
-    """All bases of the run, in the order of their numbers."""
+def _planned(run: Run, planner: Planner) -> list[Base]:
+    """All bases of the run, in the order of their numbers. Raises RunError where there is none."""
     config = run.config.generate
-    unmasked = config.method == "segment" and not has_masks(segmented)
-    return planner.plan(
-        bases.lacking(run.train.labels, config.surplus),
-        method="alpha" if unmasked else config.method,
+    by_segment = config.method == "segment" and planner.has_masks
+    if by_segment and planner.boundary is not None:
+        share = planner.boundary.share
+        run.report.say(f"blends count as trashy from {share:.0f} % of trash on")
+    elif by_segment:
+        run.report.say(
+            "masks do not tell clean and trashy loads apart: blends count as trashy from level "
+            f"{blend.BOUNDARY} on"
+        )
+    wanted = bases.lacking(run.train.labels, config.surplus)
+    found = planner.plan(
+        wanted,
+        method="alpha" if config.method == "segment" and not by_segment else config.method,
         levels=config.levels,
     )
+    planned = Counter(base.grade for base in found)
+    for grade, count in wanted.items():
+        if planned[grade] < count:
+            run.report.say(f"{grade}: only {planned[grade]} of {count} blends count as that grade")
+    if not found:
+        raise RunError("no blend counts as a grade that lacks images: look at the masks")
+    return found
 
 
 def generate(
@@ -51,15 +69,13 @@ def generate(
     """
     config = run.config.generate
     planner = planner_of(run, segmented)
-    plan = _planned(run, planner, segmented)
+    plan = _planned(run, planner)
     folder = stage.folder / IMAGES
     folder.mkdir(exist_ok=True)
     painter = Painter(run, segmented, diffused, adapted)
     rank, processes = run.accelerator.process_index, run.accelerator.num_processes
     # Shared out first: what others have drawn meanwhile must not move the shares.
     missing = [base for base in plan[rank::processes] if not file_of(folder, base).exists()]
-    if planner.boundary is not None:
-        run.report.say(f"loads count as trashy from {planner.boundary.share:.0f} % of trash on")
     run.report.say(f"{len(plan)} candidates, of which {len(missing)} are to be drawn here")
     tick = run.report.loading("candidates (drawing)", len(missing))
     for start in range(0, _most(run, len(missing)), _BATCH):

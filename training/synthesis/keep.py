@@ -13,7 +13,8 @@ from training.data import images, tables
 from training.data.dataset import Dataset
 from training.data.manifest import MANIFEST_NAME
 from training.errors import RunError
-from training.model import TrainedModel
+from training.model import TrainedModel, model_file
+from training.provenance import sha256
 from training.synthesis.bases import soft_label
 from training.synthesis.filter import Judge
 from training.synthesis.generate import IMAGES
@@ -27,8 +28,7 @@ def read_judge(path: Path, dataset: Dataset, size: int) -> TrainedModel:
     """The model that judges. Raises RunError for one of other images, which may have seen those
     that it must not, and of another size."""
     model = TrainedModel.load(path)
-    digest = model.card.training["data"]["digest"]
-    if digest != dataset.digest:
+    if model.card.training.get("data", {}).get("digest") != dataset.digest:
         raise RunError(
             f"judge {path}: was trained on other images, labels or splits; give it a run of "
             f"cane-train fit on {dataset.manifest.path}"
@@ -58,9 +58,12 @@ def keep(run: Run, stage: Stage, drawn: Stage) -> bool:
     given = run.config.filter.judge
     network = None
     if given is not None:
+        if sha256(model_file(Path(given))) != run.config.filter.judge_digest:
+            raise RunError(f"judge {given}: has changed since this began; run again")
         network = read_judge(Path(given), run.dataset, run.config.size)
     judge = Judge(run.train, run.validation, network)
-    judged = judge.judge(pixels, np.stack(asked), run.config.filter)
+    labels = np.array([GRADES.index(grade) for grade in grades])
+    judged = judge.judge(pixels, np.stack(asked), labels, run.config.filter)
     rows = [
         {
             **cells,
@@ -85,7 +88,6 @@ def keep(run: Run, stage: Stage, drawn: Stage) -> bool:
         )
     tables.write(stage.folder / VERDICTS_NAME, tuple(rows[0]), rows)
     tables.write(stage.folder / MANIFEST_NAME, tuple(rows[0]), kept)
-    labels = np.array([GRADES.index(grade) for grade in grades])
     run.report.say(f"{len(kept)} of {len(rows)} candidates are kept")
     stage.finish(
         {
@@ -95,7 +97,7 @@ def keep(run: Run, stage: Stage, drawn: Stage) -> bool:
             "versions": provenance.versions("diffusers"),
             "config": run.config.model_dump(mode="json"),
             "data": run.dataset.digest,
-            **judge.report(judged, labels),
+            **judge.report(judged, labels, run.config.filter),
         }
     )
     return True

@@ -300,6 +300,6 @@ def _colours(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def _spearman(told: npt.NDArray[np.float64], seen: npt.NDArray[np.float64]) -> float:
-    if np.ptp(seen) == 0:
+    if np.ptp(seen) == 0 or np.ptp(told) == 0:
         return 0.0
     return float(spearmanr(told, seen).statistic)

@@ -64,7 +64,7 @@ def has_masks(segmented: Stage) -> bool:
 
 def masks_of(run: Run, segmented: Stage) -> npt.NDArray[np.uint8] | None:
     """Of all training images: those that were drawn, and where there are none, what the U-Net took
-    each pixel for. None where it has learnt from no mask. Raises TrainingError."""
+    each pixel for. None where no image has a mask. Raises TrainingError."""
     if not has_masks(segmented):
         return None
     return run.as_drawn(run.train, classes_of(segmented))

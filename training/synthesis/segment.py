@@ -3,7 +3,7 @@
 Ronneberger et al. 2015 (arXiv:1505.04597), with padding, so that sizes stay, and batch norm. It
 sees the image and its Canny edges, and its classes split the edges into the three shapes that
 steer the diffusion (`training.synthesis.edges.shapes`). Masks come from the simulator or from a
-person who drew them; afterwards only what it *predicts* is used, since reality has no true masks.
+person who drew them; steered is by what it *predicts*, since what is drawn has no true masks.
 """
 
 from __future__ import annotations
@@ -105,12 +105,7 @@ class Masks:
         for a mask that cannot be read, has another size than its image, or other values than
         CLASSES has. cut: see `training.data.images.load`.
         """
-        size = loads.images.shape[1]
-        chosen = [i for i, row in enumerate(loads.rows) if row.mask]
-        masks = np.empty((len(chosen), size, size), np.uint8)
-        for n, i in enumerate(chosen):
-            row = loads.rows[i]
-            masks[n] = read_mask(folder / str(row.mask), size, folder / row.image, cut)
+        chosen, masks = _drawn(loads, folder, cut)
         return cls(loads.images[chosen], masks)
 
     def __len__(self) -> int:
@@ -123,8 +118,22 @@ def as_drawn(
     """The masks of all these loads, uint8 (n, size, size): as the manifest has them, and where it
     has none, as `predicted`. See `Masks.of`. Raises DataError."""
     found = predicted.copy()
-    found[[i for i, row in enumerate(loads.rows) if row.mask]] = Masks.of(loads, folder, cut).masks
+    chosen, masks = _drawn(loads, folder, cut)
+    found[chosen] = masks
     return found
+
+
+def _drawn(
+    loads: ImageSet, folder: Path, cut: Area | None
+) -> tuple[list[int], npt.NDArray[np.uint8]]:
+    """Which loads have a mask, and the masks. See `Masks.of`."""
+    size = loads.images.shape[1]
+    chosen = [i for i, row in enumerate(loads.rows) if row.mask]
+    masks = np.empty((len(chosen), size, size), np.uint8)
+    for n, i in enumerate(chosen):
+        row = loads.rows[i]
+        masks[n] = read_mask(folder / str(row.mask), size, folder / row.image, cut)
+    return chosen, masks
 
 
 def masks_digest(loads: ImageSet, folder: Path) -> str:

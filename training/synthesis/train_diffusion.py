@@ -100,7 +100,7 @@ def vocabulary_of(run: Run) -> Vocabulary:
 
 
 def examples_of(run: Run, segmented: Stage, vocabulary: Vocabulary) -> Examples:
-    """All training images, with the edges that the U-Net predicts and the trash that it sees."""
+    """All training images, with the edges that the U-Net tells apart, and their share of trash."""
     counts = np.bincount(run.train.labels, minlength=len(GRADES))
     trash = trash_of(run.train.labels, masks_of(run, segmented))
     return Examples(

@@ -20,7 +20,8 @@ def train_segment(run: Run, stage: Stage) -> bool:
     folder, cut = run.dataset.manifest.folder, run.dataset.description.cut
     classes = np.zeros((len(run.train), size, size), np.uint8)
     held_out: dict[str, float | None] = {}
-    if any(row.mask for row in run.train.rows):
+    masked = any(row.mask for row in run.train.rows)
+    if masked:
         reseed(run.config.seed, 0, 0)
         network = segment.UNet(config.widths)
         masks = segment.Masks.of(run.train, folder, cut)
@@ -52,6 +53,6 @@ def train_segment(run: Run, stage: Stage) -> bool:
         )
     if run.accelerator.is_main_process:
         save_array(stage.folder / CLASSES_NAME, classes)
-        stage.finish({"iou": held_out, "has_masks": bool(classes.any())})
+        stage.finish({"iou": held_out, "has_masks": masked})
         (stage.folder / CHECKPOINT_NAME).unlink(missing_ok=True)
     return True
