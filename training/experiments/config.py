@@ -42,6 +42,8 @@ class Arm:
         return self.synthesis is not None or self.rendered
 
 
+_SINGLE: Final = {"method": "single"}
+
 ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
     {
         "baseline": Arm("none"),
@@ -52,7 +54,7 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "synthesized-plain": Arm("none", {}),
         "blended": Arm("study", {"generate": {"strength": 0.0}}),
         "blended-alpha": Arm("study", {"generate": {"strength": 0.0, "method": "alpha"}}),
-        "unblended": Arm("study", {"generate": {"method": "single"}}),
+        "unblended": Arm("study", {"generate": _SINGLE}),
         "image-to-image-30": Arm("study", {"generate": {"strength": 0.3}}),
         "image-to-image-50": Arm("study", {"generate": {"strength": 0.5}}),
         "image-to-image-70": Arm("study", {"generate": {"strength": 0.7}}),
@@ -62,7 +64,8 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "region-adapters": Arm("study", {"diffuse": {"regions": False}, "adapt": {}}),
         "unfiltered": Arm("study", {"filter": {"overlap": 0.0, "copies": "keep"}}),
         "judged": Arm("study", {}, judged_by="baseline"),
-        "unblended-judged": Arm("study", {"generate": {"method": "single"}}, judged_by="baseline"),
+        "unblended-judged": Arm("study", {"generate": _SINGLE}, judged_by="baseline"),
+        "unblended-judged-plain": Arm("none", {"generate": _SINGLE}, judged_by="baseline"),
         "shuffled": Arm("study", {}, shuffled=True),
         "rendered": Arm("study", rendered=True),
     }
