@@ -73,6 +73,18 @@ def test_it_learns_masks_of_scenes_it_has_not_seen(
     assert run.losses[-1] < run.losses[0] / 3
 
 
+def test_light_that_it_has_not_seen_misleads_it_little(
+    accelerator: Accelerator, tmp_path: Path
+) -> None:
+    run = steps(accelerator, tmp_path, 60)
+    run.run(RichReport(quiet=True))
+    held_out = scenes(8, 2)
+    for gain, offset in ((0.35, 0), (0.5, 120)):
+        lit = (held_out.images * gain + offset).astype(np.uint8)
+        found = iou(predict(run.network, lit), held_out.masks)
+        assert min(value or 0.0 for value in found.values()) > 0.7
+
+
 def test_a_killed_run_goes_on_with_the_same_numbers(
     accelerator: Accelerator, tmp_path: Path
 ) -> None:

@@ -65,7 +65,8 @@ class Stages:
         )
         shared = {"seed": config.seed, "data": run.dataset.digest}
         masks = masks_digest(run.train, run.dataset.manifest.folder)
-        segmented = Stage.of(out, "segment", section["segment"] | shared | {"masks": masks})
+        seen = {"masks": masks, "colours": "standardised"}
+        segmented = Stage.of(out, "segment", section["segment"] | shared | seen)
         # What blends count as, and models are told.
         masked = any(row.mask for row in run.train.rows)
         shared |= {"trash": "by masks" if masked else "by level"}

@@ -34,12 +34,16 @@ CLASSES: Final = ("other", "stalk", "leaf and trash")
 """By the value that masks have for them."""
 WIDTHS: Final = (24, 48, 96, 192)
 _BATCH: Final = 64
+_FLAT: Final = 0.02
+"""Added to the spread of colours, in [0, 1]: what is flat is not blown up to noise."""
 
 
 class UNet(nn.Module):
     """Images with edges, float (batch, 4, h, w), to logits (batch, 3, h, w); h, w multiples of 8.
 
-    The four planes are red, green, blue and edges, all in [0, 1].
+    The four planes are red, green, blue and edges, all in [0, 1]. Each colour is standardised over
+    its image first: lamps, night and dust say nothing of what a pixel is, and what is brighter or
+    greener than the rest of a load is what tells leaves from stalks.
     """
 
     def __init__(self, widths: Sequence[int] = WIDTHS, classes: int = len(CLASSES)) -> None:
@@ -67,6 +71,9 @@ class UNet(nn.Module):
         return network
 
     def forward(self, x: Tensor) -> Tensor:
+        colours = x[:, :3]
+        spread, mean = torch.std_mean(colours, dim=(2, 3), keepdim=True)
+        x = torch.cat([(colours - mean) / (spread + _FLAT), x[:, 3:]], dim=1)
         kept = [self.first(x)]
         for block in self.down:
             kept.append(block(self.pool(kept[-1])))
