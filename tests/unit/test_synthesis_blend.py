@@ -221,6 +221,21 @@ def test_too_few_loads_or_the_wrong_way_round_make_no_boundary() -> None:
     assert Boundary.of(shares, ~trashy) is None
 
 
+def test_partners_get_as_many_as_the_scarcer_one() -> None:
+    wanted = {Grade.FRESH_TRASH: 7, Grade.BURN_CLEAN: 3, Grade.BURN_TRASH: 5, Grade.UNDEFINED: 2}
+    labels = loads().labels
+    assert bases.with_partners(wanted, labels) == {
+        Grade.FRESH_CLEAN: 7,
+        Grade.FRESH_TRASH: 7,
+        Grade.BURN_CLEAN: 5,
+        Grade.BURN_TRASH: 5,
+        Grade.UNDEFINED: 2,
+    }
+    assert bases.with_partners({Grade.UNDEFINED: 2}, labels) == {Grade.UNDEFINED: 2}
+    alone = {Grade.FRESH_TRASH: 7}
+    assert bases.with_partners(alone, labels[labels != 0]) == alone
+
+
 def test_images_not_for_training_are_refused() -> None:
     with pytest.raises(DataError, match=r"0\.png: is in split test; blends take training images"):
         plan(loads(split="test"), 3, Grade.FRESH_CLEAN, LEVELS, seed=1)

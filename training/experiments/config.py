@@ -52,7 +52,9 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "synthesized": Arm("study", {}),
         # What the parts of a synthesis are worth:
         "synthesized-plain": Arm("none", {}),
+        "synthesized-paired": Arm("study", {"generate": {"partners": True}}),
         "blended": Arm("study", {"generate": {"strength": 0.0}}),
+        "blended-paired": Arm("study", {"generate": {"strength": 0.0, "partners": True}}),
         "blended-alpha": Arm("study", {"generate": {"strength": 0.0, "method": "alpha"}}),
         "unblended": Arm("study", {"generate": _SINGLE}),
         "image-to-image-30": Arm("study", {"generate": {"strength": 0.3}}),

@@ -93,6 +93,20 @@ def lacking(labels: npt.NDArray[np.int64], surplus: float) -> dict[Grade, int]:
     return found
 
 
+def with_partners(wanted: dict[Grade, int], labels: npt.NDArray[np.int64]) -> dict[Grade, int]:
+    """As many for each grade of a pair as for the one that wants more, in the order of GRADES; a
+    grade without images gets none.
+
+    A grade of which nothing is made is told by that: whatever looks made is not of it.
+    """
+    found = dict(wanted)
+    for pair in PAIRS.items():
+        most = max(wanted.get(grade, 0) for grade in pair)
+        if most and all(GRADES.index(grade) in labels for grade in pair):
+            found |= dict.fromkeys(pair, most)
+    return {grade: found[grade] for grade in GRADES if grade in found}
+
+
 class Planner:
     """Plans what is drawn from some training images.
 

@@ -69,7 +69,9 @@ class GenerateSection(_Section):
 
     method: how blends are made; `single` makes none: each candidate begins with one load of its
         grade. levels: of blends. surplus: candidates for each image that a grade
-        lacks beside the commonest one, as the filter takes some away.
+        lacks beside the commonest one, as the filter takes some away. partners: where true, both
+        grades of a pair get as many, the commonest one too, so that what making leaves behind in
+        images does not tell the grade.
     steps, guidance: of the sampler; see `diffuse.sample`. strength: 1 starts from noise; less from
         the blend itself, as image to image; 0 takes the blend as it is.
     """
@@ -77,6 +79,7 @@ class GenerateSection(_Section):
     method: Way = "segment"
     levels: tuple[int, ...] = Field(default=LEVELS, min_length=2)
     surplus: float = Field(default=1.5, ge=1)
+    partners: bool | None = None
     steps: int = Field(default=20, ge=1)
     guidance: float = Field(default=2.0, ge=0)
     strength: float = Field(default=1.0, ge=0, le=1)

@@ -46,6 +46,8 @@ def _planned(run: Run, planner: Planner) -> list[Base]:
             f"{blend.BOUNDARY} on"
         )
     wanted = bases.lacking(run.train.labels, config.surplus)
+    if config.partners:
+        wanted = bases.with_partners(wanted, run.train.labels)
     found = planner.plan(
         wanted,
         method="alpha" if config.method == "segment" and not by_segment else config.method,
