@@ -415,8 +415,11 @@ def test_a_sheet_shows_real_and_synthetic_images(data: Path, out: Path, tmp_path
     result = run("sheet", "--data", data, "--set", kept, "--out", file, "--across", 6)
     assert result.exit_code == 0, result.output
     drawn_sheet = np.asarray(cv2.imread(str(file)))
-    rows = {(r["grade"], r["level"], r["verdict"] == "kept") for r in table(kept / "verdicts.csv")}
-    grades = {grade for grade, _, _ in rows}
+    rows = {
+        (r["grade"], float(r["trash"]) // 20 if r["verdict"] == "kept" else None)
+        for r in table(kept / "verdicts.csv")
+    }
+    grades = {grade for grade, _ in rows}
     assert drawn_sheet.shape[0] == pytest.approx(96 * (len(rows) + len(grades)), abs=2)
 
 

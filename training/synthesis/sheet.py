@@ -1,4 +1,4 @@
-"""Contact sheets: synthetic images beside real ones, a row a grade and level."""
+"""Contact sheets: synthetic images below real ones, a row a grade and band of trash."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from training.errors import RunError
 from training.synthesis.keep import VERDICTS_NAME
 
 _CELL_INCHES: Final = 1.1
+_BAND: Final = 20
+"""Points of trash that share a row."""
 _MISSING: Final = 235
 """Grey of a cell without an image."""
 
@@ -33,10 +35,11 @@ class Row:
 def contact_sheet(
     data: Path, folder: Path, file: Path, *, across: int = 10, size: int = 96, agreement: float
 ) -> None:
-    """Draws a PNG of a set of `cane-train synthesize`: of each grade real training images, then
-    candidates that were kept by level, then some that were not.
+    """Draws a picture of a set of `cane-train synthesize`: of each grade real training images, then
+    candidates that were kept, by their share of trash, then some that were not kept.
 
-    across: images a row. size: of an image, in pixels. Raises TrainingError.
+    file: a PNG, or a JPEG by its suffix. across: images a row. size: of an image, in pixels. Raises
+    TrainingError.
     """
     dataset = Dataset.open(data, agreement=agreement)
     verdicts = folder / VERDICTS_NAME
@@ -45,27 +48,38 @@ def contact_sheet(
             f"{folder}: has no {VERDICTS_NAME}; give the folder that cane-train synthesize printed"
         )
     _, cells = tables.read(verdicts)
-    by_row: dict[tuple[Grade, int, bool], list[Path]] = defaultdict(list)
+    by_row: dict[tuple[Grade, int | None], list[Path]] = defaultdict(list)
     for cell in cells:
-        key = (Grade(cell["grade"]), int(cell["level"]), cell["verdict"] == "kept")
+        # The level of a blend says less: its loads may have had little trash, or much.
+        band = min(int(float(cell["trash"])) // _BAND, 100 // _BAND - 1)
+        key = (Grade(cell["grade"]), band if cell["verdict"] == "kept" else None)
         by_row[key].append(folder / cell["image"])
     rows = []
     pairs = list(zip(dataset.manifest.rows, dataset.labels.grades, strict=True))
-    for grade in dict.fromkeys(grade for grade, _, _ in sorted(by_row, key=_order)):
+    keys = sorted(by_row, key=_order)
+    for grade in dict.fromkeys(grade for grade, _ in keys):
         real = [
             dataset.manifest.folder / r.image for r, g in pairs if g is grade and r.split == "train"
         ]
         rows.append(Row(f"{_name(grade)}\nreal", _read(_spread(real, across), size)))
-        for key in sorted(by_row, key=_order):
-            if key[0] is not grade:
-                continue
-            title = f"{_name(grade)}\nlevel {key[1]}" if key[2] else f"level {key[1]}\nnot kept"
-            rows.append(Row(title, _read(_spread(by_row[key], across), size)))
+        rows += [
+            Row(_title(key), _read(_spread(by_row[key], across), size))
+            for key in keys
+            if key[0] is grade
+        ]
     _draw(rows, across, size).savefig(file, dpi=size / _CELL_INCHES)
 
 
-def _order(key: tuple[Grade, int, bool]) -> tuple[int, bool, int]:
-    return GRADES.index(key[0]), not key[2], key[1]
+def _order(key: tuple[Grade, int | None]) -> tuple[int, int]:
+    grade, band = key
+    return GRADES.index(grade), 100 if band is None else band
+
+
+def _title(key: tuple[Grade, int | None]) -> str:
+    grade, band = key
+    if band is None:
+        return f"{_name(grade)}\nnot kept"
+    return f"{_name(grade)}\n{band * _BAND} – {(band + 1) * _BAND} % trash"
 
 
 def _name(grade: Grade) -> str:
