@@ -3,7 +3,7 @@
 The share of synthetic images of each grade is chosen on the validation split: short trainings, a
 quarter of the study's steps, with each share of SHARES for all grades alike; each grade then takes
 the share under which its own F1 was best, the smaller one where two are as good. A share of 0 is
-among them: a grade that synthetic images do not help goes without.
+among them: a grade that synthetic images do not help, or that has none, goes without.
 """
 
 from __future__ import annotations
@@ -141,6 +141,8 @@ def _shares(
         write_json(file, {"key": key, "validation_f1": tried})
     shares = tuple(
         max(SHARES, key=lambda share: (tried[str(share)][index], -share))
+        if index in further.labels
+        else 0.0
         for index in range(len(GRADES))
     )
     report.say(

@@ -120,7 +120,10 @@ def _figures(
 ) -> dict[str, Any] | None:
     """The metrics.json of a finished run of this study; see `train.finished`. Raises RunError."""
     wanted = config.fit(run).model_copy(update=start)
-    return finished(run.folder(out), wanted.model_dump(exclude=_NOT_ASKED), dataset.digest)
+    free = set(_NOT_ASKED)
+    if ARMS[run.arm].rendered and config.rendered_digest is None:
+        free.add("synthetic_recipe")  # another command has said which images
+    return finished(run.folder(out), wanted.model_dump(exclude=free), dataset.digest)
 
 
 def _require_judges(
