@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.routing import iter_route_contexts
 
 from edge_agent import __version__
 from edge_agent.api import arrivals, errors, evidence, examples, guards, health, metrics, models
@@ -65,6 +66,9 @@ def create_app(station: StationPort) -> FastAPI:
         methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         include_in_schema=False,
     )
+    # Else each is built when it is first asked for, by whichever thread serves it, and that waits.
+    for _ in iter_route_contexts(app.routes):
+        pass
     return app
 
 
