@@ -52,7 +52,7 @@ def main() -> None:
         bases = [planner.of_blend(number, clean, one) for number, one in enumerate(drawn)]
         trashy = np.array([base.trash >= TRASH_LIMIT for base in bases])
         by_level = np.array([base.level >= blend.BOUNDARY for base in bases])
-        by_mask = np.array([base.trashy >= blend.BOUNDARY / 100 for base in bases])
+        by_mask = np.array([base.grade is not clean for base in bases])
         found[f"{clean} to {blend.PAIRS[clean]}"] = {
             "blends": len(bases),
             "level_wrong_pct": round(100 * float((by_level != trashy).mean()), 1),

@@ -168,7 +168,7 @@ class Planner:
                 trashy = self.boundary.trashy(trash)
         return Base(
             number,
-            PAIRS[clean] if trashy >= blend.BOUNDARY / 100 else clean,
+            blend.grade_at(clean, 100 * trashy),
             parents,
             drawn.level,
             drawn.method,

@@ -61,8 +61,9 @@ class Blend:
     same_region: bool
 
 
-def grade_at(clean: Grade, level: int) -> Grade:
-    """The grade a blend by alpha counts as. `clean` is the clean grade of its pair."""
+def grade_at(clean: Grade, level: float) -> Grade:
+    """The grade a blend counts as. `clean` is the clean grade of its pair. level: how trashy it is,
+    0 to 100; by alpha, its level."""
     return PAIRS[clean] if level >= BOUNDARY else clean
 
 

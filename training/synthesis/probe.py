@@ -210,10 +210,12 @@ class Probe:
         homes = np.stack([colours[of == name].mean(0) for name in names])
         real = _spread(self._run.validation, self._count)
         hints = self._painter.hints(real.images)
+        asked = self._as(real)
 
         def drawn(told: str) -> npt.NDArray[np.float64]:
-            asked = self._as(real, told)
-            return _colours(self._draw(asked, real.images, hints, f"region {told or 'not told'}"))
+            elsewhere = replace(asked, regions=np.full(len(asked), told))
+            what = f"region {told or 'not told'}"
+            return _colours(self._draw(elsewhere, real.images, hints, what))
 
         untold = drawn("")
         found: dict[str, Any] = {}
@@ -237,13 +239,10 @@ class Probe:
             "by_chance": 1 / len(names),
         }
 
-    def _as(self, real: ImageSet, region: str | None = None) -> Asked:
-        """As these images are, of another region where one is given."""
+    def _as(self, real: ImageSet) -> Asked:
+        """As these images are."""
         known = {row.region for row in self._run.train.rows}
-        regions = [
-            (row.region if row.region in known else "") if region is None else region
-            for row in real.rows
-        ]
+        regions = [row.region if row.region in known else "" for row in real.rows]
         masks = None
         if self._planner.has_masks:
             masks = self._run.as_drawn(real, self._painter.classes(real.images))

@@ -173,7 +173,7 @@ def _obeys(run: Run, stage: Stage, examples: Examples) -> dict[str, Any]:
         network,
         real.conditions,
         real.hints,
-        np.arange(len(real.images)),
+        np.arange(len(real)),
         steps=run.config.generate.steps,
         guidance=run.config.generate.guidance,
     )
