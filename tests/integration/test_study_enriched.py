@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import thumbnails
+import torch
 from scenes import SIZE, scene_folder
 from typer.testing import CliRunner
 
@@ -21,7 +22,7 @@ from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import Row
 from training.errors import DataError
 from training.experiments import baselines, simple_runs
-from training.experiments.enrichment import SHARES
+from training.experiments.enrichment import SHARES, told_apart
 from training.mixture import Synthetic, load, mix
 from training.provenance import sha256
 
@@ -84,8 +85,8 @@ def found(out: Path) -> dict[str, Any]:
     return content
 
 
-def config(out: Path, arm: str) -> dict[str, Any]:
-    metrics = json.loads((out / f"simple_dcnn-{arm}-1" / "metrics.json").read_text())
+def config(out: Path, arm: str, seed: int = 1) -> dict[str, Any]:
+    metrics = json.loads((out / f"simple_dcnn-{arm}-{seed}" / "metrics.json").read_text())
     return dict(metrics["config"])
 
 
@@ -145,15 +146,40 @@ def test_shares_are_chosen_by_each_grade_on_the_validation_split(out: Path) -> N
     for arm in ARMS[1:]:
         has = made.get(config(out, arm)["synthetic_sha256"], set(range(len(GRADES))))
         tried = json.loads((out / f"simple_dcnn-{arm}-1" / "mix.json").read_text())
-        scores = tried["validation_f1"]
-        assert list(scores) == [str(share) for share in SHARES]
+        losses = tried["validation_loss"]
+        assert list(losses) == [str(share) for share in SHARES]
         for grade, share in enumerate(config(out, arm)["synthetic_shares"]):
             if grade not in has:
                 assert share == 0
                 continue
-            best = max(f1[grade] for f1 in scores.values())
-            assert scores[str(share)][grade] == best
-            assert all(scores[str(s)][grade] < best for s in SHARES if s < share)
+            best = min(loss[grade] for loss in losses.values())
+            assert losses[str(share)][grade] == best
+            assert all(losses[str(s)][grade] > best for s in SHARES if s < share)
+
+
+def test_another_seed_takes_the_shares_that_the_first_has_chosen(data: Path, out: Path) -> None:
+    study(data, out, "--arms", "synthesized", "--seeds", "1,2")
+    assert not (out / "simple_dcnn-synthesized-2" / "mix.json").exists()
+    assert (
+        config(out, "synthesized", 2)["synthetic_shares"]
+        == config(out, "synthesized")["synthetic_shares"]
+    )
+
+
+def test_a_grade_is_told_apart_by_how_far_it_is_from_the_rest_not_by_loudness() -> None:
+    random = torch.Generator().manual_seed(1)
+    labels = np.arange(400) % 5
+    right = torch.nn.functional.one_hot(torch.from_numpy(labels), 5)
+    said = 2.0 * right + torch.randn(400, 5, generator=random)
+    plain = told_apart(said, labels)
+    assert told_apart(said * 0.5, labels) == pytest.approx(plain, rel=1e-3)
+    # Grades 0 and 1 moved towards each other: they suffer, the others do not.
+    near = said.clone()
+    near[labels == 0, 1] += 1.5
+    near[labels == 1, 0] += 1.5
+    blurred = told_apart(near, labels)
+    assert min(blurred[0] / plain[0], blurred[1] / plain[1]) > 1.3
+    assert max(blurred[i] / plain[i] for i in (2, 3, 4)) < 1.3
 
 
 def test_a_finished_study_is_not_trained_again(

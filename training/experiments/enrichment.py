@@ -1,9 +1,11 @@
 """The arms that learn from further images: which ones, and how much of each grade.
 
-The share of synthetic images of each grade is chosen on the validation split: short trainings, a
-quarter of the study's steps, with each share of SHARES for all grades alike; each grade then takes
-the share under which its own F1 was best, the smaller one where two are as good. A share of 0 is
-among them: a grade that synthetic images do not help, or that has none, goes without.
+The share of synthetic images of each grade is chosen on the validation split: trainings of half the
+study's steps with each share of SHARES for all grades alike; each grade then takes the share under
+which it was told best from the rest, see `told_apart`. A share of 0 is among them: a grade that
+synthetic images do not help, or that has none, goes without. The first seed chooses for all: the
+others show what chance does to a training, not to its recipe. Where another network judges, images
+differ with the seed, and each seed chooses.
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
-from sklearn.metrics import f1_score  # type: ignore[import-untyped]
+import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from edge_agent.grades import GRADES
 from training import parallel
+from training.calibration import temperature
 from training.classifiers.pixels import Pixels
 from training.config import FitConfig
 from training.data.dataset import Dataset, ImageSet
@@ -37,7 +42,7 @@ from training.synthesis.run import Report as SynthesisReport
 from training.train import Report as FitReport
 
 SHARES: Final = (0.0, 0.25, 0.5, 0.75)
-TRIAL_PART: Final = 4
+TRIAL_PART: Final = 2
 SYNTHESIS_NAME: Final = "synthesis"
 MIX_NAME: Final = "mix.json"
 
@@ -109,7 +114,10 @@ def _shares(
     start: Start,
     deadline: float,
 ) -> tuple[float, ...] | None:
-    """The chosen share of each grade. What was tried goes to MIX_NAME in the run's folder."""
+    """The chosen share of each grade. What was tried goes to MIX_NAME in the run's folder, or in
+    that of the run with the first seed."""
+    if run.judge is None:
+        run = Run(run.model, run.arm, config.seeds[0])
     fit = config.fit(run)
     trial = fit.model_copy(update={"steps": max(1, config.steps // TRIAL_PART)})
     source = start.weights.get(run.model)
@@ -138,9 +146,9 @@ def _shares(
             report.say(f"time is up in a trial of {run.name}; the same command goes on from here")
             return None
         tried[str(share)] = found
-        write_json(file, {"key": key, "validation_f1": tried})
+        write_json(file, {"key": key, "validation_loss": tried})
     shares = tuple(
-        max(SHARES, key=lambda share: (tried[str(share)][index], -share))
+        min(SHARES, key=lambda share: (tried[str(share)][index], share))
         if index in further.labels
         else 0.0
         for index in range(len(GRADES))
@@ -158,7 +166,7 @@ def _tried(file: Path, key: dict[str, Any]) -> dict[str, list[float]]:
         return {}
     try:
         content = json.loads(file.read_text("utf-8"))
-        return dict(content["validation_f1"]) if content["key"] == key else {}
+        return dict(content["validation_loss"]) if content["key"] == key else {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file}: not readable; delete it") from error
 
@@ -173,7 +181,7 @@ def _on_trial(
     report: Report,
     deadline: float,
 ) -> list[float] | None:
-    """F1 of each grade on the validation split after a training; None where time was up."""
+    """`told_apart` on the validation split after a training; None where time was up."""
     checkpoint = folder / "trial.pt"
     with parallel.accelerator(config.precision) as accelerator:
         network = initial_network(config.classifier, config.seed, train, given)
@@ -183,11 +191,23 @@ def _on_trial(
         checkpoint.unlink(missing_ok=True)
         if ended == "time":
             return None
-        said = logits(loop.kept_network(), validation.images).argmax(1).numpy()
-    scores = f1_score(
-        validation.labels, said, labels=range(len(GRADES)), average=None, zero_division=0.0
-    )
-    return [float(score) for score in np.asarray(scores)]
+        said = logits(loop.kept_network(), validation.images)
+    return told_apart(said, validation.labels)
+
+
+def told_apart(said: Tensor, labels: npt.NDArray[np.int64]) -> list[float]:
+    """How well each grade is told from all others: binary cross-entropy in nats, (5,); less is
+    better.
+
+    said: logits (n, 5), calibrated on these images first, so that no share wins by less confidence
+    alone. F1 of a grade with thirty images moves with every one of them; this says how far each is
+    from the border too.
+    """
+    truth = torch.from_numpy(labels)
+    likely = torch.softmax(said.double() / temperature(said, truth), dim=1)
+    right = torch.nn.functional.one_hot(truth, len(GRADES)).double()
+    found = torch.nn.functional.binary_cross_entropy(likely, right, reduction="none")
+    return [round(float(value), 6) for value in found.mean(0)]
 
 
 def _refuse_known_images(data: Path, further: Path) -> None:
