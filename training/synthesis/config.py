@@ -47,7 +47,7 @@ class DiffuseSection(_Section):
     attention: int = Field(default=2, ge=1)
     control: Control = "joint"
     regions: bool = True
-    steps: int = Field(default=1500, ge=1)
+    steps: int = Field(default=2400, ge=1)
     batch: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     edge_weight: float = Field(default=0.02, ge=0)

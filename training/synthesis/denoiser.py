@@ -145,7 +145,12 @@ class Denoiser(nn.Module):
         x, asked, patch = noisy, hints, self.architecture.patch
         in_pixels = self.architecture.backbone is None
         if in_pixels:
-            said["class_labels"] = conditions.vector
+            # Beside the time step everything global reaches every layer. Attention, at the lowest
+            # resolutions alone, left regions all but unlearned.
+            scale = self.architecture.token**-0.5  # a token as long as a grade's own entry
+            said["class_labels"] = torch.cat(
+                [conditions.vector, *(token * scale for token in tokens)], dim=1
+            )
             x = pixel_unshuffle(noisy, patch)
             asked = None if hints is None else pixel_unshuffle(hints, patch)
         else:
@@ -205,5 +210,5 @@ def _unet(architecture: Architecture) -> UNet2DConditionModel:
         attention_head_dim=8,
         norm_num_groups=GROUPS,
         class_embed_type="projection",
-        projection_class_embeddings_input_dim=VECTOR,
+        projection_class_embeddings_input_dim=VECTOR + 2 * architecture.token,
     )

@@ -33,8 +33,10 @@ from training.synthesis.denoiser import HINTS, Denoiser
 from training.synthesis.edges import canny, shapes
 from training.synthesis.space import Space, to_images, to_signal
 
-DROP: Final = 0.1
-"""Share of training images of which nothing is said, and of those without edges."""
+UNSAID: Final = 0.1
+"""Share of training images of which nothing is said."""
+UNSTEERED: Final = 0.2
+"""Share of training images without edges: where there are edges, little of the rest is needed."""
 _CLEAR: Final = 0.5
 """Least abar at which the estimate of the clean image has edges worth comparing."""
 _SCALES: Final = (2, 4, 8)
@@ -111,9 +113,9 @@ class DiffusionLoss:
             images = torch.where(flipped, images.flip(axis), images)
             asked = torch.where(flipped, asked.flip(axis + 1), asked)
         signal = self._space.encode(images)
-        unsaid, unsteered = (torch.rand(2, self._batch) < DROP).unbind()
-        conditions = self._conditions[chosen].without(unsaid).to(self._device)
-        steering = asked * (~unsteered).to(self._device)[:, None, None, None]
+        unsaid, unsteered = torch.rand(2, self._batch)
+        conditions = self._conditions[chosen].without(unsaid < UNSAID).to(self._device)
+        steering = asked * (unsteered >= UNSTEERED).to(self._device)[:, None, None, None]
         noise = torch.randn_like(signal)
         t = torch.randint(len(self._kept), (self._batch,), device=self._device)
         noisy = self._schedule.add_noise(signal, noise, t)

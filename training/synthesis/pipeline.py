@@ -73,7 +73,8 @@ class Stages:
         before = [segmented]
         diffused, adapted = None, None
         if config.generate.strength > 0:  # blends as they are need no diffusion model
-            diffused = Stage.of(out, "diffuse", section["diffuse"] | shared, segmented)
+            told = {"tokens": "by attention and by step"}
+            diffused = Stage.of(out, "diffuse", section["diffuse"] | shared | told, segmented)
             before.append(diffused)
             if config.adapt is not None:
                 adapted = Stage.of(out, "adapt", section["adapt"] | shared, diffused)
