@@ -25,6 +25,7 @@ from training.experiments import baselines, simple_runs
 from training.experiments.enrichment import SHARES, told_apart
 from training.mixture import Synthetic, load, mix
 from training.provenance import sha256
+from training.report.build import draw
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -157,6 +158,38 @@ def test_shares_are_chosen_by_each_grade_on_the_validation_split(out: Path) -> N
             assert all(losses[str(s)][grade] > best for s in SHARES if s < share)
 
 
+def test_all_finished_runs_are_asked_about_a_further_dataset(
+    data: Path, out: Path, tmp_path: Path
+) -> None:
+    beside = scene_folder(tmp_path / "beside", seed=3)
+    labelled = sum(grade is not None for grade in Dataset.open(beside).labels.grades)
+    # Whatever arms the command names, and whatever splits the dataset has.
+    said = study(data, out, "--arms", "baseline", "--further", beside)
+    (found,) = json.loads((out / "study.json").read_text())["further"]
+    assert [row["arm"] for row in found["rows"]] == ["baseline", *ARMS]
+    assert {row["n"] for row in found["rows"]} == {labelled}
+    assert found["data"]["digest"] == Dataset.open(beside).digest
+    model = out / "simple_dcnn-blended-1"
+    asked_alone = CliRunner().invoke(
+        app, ["evaluate", "--checkpoint", str(model), "--data", str(beside)]
+    )
+    figures = json.loads(asked_alone.stdout)["all"]
+    assert found["rows"][3]["arm"] == "blended"
+    assert found["rows"][3]["accuracy"] == figures["accuracy"]
+    page = draw(out, tmp_path / "report")
+    assert "On further images" in page.read_text()
+    assert "Accuracy and recall" in page.with_name("tables.md").read_text()
+    # Another command keeps them, and does not ask again.
+    (file,) = model.glob("further-*/metrics.json")
+    asked = file.stat().st_mtime_ns
+    study(data, out, "--arms", "augmented", "--further", beside)
+    assert file.stat().st_mtime_ns == asked
+    study(data, out, "--arms", "augmented")
+    assert json.loads((out / "study.json").read_text())["further"] == [found]
+    said = study(data, out, "--arms", "augmented", "--further", data, code=2)
+    assert "of the study; take others" in " ".join(said.split())
+
+
 def test_another_seed_takes_the_shares_that_the_first_has_chosen(data: Path, out: Path) -> None:
     study(data, out, "--arms", "synthesized", "--seeds", "1,2")
     assert not (out / "simple_dcnn-synthesized-2" / "mix.json").exists()
@@ -203,7 +236,7 @@ def test_further_images_that_the_study_has_are_refused(data: Path, tmp_path: Pat
         shutil.copytree(data, tmp_path / "d"),
         code=2,
     )
-    assert "of the study; render others" in said
+    assert "of the study; take others" in " ".join(said.split())
     assert "needs --rendered" in study(data, tmp_path / "out", "--arms", "rendered", code=2)
 
 

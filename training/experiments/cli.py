@@ -61,6 +61,13 @@ def study_command(
         Path | None,
         typer.Option(help="Dataset of further images for the arm rendered, such as cane-sim's."),
     ] = None,
+    further: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another dataset, which all finished runs are asked about too: more images than "
+            "the test split has."
+        ),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
     max_time: Annotated[
         str | None, typer.Option(help="Stop after this time (25m, 1h30m); the study goes on later.")
@@ -96,6 +103,7 @@ def study_command(
                 config,
                 report,
                 start=start,
+                further=further,
                 threads=threads,
                 max_seconds=seconds(max_time) if max_time else float("inf"),
             )

@@ -28,14 +28,13 @@ from training.calibration import temperature
 from training.classifiers.pixels import Pixels
 from training.config import FitConfig
 from training.data.dataset import Dataset, ImageSet
-from training.data.manifest import Manifest
-from training.errors import DataError, RunError
+from training.errors import RunError
 from training.evaluation import load_split
 from training.experiments.config import ARMS, Run, StudyConfig
+from training.experiments.further import require_unknown
 from training.loop import Loop
 from training.mixture import Mixture, Synthetic, load, mix
 from training.model import logits, write_json
-from training.provenance import sha256
 from training.start import Weights, initial_network
 from training.synthesis.pipeline import synthesize
 from training.synthesis.run import Report as SynthesisReport
@@ -84,7 +83,7 @@ def synthetic_for(
         folder = start.rendered
         if folder is None:
             raise RunError(f"arm {run.arm}: needs --rendered, a dataset of further images")
-        _refuse_known_images(data, folder)
+        require_unknown(data, folder)
     else:
         asked = config.synthesis_of(run.arm)
         if run.judge is not None:
@@ -208,17 +207,3 @@ def told_apart(said: Tensor, labels: npt.NDArray[np.int64]) -> list[float]:
     right = torch.nn.functional.one_hot(truth, len(GRADES)).double()
     found = torch.nn.functional.binary_cross_entropy(likely, right, reduction="none")
     return [round(float(value), 6) for value in found.mean(0)]
-
-
-def _refuse_known_images(data: Path, further: Path) -> None:
-    """Further images must not be among the study's: test images might be. Raises DataError.
-
-    By content: a simulator names the trucks of every set alike.
-    """
-    known = {sha256(image): image for image in Manifest.read(data).images}
-    for image in Manifest.read(further).images:
-        if sha256(image) in known:
-            raise DataError(
-                f"{image}: is {known[sha256(image)]} of the study; render others, with another "
-                "--seed"
-            )

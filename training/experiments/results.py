@@ -24,22 +24,32 @@ _KEPT = (
 
 
 def summary(out: Path, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
-    """data, published, rows, pooled, comparisons and pooled_comparisons of study.json.
-
-    rows: one a run. pooled: one a model and arm, over its seeds; intervals keep a truck's images of
-    all seeds together, and do not cover how seeds differ: `accuracy_of_seeds` shows that.
-    comparisons: McNemar's tests on the test split's labels. p-values are not corrected for their
-    number. pooled_comparisons: differences in accuracy over the seeds that both sides have.
+    """data, published and `figures` of study.json; its rows say besides how each run went.
 
     Figures are made from predictions.csv, so that all rows are of this version of the code.
     """
-    predictions = {run: Predictions.read(run.folder(out)) for run in runs}
-    measured = {run: _measured(found) for run, found in predictions.items()}
-    rows = [_row(run, run.folder(out), measured[run]) for run in runs]
+    found = figures({run: Predictions.read(run.folder(out)) for run in runs})
+    rows = zip(runs, found["rows"], strict=True)
     return {
         "data": describe_data(dataset),
         "published": {"source": published.SOURCE, "accuracy": published.ACCURACY},
-        "rows": rows,
+        **found,
+        "rows": [_row(run, run.folder(out), row) for run, row in rows],
+    }
+
+
+def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
+    """rows, pooled, comparisons and pooled_comparisons, of runs on the same images.
+
+    rows: one a run. pooled: one a model and arm, over its seeds; intervals keep a truck's images of
+    all seeds together, and do not cover how seeds differ: `accuracy_of_seeds` shows that.
+    comparisons: McNemar's tests on the images' labels. p-values are not corrected for their
+    number. pooled_comparisons: differences in accuracy over the seeds that both sides have.
+    """
+    runs = list(predictions)
+    measured = {run: _measured(found) for run, found in predictions.items()}
+    return {
+        "rows": [{**_names(run), **measured[run]} for run in runs],
         "pooled": list(_pooled(runs, measured, predictions)),
         "comparisons": [
             {

@@ -20,6 +20,7 @@ from training.errors import RunError
 from training.experiments import baselines, enrichment, results, simple_runs
 from training.experiments.config import ARMS, Run, StudyConfig
 from training.experiments.enrichment import Start
+from training.experiments.further import measure, require_unknown, summaries
 from training.model import write_json
 from training.start import Weights
 from training.train import (
@@ -41,6 +42,7 @@ def study(
     report: enrichment.Report,
     *,
     start: Start | None = None,
+    further: Path | None = None,
     threads: int | None = None,
     max_seconds: float = math.inf,
 ) -> dict[str, Any]:
@@ -49,6 +51,7 @@ def study(
     A second call with the same arguments skips finished runs and takes up the interrupted one.
     study.json has all finished runs in OUT, also those of other models, arms and seeds.
     Where the dataset has no splits they are made, under the first seed; all runs share them.
+    further: a dataset that finished runs are asked about too, see `further.measure`.
     max_seconds: from now; training then stops at the next step, study.json says what is missing.
     Raises TrainingError, also when OUT holds runs of another study.
     """
@@ -62,6 +65,10 @@ def study(
     start = start or Start()
     dataset = Dataset.open(data, agreement=config.agreement).split(config.seeds[0])
     require_grades(dataset, report)
+    beside = None
+    if further is not None:
+        require_unknown(data, further)
+        beside = Dataset.open(further, agreement=config.agreement)
     starts: dict[str, dict[str, str]] = {model: {} for model in config.models}
     for model, source in start.weights.items():
         starts[model] = Weights.find(source, model, start.pixels).described()
@@ -97,6 +104,8 @@ def study(
         # A finished run never goes on: what it would resume from is the largest of its files.
         (run.folder(out) / CHECKPOINT_NAME).unlink(missing_ok=True)
     done = _finished_runs(out, config, starts, dataset, report, left_out)
+    if beside is not None:
+        measure(out, done, beside, report)
     covering = _covering(config, done)
     found = {
         "command": provenance.command_line(),
@@ -110,6 +119,7 @@ def study(
         "missing": [run.name for run in asked if run not in done],
         "left_out": left_out,
         **results.summary(out, [*simple, *done], dataset),
+        "further": list(summaries(out, done)),
     }
     write_json(out / STUDY_NAME, found)
     return found

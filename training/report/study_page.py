@@ -61,6 +61,7 @@ def page(study: dict[str, Any]) -> Page:
             "harder ones."
         )
         sections.append(Section("Against the true grades", text, [_truth(study, classes)]))
+    sections += _further(study)
     sections += [
         Section(
             "Where they err",
@@ -126,23 +127,58 @@ def _columns(study: dict[str, Any], classes: dict[str, str]) -> list[str]:
 
 def _table_1(study: dict[str, Any], classes: dict[str, str]) -> Table:
     published = study["published"]["accuracy"]
-    several = len(study["config"]["seeds"]) > 1
+    seeds = _Seeds(study)
     rows: list[list[Cell | str]] = []
     for one in study["pooled"]:
         theirs = published.get(one["model"], {}).get(one["arm"])
         row: list[Cell | str] = [model_name(one["model"]), _arm(one), *_figures(one)]
-        if several:
-            row.append(" / ".join(f"{100 * found:.1f}" for found in one["accuracy_of_seeds"]))
-        rows.append([*row, NONE if theirs is None else f"{100 * theirs:.1f}"])
-    seeds = ["accuracy of each seed"] if several else []
+        rows.append([*row, *seeds.cells(one), NONE if theirs is None else f"{100 * theirs:.1f}"])
     return table(
         "Table I. Test split, all arms with equally many optimiser steps",
-        [*_columns(study, classes), *seeds, "published accuracy"],
+        [*_columns(study, classes), *seeds.columns, "published accuracy"],
         rows,
         names=2,
         note="Colour histogram, frozen features: logistic regression on 512 colours, and on the "
         "features of an EfficientNet-Lite0 trained on ImageNet.",
     )
+
+
+class _Seeds:
+    """The column of each seed's accuracy; none where the study has one seed."""
+
+    def __init__(self, study: dict[str, Any]) -> None:
+        self._several = len(study["config"]["seeds"]) > 1
+
+    @property
+    def columns(self) -> list[str]:
+        return ["accuracy of each seed"] if self._several else []
+
+    def cells(self, one: dict[str, Any]) -> list[str]:
+        found = " / ".join(f"{100 * accuracy:.1f}" for accuracy in one["accuracy_of_seeds"])
+        return [found] if self._several else []
+
+
+def _further(study: dict[str, Any]) -> list[Section]:
+    """One for each dataset beside the study's own; older studies have none."""
+    seeds = _Seeds(study)
+    sections = []
+    for found in study.get("further", []):
+        data = found["data"]
+        seen = {**found, "config": study["config"]}
+        rows: list[list[Cell | str]] = [
+            [model_name(one["model"]), _arm(one), *_figures(one), *seeds.cells(one)]
+            for one in found["pooled"]
+        ]
+        columns = [*_columns(found, data["classes"]), *seeds.columns]
+        text = (
+            f"All {found['rows'][0]['n']} labelled images of {data['trucks']} trucks, none of "
+            f"them the study's; digest {data['digest']}. Comparisons as below."
+        )
+        tables = [table("Accuracy and recall", columns, rows, names=2), _comparisons(seen)]
+        sections.append(
+            Section(f"On further images: {data['name']}", text, [*tables, *_over_seeds(seen)])
+        )
+    return sections
 
 
 def _truth(study: dict[str, Any], classes: dict[str, str]) -> Table:
