@@ -30,3 +30,13 @@ def accelerator(one_thread: None) -> Iterator[Any]:
 
     with parallel.accelerator("fp32") as made:
         yield made
+
+
+@pytest.fixture
+def quick_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual judge of synthetic images sees thumbnails, and no network's features."""
+    import thumbnails
+
+    from training.experiments import baselines
+
+    monkeypatch.setattr(baselines, "frozen_features", thumbnails.features)

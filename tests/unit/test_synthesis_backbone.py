@@ -8,7 +8,6 @@ from typing import Any
 import huggingface_hub.constants
 import numpy as np
 import pytest
-import thumbnails
 import torch
 from accelerate import Accelerator
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
@@ -20,7 +19,6 @@ from training.cli import app
 from training.console import RichReport
 from training.data.dataset import ImageSet
 from training.errors import WeightsError
-from training.experiments import baselines
 from training.synthesis import backbone, train_diffusion
 from training.synthesis.conditions import Conditions, Vocabulary
 from training.synthesis.denoiser import Architecture, Denoiser
@@ -208,10 +206,8 @@ def test_what_is_no_model_is_told_in_a_line(tmp_path: Path) -> None:
         found.parts.check_size(44)
 
 
-def test_a_synthesis_starts_from_it_and_knows_another_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(baselines, "frozen_features", thumbnails.features)
+@pytest.mark.usefixtures("quick_judge")
+def test_a_synthesis_starts_from_it_and_knows_another_one(tmp_path: Path) -> None:
     data, out, folder = scene_folder(tmp_path / "data"), tmp_path / "run", tiny(tmp_path / "tiny")
 
     def synthesize(*further: str) -> str:

@@ -7,12 +7,10 @@ from typing import cast
 
 import numpy as np
 import pytest
-import thumbnails
 
 from edge_agent.grades import GRADES
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
-from training.experiments import baselines
 from training.model import TrainedModel
 from training.synthesis.config import FilterSection
 from training.synthesis.filter import Judge
@@ -20,9 +18,7 @@ from training.synthesis.filter import Judge
 EACH = 20
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "frozen_features", thumbnails.features)
+pytestmark = pytest.mark.usefixtures("quick_judge")
 
 
 def loads(seed: int, grades: int = len(GRADES)) -> ImageSet:

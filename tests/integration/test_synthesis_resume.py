@@ -1,0 +1,231 @@
+"""Synthesis that stops and goes on, in any stage and by two processes; adapters by region."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import thumbnails
+from accelerate import Accelerator
+from scenes import scene_folder
+from synthesis_runs import ADAPTED, CONFIG, blends_only, done, drawn, folder, run, table, told_of
+
+from training.console import RichReport
+from training.data.dataset import Dataset
+from training.experiments import baselines
+from training.provenance import sha256
+from training.synthesis import adapters
+from training.synthesis.denoiser import Denoiser
+from training.synthesis.optimise import Steps
+from training.synthesis.pipeline import Stages, load_run, synthesize
+from training.synthesis.train_adapters import train_adapters
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.usefixtures("one_thread", "quick_judge")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return scene_folder(tmp_path_factory.mktemp("scenes") / "data")
+
+
+@pytest.fixture(scope="module")
+def adapted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with adapters by region, of few steps, judged by thumbnails."""
+    out = tmp_path_factory.mktemp("adapted") / "synthesis"
+    with pytest.MonkeyPatch.context() as patch, RichReport(quiet=True) as report:
+        patch.setattr(baselines, "frozen_features", thumbnails.features)
+        assert synthesize(data, out, ADAPTED, report, threads=1)
+    return out
+
+
+class KilledError(Exception):
+    pass
+
+
+class KilledIn(RichReport):
+    """Dies at the n-th sign of life of what is being done."""
+
+    def __init__(self, what: str, sign: int) -> None:
+        super().__init__(quiet=True)
+        self.what, self.left, self.begun = what, sign, ""
+
+    def begin(self, what: str) -> None:
+        self.begun = what
+
+    def step(self, done: int, total: int, loss: float) -> None:
+        self.tick(self.begun)
+
+    def loading(self, what: str, count: int) -> Any:
+        return lambda: self.tick(what)
+
+    def tick(self, what: str) -> None:
+        self.left -= what == self.what
+        if self.left == 0:
+            raise KilledError
+
+
+def test_killed_in_any_stage_it_goes_on_to_the_same_images(
+    data: Path, adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint after each step: what was trained before a kill counts."""
+    monkeypatch.setitem(Steps.__init__.__kwdefaults__, "save_every", 0.0)
+    broken = tmp_path / "broken"
+    kills = (
+        *(("train", 30), ("U-Net", 12), ("diffusion", 3), ("diffusion", 3)),
+        *(("adapter of east", 2), ("adapter of north", 3), ("adapter of north", 1)),
+        *(("candidates (drawing)", 20), ("candidates", 30)),
+    )
+    for what, sign in kills:
+        with pytest.raises(KilledError):
+            synthesize(data, broken, ADAPTED, KilledIn(what, sign))
+        # Of a finished region nothing to go on from is kept.
+        left = {"0-last.pt"} if what == "adapter of east" else {"1-last.pt"}
+        if what.startswith("adapter"):
+            assert {file.name for file in broken.glob("adapt-*/*.pt")} == left
+    with RichReport(quiet=True) as report:
+        assert synthesize(data, broken, ADAPTED, report)
+    for stage in ("segment", "diffuse", "adapt"):
+        assert done(broken, stage) == done(adapted, stage)
+    ours, theirs = drawn(adapted), drawn(broken)
+    assert ours.keys() == theirs.keys()
+    for name, image in ours.items():
+        # Drawn in other batches, where sums are rounded otherwise.
+        assert np.abs(image.astype(int) - theirs[name]).max() <= 2, name
+    assert [r["parents"] for r in table(folder(adapted, "set") / "manifest.csv")]
+    assert not list(broken.rglob(".*.new"))
+    assert not list(broken.rglob("*.pt"))
+
+
+def test_time_is_kept(data: Path, tmp_path: Path) -> None:
+    with RichReport(quiet=True) as report:
+        assert synthesize(data, tmp_path / "run", CONFIG, report, max_seconds=0.0) is None
+
+
+def test_two_processes_share_the_work_and_a_clock(
+    data: Path, adapted: Path, tmp_path: Path
+) -> None:
+    """Drawn anew by two processes from the same model, images are the same."""
+    copied = shutil.copytree(adapted, tmp_path / "run")
+    shutil.rmtree(folder(copied, "generate"))
+    shutil.rmtree(folder(copied, "set"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    tests = ROOT / "tests"
+    # What a launcher sets; that ours can be launched, trainings of classifiers show.
+    together = {
+        **os.environ,
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, tests))),
+    }
+    script = tests / "integration" / "drawn_by_two.py"
+    both = [
+        subprocess.Popen(
+            [sys.executable, script, data, copied, ADAPTED.model_dump_json()],
+            env={**together, "RANK": rank, "LOCAL_RANK": rank},
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    try:
+        for process in both:
+            _, said = process.communicate(timeout=300)
+            assert process.returncode == 0, said[-2000:]
+    finally:
+        for process in both:
+            process.kill()
+            process.wait()
+    ours, theirs = drawn(adapted), drawn(copied)
+    assert ours.keys() == theirs.keys()
+    for name, image in ours.items():
+        assert np.abs(image.astype(int) - theirs[name]).max() <= 2, name
+    assert list(copied.glob("set-*/manifest.csv"))
+
+
+def test_adapters_by_region_are_named_beside_the_model(adapted: Path) -> None:
+    files = [
+        folder(adapted, "diffuse") / "model.safetensors",
+        *sorted(folder(adapted, "adapt").glob("region-*.safetensors")),
+    ]
+    assert len(files) == 3
+    drawn_by = {row["model_sha256"] for row in table(folder(adapted, "set") / "verdicts.csv")}
+    assert drawn_by == {" ".join(map(sha256, files))}
+
+
+def test_a_finished_adapter_stands_and_nothing_of_it_is_held(
+    data: Path,
+    adapted: Path,
+    accelerator: Accelerator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copied = shutil.copytree(adapted, tmp_path / "run")
+    report = RichReport(quiet=True)
+    work = load_run(Dataset.open(data), ADAPTED, accelerator, report)
+    stages = Stages.of(work, copied)
+    assert stages.adapted is not None
+    assert stages.diffused is not None
+    before = done(copied, "adapt")
+    assert set(before["loss_of_last_50_steps"]) == {"east", "north"}
+    networks: list[weakref.ref[Denoiser]] = []
+    load = Denoiser.load
+
+    def counted(path: Path) -> Denoiser:
+        assert [network() for network in networks] == [None] * len(networks)
+        found = load(path)
+        networks.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(Denoiser, "load", counted)
+    east, north = (adapters.file_of(stages.adapted.folder, number) for number in (0, 1))
+    for gone, trained in (((north,), 1), ((east, north), 2)):
+        networks.clear()
+        for file in (*gone, stages.adapted.folder / "done.json"):
+            file.unlink()
+        assert train_adapters(work, stages.adapted, stages.segmented, stages.diffused)
+        assert len(networks) == trained
+        assert done(copied, "adapt") == before
+    assert {file.name for file in stages.adapted.folder.iterdir()} == {
+        *(east.name, north.name, "done.json")
+    }
+
+
+def test_adapters_without_regions_are_refused_before_anything_is_trained(
+    data: Path, tmp_path: Path
+) -> None:
+    copied = told_of(data, tmp_path / "data", "")
+    out = tmp_path / "run"
+    refused = run("synthesize", "--data", copied, "--out", out, "--regions", "adapters")
+    assert refused.exit_code == 2
+    assert "no region has 2 training images" in refused.output
+    assert not out.exists()
+
+
+def test_blends_alone_need_no_diffusion_and_share_the_rest(
+    data: Path, adapted: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(adapted, tmp_path / "run")
+    shutil.rmtree(folder(out, "diffuse"))
+    shutil.rmtree(folder(out, "adapt"))
+    before = done(out, "segment"), (folder(out, "segment") / "done.json").stat().st_mtime_ns
+    with RichReport(quiet=True) as report:
+        assert synthesize(data, out, blends_only(), report)
+    assert not list(out.glob("diffuse-*"))
+    after = done(out, "segment"), (folder(out, "segment") / "done.json").stat().st_mtime_ns
+    assert before == after
+    assert len(list(out.glob("generate-*"))) == 2

@@ -1,0 +1,78 @@
+"""Runs of `cane-train synthesize` on drawn loads, and what lies in their folders."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from typer.testing import CliRunner, Result
+
+from training.cli import app as cane_train
+from training.synthesis.config import (
+    PRESETS,
+    AdaptSection,
+    DiffuseSection,
+    SegmentSection,
+    SynthesisConfig,
+)
+
+FAST = PRESETS["fast"]
+CONFIG = FAST.model_copy(
+    update={
+        "segment": SegmentSection(widths=(8, 16), steps=20, batch=8),
+        "diffuse": DiffuseSection(widths=(32, 64), attention=1, steps=8, batch=4),
+    }
+)
+"""The smallest that does everything."""
+ADAPTED = CONFIG.model_copy(
+    update={
+        "diffuse": CONFIG.diffuse.model_copy(update={"regions": False}),
+        "adapt": AdaptSection(rank=2, steps=4),
+    }
+)
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(cane_train, [str(a) for a in arguments])
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def folder(out: Path, stage: str) -> Path:
+    (found,) = out.glob(f"{stage}-*")
+    return found
+
+
+def done(out: Path, stage: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder(out, stage) / "done.json").read_text("utf-8"))
+    return content
+
+
+def drawn(out: Path) -> dict[str, np.ndarray]:
+    files = sorted((folder(out, "generate") / "images").glob("*.png"))
+    return {file.name: np.asarray(cv2.imread(str(file))) for file in files}
+
+
+def blends_only() -> SynthesisConfig:
+    still = CONFIG.generate.model_copy(update={"strength": 0.0})
+    return CONFIG.model_copy(update={"generate": still})
+
+
+def told_of(data: Path, folder: Path, region: str) -> Path:
+    """A copy whose loads are all from there."""
+    copied = shutil.copytree(data, folder)
+    manifest = copied / "manifest.csv"
+    rows = table(manifest)
+    with manifest.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({**row, "region": region} for row in rows)
+    return copied
