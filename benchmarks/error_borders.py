@@ -7,7 +7,8 @@ burnt stalks and of trash are known, and prints one JSON object. Of each model:
 - across: of the wrong ones, which border was crossed: burnt (fresh for burnt or the reverse),
   trash, both, or that of undefined;
 - burnt, trash: by how far a load's share is from the border, in parts of what lies on either side
-  of it: loads, wrong_pct (across this border), part_of_wrong_pct (of all that crossed it).
+  of it: loads, wrong_pct (across this border), part_of_wrong_pct (of all that crossed it). Cane
+  only, and what was called cane.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from simulator.truth import BURNT_LIMIT, TRASH_LIMIT
 from training import provenance
 from training.data import tables
 from training.data.dataset import Dataset
+from training.errors import TrainingError
 from training.predictions import Predictions
 
 EDGES: Final = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
@@ -100,15 +102,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of cane-sim dataset")
     parser.add_argument("evaluated", type=Path, nargs="+", help="folders with predictions.csv")
     asked = parser.parse_args()
-    dataset = Dataset.open(asked.data)
-    _, cells = tables.read(dataset.manifest.path)
+    try:
+        dataset = Dataset.open(asked.data)
+        columns, cells = tables.read(dataset.manifest.path)
+        several = {folder: Predictions.read(folder) for folder in asked.evaluated}
+    except TrainingError as error:
+        raise SystemExit(str(error)) from error
+    if missing := {"burnt_share", "trash_share"} - set(columns):
+        raise SystemExit(f"{asked.data}: no column {', '.join(sorted(missing))}; render a dataset")
     rows = {row["image"]: dict(row) for row in cells}
-    found = {}
-    for folder in asked.evaluated:
-        said = Predictions.read(folder)
-        if strange := next((image for image in said.images if image not in rows), None):
-            raise SystemExit(f"{folder}: {strange} is not of {asked.data}")
-        found[folder.name] = borders(said, rows)
+    for folder, said in several.items():
+        # Sets of the simulator have images of the same names: the truth tells them apart.
+        theirs = [rows.get(image, {}).get("grade") for image in said.images]
+        if theirs != list(said.truth):
+            raise SystemExit(f"{folder}: its predictions are not of the images in {asked.data}")
     print(
         json.dumps(
             {
@@ -117,7 +124,7 @@ def main() -> None:
                 "date": provenance.now(),
                 "machine": provenance.machine(),
                 "data": dataset.digest,
-                "models": found,
+                "models": {str(folder): borders(said, rows) for folder, said in several.items()},
             },
             indent=2,
         )

@@ -157,6 +157,7 @@ def evaluate(
         "model": {
             "classifier": model.card.classifier,
             "size": model.card.size,
+            "sha256": model.sha256,
             "seed": model.card.training.get("config", {}).get("seed"),
             "data_digest": model.card.training.get("data", {}).get("digest"),
         },

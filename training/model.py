@@ -19,6 +19,7 @@ from edge_agent.grades import GRADES, Grade
 from training.classifiers.registry import classifier
 from training.errors import WeightsError
 from training.level import LevelCard, WithLevel, estimates
+from training.provenance import sha256
 
 MODEL_NAME: Final = "model.safetensors"
 METADATA_KEY: Final = "canegrade"
@@ -56,10 +57,11 @@ class Said:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A network in evaluation mode with its card."""
+    """A network in evaluation mode with its card. sha256: of the file it was read from."""
 
     network: nn.Module
     card: ModelCard
+    sha256: str | None = None
 
     @classmethod
     def load(cls, path: Path) -> TrainedModel:
@@ -89,7 +91,7 @@ class TrainedModel:
             ) from error
         if card.labels != GRADES:
             raise WeightsError(f"model {file}: made for other grades; train it again")
-        return cls(network.eval(), card)
+        return cls(network.eval(), card, sha256(file))
 
     @property
     def classifier(self) -> nn.Module:

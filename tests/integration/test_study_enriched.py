@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import thumbnails
-import torch
 from scenes import SIZE, scene_folder
 from typer.testing import CliRunner
 
@@ -22,7 +21,7 @@ from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import Row
 from training.errors import DataError
 from training.experiments import baselines, simple_runs
-from training.experiments.enrichment import SHARES, told_apart
+from training.experiments.enrichment import SHARES, choose
 from training.mixture import Synthetic, load, mix
 from training.provenance import sha256
 from training.report.build import draw
@@ -138,7 +137,7 @@ def test_the_run_of_another_arm_can_judge(data: Path, tmp_path: Path) -> None:
     assert config(out, "unblended-judged")["synthetic_sha256"] == Synthetic(folder, ()).sha256
 
 
-def test_shares_are_chosen_by_each_grade_on_the_validation_split(out: Path) -> None:
+def test_shares_are_chosen_by_each_grade_on_the_validation_split(data: Path, out: Path) -> None:
     made = {
         Synthetic(folder, ()).sha256: set(load(folder, SIZE).labels)
         for folder in (out / "synthesis").glob("set-*")
@@ -147,72 +146,91 @@ def test_shares_are_chosen_by_each_grade_on_the_validation_split(out: Path) -> N
     for arm in ARMS[1:]:
         has = made.get(config(out, arm)["synthetic_sha256"], set(range(len(GRADES))))
         tried = json.loads((out / f"simple_dcnn-{arm}-1" / "mix.json").read_text())
-        losses = tried["validation_loss"]
-        assert list(losses) == [str(share) for share in SHARES]
-        for grade, share in enumerate(config(out, arm)["synthetic_shares"]):
-            if grade not in has:
-                assert share == 0
-                continue
-            best = min(loss[grade] for loss in losses.values())
-            assert losses[str(share)][grade] == best
-            assert all(losses[str(s)][grade] > best for s in SHARES if s < share)
+        assert list(tried["shares"]) == [str(share) for share in SHARES]
+        losses = {
+            share: np.load(out / f"simple_dcnn-{arm}-1" / f"trial-{share}.npy") for share in SHARES
+        }
+        for share, found in tried["shares"].items():
+            mean = losses[float(share)].mean(0)
+            assert found["validation_loss"] == pytest.approx(mean, abs=1e-5)
+        validation = Dataset.open(data).load("val", SIZE)
+        trucks = [row.truck for row in validation.rows]
+        expected = [s if g in has else 0.0 for g, s in enumerate(choose(losses, trucks))]
+        assert config(out, arm)["synthetic_shares"] == expected
 
 
-def test_all_finished_runs_are_asked_about_a_further_dataset(
+def test_all_finished_runs_are_asked_about_an_external_test_set(
+    data: Path, more: Path, out: Path, tmp_path: Path
+) -> None:
+    ours = shutil.copytree(out, tmp_path / "out")
+    test = scene_folder(tmp_path / "test", seed=3)
+    options = ("--rendered", more, "--external-test", test)
+    labelled = sum(grade is not None for grade in Dataset.open(test).labels.grades)
+    # Whatever arms the command names, and whatever splits the dataset has; as time allows.
+    said = study(data, ours, "--arms", "augmented", *options, "--max-time", "0s")
+    assert "time is up before all runs were asked" in " ".join(said.split())
+    assert json.loads((ours / "study.json").read_text())["external_tests"] == []
+    study(data, ours, "--arms", "augmented", *options)
+    (found,) = json.loads((ours / "study.json").read_text())["external_tests"]
+    assert [row["arm"] for row in found["rows"]] == list(ARMS)
+    assert {row["n"] for row in found["rows"]} == {labelled}
+    assert found["data"]["digest"] == Dataset.open(test).digest
+    model = ours / "simple_dcnn-blended-1"
+    alone = CliRunner().invoke(app, ["evaluate", "--checkpoint", str(model), "--data", str(test)])
+    figures = json.loads(alone.stdout)["all"]
+    assert found["rows"][2]["arm"] == "blended"
+    assert found["rows"][2]["accuracy"] == figures["accuracy"]
+    page = draw(ours, tmp_path / "report")
+    assert "External test set test" in page.read_text()
+    assert "External test set test: accuracy" in page.with_name("tables.md").read_text()
+    # Another command keeps them, and asks again only about a model that is another one.
+    (file,) = model.glob("external-*/metrics.json")
+    asked = file.stat().st_mtime_ns
+    study(data, ours, "--arms", "augmented", *options)
+    assert file.stat().st_mtime_ns == asked
+    study(data, ours, "--arms", "augmented")
+    assert json.loads((ours / "study.json").read_text())["external_tests"] == [found]
+    shutil.copy(ours / "simple_dcnn-augmented-1" / "model.safetensors", model)
+    study(data, ours, "--arms", "augmented", *options)
+    assert file.stat().st_mtime_ns > asked
+
+
+def test_an_external_test_set_has_nothing_that_runs_learn_from(
+    data: Path, more: Path, out: Path, tmp_path: Path
+) -> None:
+    ours = shutil.copytree(out, tmp_path / "out")
+    for options, says in (
+        (("--external-test", data), "take other images"),
+        (("--external-test", more, "--rendered", more), "take other images"),
+        (("--external-test", more), "name their --rendered too"),
+    ):
+        said = study(data, ours, "--arms", "augmented", *options, code=2)
+        assert says in " ".join(said.split())
+    unlabelled = shutil.copytree(more, tmp_path / "unlabelled")
+    manifest = unlabelled / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace(",grade", ",note", 1))
+    for image in (unlabelled / "images").iterdir():
+        image.write_bytes(image.read_bytes() + b"another file")
+    said = study(data, ours, "--arms", "augmented", "--external-test", unlabelled, code=2)
+    assert "no image has a label" in " ".join(said.split())
+
+
+def test_another_seed_takes_the_shares_that_the_first_has_chosen(
     data: Path, out: Path, tmp_path: Path
 ) -> None:
-    beside = scene_folder(tmp_path / "beside", seed=3)
-    labelled = sum(grade is not None for grade in Dataset.open(beside).labels.grades)
-    # Whatever arms the command names, and whatever splits the dataset has.
-    said = study(data, out, "--arms", "baseline", "--further", beside)
-    (found,) = json.loads((out / "study.json").read_text())["further"]
-    assert [row["arm"] for row in found["rows"]] == ["baseline", *ARMS]
-    assert {row["n"] for row in found["rows"]} == {labelled}
-    assert found["data"]["digest"] == Dataset.open(beside).digest
-    model = out / "simple_dcnn-blended-1"
-    asked_alone = CliRunner().invoke(
-        app, ["evaluate", "--checkpoint", str(model), "--data", str(beside)]
-    )
-    figures = json.loads(asked_alone.stdout)["all"]
-    assert found["rows"][3]["arm"] == "blended"
-    assert found["rows"][3]["accuracy"] == figures["accuracy"]
-    page = draw(out, tmp_path / "report")
-    assert "On further images" in page.read_text()
-    assert "Accuracy and recall" in page.with_name("tables.md").read_text()
-    # Another command keeps them, and does not ask again.
-    (file,) = model.glob("further-*/metrics.json")
-    asked = file.stat().st_mtime_ns
-    study(data, out, "--arms", "augmented", "--further", beside)
-    assert file.stat().st_mtime_ns == asked
-    study(data, out, "--arms", "augmented")
-    assert json.loads((out / "study.json").read_text())["further"] == [found]
-    said = study(data, out, "--arms", "augmented", "--further", data, code=2)
-    assert "of the study; take others" in " ".join(said.split())
-
-
-def test_another_seed_takes_the_shares_that_the_first_has_chosen(data: Path, out: Path) -> None:
-    study(data, out, "--arms", "synthesized", "--seeds", "1,2")
-    assert not (out / "simple_dcnn-synthesized-2" / "mix.json").exists()
+    ours = shutil.copytree(out, tmp_path / "out")
+    study(data, ours, "--arms", "blended", "--seeds", "1,2")
+    assert not (ours / "simple_dcnn-blended-2" / "mix.json").exists()
     assert (
-        config(out, "synthesized", 2)["synthetic_shares"]
-        == config(out, "synthesized")["synthetic_shares"]
+        config(ours, "blended", 2)["synthetic_shares"]
+        == config(ours, "blended")["synthetic_shares"]
     )
-
-
-def test_a_grade_is_told_apart_by_how_far_it_is_from_the_rest_not_by_loudness() -> None:
-    random = torch.Generator().manual_seed(1)
-    labels = np.arange(400) % 5
-    right = torch.nn.functional.one_hot(torch.from_numpy(labels), 5)
-    said = 2.0 * right + torch.randn(400, 5, generator=random)
-    plain = told_apart(said, labels)
-    assert told_apart(said * 0.5, labels) == pytest.approx(plain, rel=1e-3)
-    # Grades 0 and 1 moved towards each other: they suffer, the others do not.
-    near = said.clone()
-    near[labels == 0, 1] += 1.5
-    near[labels == 1, 0] += 1.5
-    blurred = told_apart(near, labels)
-    assert min(blurred[0] / plain[0], blurred[1] / plain[1]) > 1.3
-    assert max(blurred[i] / plain[i] for i in (2, 3, 4)) < 1.3
+    (pair,) = [
+        pair
+        for pair in json.loads((ours / "study.json").read_text())["pooled_comparisons"]
+        if (pair["first"]["arm"], pair["second"]["arm"]) == ("blended", "shuffled")
+    ]
+    assert len(pair["accuracy_difference_of_seeds"]) == 1  # shuffled has no second seed
 
 
 def test_a_finished_study_is_not_trained_again(
@@ -236,7 +254,7 @@ def test_further_images_that_the_study_has_are_refused(data: Path, tmp_path: Pat
         shutil.copytree(data, tmp_path / "d"),
         code=2,
     )
-    assert "of the study; take others" in " ".join(said.split())
+    assert "take other images" in " ".join(said.split())
     assert "needs --rendered" in study(data, tmp_path / "out", "--arms", "rendered", code=2)
 
 

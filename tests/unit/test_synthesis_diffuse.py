@@ -22,6 +22,8 @@ from training.synthesis.bases import trash_of
 from training.synthesis.conditions import LIGHTS, VECTOR, Conditions, Vocabulary
 from training.synthesis.denoiser import Architecture, Denoiser
 from training.synthesis.diffuse import (
+    UNSAID,
+    UNSTEERED,
     DiffusionLoss,
     Examples,
     edge_agreement,
@@ -123,6 +125,43 @@ def test_samples_follow_their_edges_their_grade_and_their_region(
     north = asked.conditions.region.numpy() == 2
     assert (bluer[north] > 20).all()
     assert (bluer[~north] < -20).all()
+
+
+def test_region_and_light_reach_the_network_without_attention_too() -> None:
+    network = loud()
+    for name, weight in network.named_parameters():
+        if "attn2.to_out" in name:  # attention to tokens says nothing any more
+            torch.nn.init.zeros_(weight)
+    asked = examples(4, 2)
+    noisy, t = torch.randn(4, 3, SIZE, SIZE), torch.full((4,), 500)
+    same, other = asked.conditions, 3 - asked.conditions.region
+    dark = 1 + asked.conditions.light % 4
+    steering = torch.from_numpy(asked.hints).float() / 255
+    with torch.inference_mode():
+        said = network(noisy, t, same, steering)
+        assert torch.equal(network(noisy, t, same, steering), said)
+        assert not torch.allclose(network(noisy, t, replace(same, region=other), steering), said)
+        assert not torch.allclose(network(noisy, t, replace(same, light=dark), steering), said)
+
+
+def test_some_examples_say_nothing_and_some_have_no_edges(accelerator: Accelerator) -> None:
+    network = Denoiser(architecture())
+    data = examples(32, 1)
+    seen: list[tuple[Conditions, torch.Tensor]] = []
+
+    class Listening(torch.nn.Module):
+        def forward(self, noisy: Any, t: Any, said: Conditions, hints: torch.Tensor) -> Any:
+            seen.append((said, hints))
+            return network.space.schedule.get_velocity(noisy, noisy, t)
+
+    loss = DiffusionLoss(data, 50, accelerator.device, weight=0.0, space=network.space)
+    torch.manual_seed(1)
+    for step in range(20):
+        loss(Listening(), step)
+    unsaid = np.mean([(said.vector.sum(1) == 0).float().mean() for said, _ in seen])
+    bare = np.mean([(hints.amax((1, 2, 3)) == 0).float().mean() for _, hints in seen])
+    assert pytest.approx(unsaid, abs=0.03) == UNSAID
+    assert pytest.approx(bare, abs=0.04) == UNSTEERED
 
 
 def loud(**changes: Any) -> Denoiser:

@@ -61,7 +61,7 @@ def study_command(
         Path | None,
         typer.Option(help="Dataset of further images for the arm rendered, such as cane-sim's."),
     ] = None,
-    further: Annotated[
+    external_test: Annotated[
         Path | None,
         typer.Option(
             help="Another dataset, which all finished runs are asked about too: more images than "
@@ -103,7 +103,7 @@ def study_command(
                 config,
                 report,
                 start=start,
-                further=further,
+                external=external_test,
                 threads=threads,
                 max_seconds=seconds(max_time) if max_time else float("inf"),
             )

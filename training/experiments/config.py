@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -76,6 +76,12 @@ USUAL: Final = ("baseline", "augmented")
 """Arms of a study that names none."""
 
 MODELS: Final = ("simple_dcnn", "resnet50v2", "mobilenetv2")
+
+
+_METHOD: Final = 2
+"""Raised when what arms with synthetic images do changes otherwise than by their configuration:
+runs from before are then another study's. 2: the rule by which shares are chosen, and how the
+diffusion model is told."""
 
 
 class StudyConfig(BaseModel):
@@ -156,11 +162,15 @@ class StudyConfig(BaseModel):
 
     def _recipe(self, arm: str) -> str | None:
         if ARMS[arm].rendered:
-            return self.rendered_digest
-        if ARMS[arm].synthesis is None:
+            if self.rendered_digest is None:
+                return None
+            parts = ["rendered", self.rendered_digest, str(self.seeds[0])]
+        elif ARMS[arm].synthesis is None:
             return None
-        made = self.synthesis_of(arm).model_dump_json(exclude_none=True)
-        return hashlib.sha256(f"{made}{ARMS[arm].judged_by or ''}".encode()).hexdigest()
+        else:
+            made = self.synthesis_of(arm).model_dump_json(exclude_none=True)
+            parts = [made, ARMS[arm].judged_by or ""]
+        return hashlib.sha256("\n".join([str(_METHOD), *parts]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -176,6 +186,11 @@ class Run:
         """The run that judges what this one learns from; None without one."""
         arm = ARMS[self.arm].judged_by if self.arm in ARMS else None
         return None if arm is None else Run(self.model, arm, self.seed)
+
+    def chooser(self, seeds: Sequence[int]) -> Run:
+        """The run that chooses its shares of synthetic images: that with the first of the study's
+        seeds; itself where another run judges the images, which then differ with the seed."""
+        return self if self.judge is not None else Run(self.model, self.arm, seeds[0])
 
     @property
     def name(self) -> str:

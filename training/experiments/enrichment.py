@@ -1,18 +1,17 @@
 """The arms that learn from further images: which ones, and how much of each grade.
 
 The share of synthetic images of each grade is chosen on the validation split: trainings of half the
-study's steps with each share of SHARES for all grades alike; each grade then takes the share under
-which it was told best from the rest, see `told_apart`. A share of 0 is among them: a grade that
-synthetic images do not help, or that has none, goes without. The first seed chooses for all: the
-others show what chance does to a training, not to its recipe. Where another network judges, images
-differ with the seed, and each seed chooses.
+study's steps with each share of SHARES for all grades alike. Each grade then takes the share under
+which it is told best from the rest, see `losses_of`, if that is better than without synthetic
+images by more than one standard error; else, or where it has none, it goes without. One choice
+serves all seeds, see `Run.chooser`: they show what chance does to a training, not to its recipe.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy, one_hot
 
 from edge_agent.grades import GRADES
 from training import parallel
@@ -28,10 +28,10 @@ from training.calibration import temperature
 from training.classifiers.pixels import Pixels
 from training.config import FitConfig
 from training.data.dataset import Dataset, ImageSet
+from training.data.overlap import require_disjoint
 from training.errors import RunError
 from training.evaluation import load_split
 from training.experiments.config import ARMS, Run, StudyConfig
-from training.experiments.further import require_unknown
 from training.loop import Loop
 from training.mixture import Mixture, Synthetic, load, mix
 from training.model import logits, write_json
@@ -44,6 +44,8 @@ SHARES: Final = (0.0, 0.25, 0.5, 0.75)
 TRIAL_PART: Final = 2
 SYNTHESIS_NAME: Final = "synthesis"
 MIX_NAME: Final = "mix.json"
+
+Floats = npt.NDArray[np.float32]
 
 
 class Report(FitReport, SynthesisReport, Protocol):
@@ -83,7 +85,7 @@ def synthetic_for(
         folder = start.rendered
         if folder is None:
             raise RunError(f"arm {run.arm}: needs --rendered, a dataset of further images")
-        require_unknown(data, folder)
+        require_disjoint(data, folder)
     else:
         asked = config.synthesis_of(run.arm)
         if run.judge is not None:
@@ -113,12 +115,10 @@ def _shares(
     start: Start,
     deadline: float,
 ) -> tuple[float, ...] | None:
-    """The chosen share of each grade. What was tried goes to MIX_NAME in the run's folder, or in
-    that of the run with the first seed."""
-    if run.judge is None:
-        run = Run(run.model, run.arm, config.seeds[0])
-    fit = config.fit(run)
-    trial = fit.model_copy(update={"steps": max(1, config.steps // TRIAL_PART)})
+    """The chosen share of each grade. What was tried goes to the chooser's folder: MIX_NAME, and a
+    table of losses for each share."""
+    run = run.chooser(config.seeds)
+    trial = config.fit(run).model_copy(update={"steps": max(1, config.steps // TRIAL_PART)})
     source = start.weights.get(run.model)
     given = Weights.find(source, run.model, start.pixels) if source else None
     # All that decides the trials; the sets themselves by their digest.
@@ -135,8 +135,9 @@ def _shares(
     further = load(folder, config.size)
     shuffled_by = trial.seed if ARMS[run.arm].shuffled else None
     file.parent.mkdir(parents=True, exist_ok=True)
+    trucks = [row.truck for row in validation.rows]
     for share in SHARES:
-        if str(share) in tried:
+        if share in tried:
             continue
         report.begin(f"{run.name}, {share:.0%} synthetic on trial")
         mixture = mix(train, further, (share,) * len(GRADES), shuffled_by=shuffled_by)
@@ -144,13 +145,12 @@ def _shares(
         if found is None:
             report.say(f"time is up in a trial of {run.name}; the same command goes on from here")
             return None
-        tried[str(share)] = found
-        write_json(file, {"key": key, "validation_loss": tried})
+        tried[share] = found
+        np.save(_losses_file(file, share), found)
+        write_json(file, {"key": key, "shares": _summary(tried, trucks)})
     shares = tuple(
-        min(SHARES, key=lambda share: (tried[str(share)][index], share))
-        if index in further.labels
-        else 0.0
-        for index in range(len(GRADES))
+        share if index in further.labels else 0.0
+        for index, share in enumerate(choose(tried, trucks))
     )
     report.say(
         f"{run.name}: share of synthetic images, chosen on validation: "
@@ -159,13 +159,69 @@ def _shares(
     return shares
 
 
-def _tried(file: Path, key: dict[str, Any]) -> dict[str, list[float]]:
-    """Trials that an earlier call has finished."""
+def choose(losses: Mapping[float, Floats], trucks: Sequence[str]) -> tuple[float, ...]:
+    """The share of each grade, (5,).
+
+    losses: by share, 0 among them, (n, 5), as of `losses_of` for the same images. trucks: (n,).
+    """
+    chosen = []
+    for grade in range(len(GRADES)):
+        best = min(losses, key=lambda share: (float(losses[share][:, grade].mean()), share))
+        gain, error = _gain(losses[0.0][:, grade] - losses[best][:, grade], trucks)
+        chosen.append(best if gain > error else 0.0)
+    return tuple(chosen)
+
+
+def losses_of(said: Tensor, labels: npt.NDArray[np.int64]) -> Floats:
+    """How badly each grade is told from all others on each image: binary cross-entropy in nats,
+    float32 (n, 5).
+
+    said: logits (n, 5), calibrated on these images first, so that no share wins by less confidence
+    alone.
+    """
+    truth = torch.from_numpy(labels)
+    likely = torch.softmax(said.double() / temperature(said, truth), dim=1)
+    right = one_hot(truth, len(GRADES)).double()
+    return binary_cross_entropy(likely, right, reduction="none").float().numpy()
+
+
+def _gain(gains: Floats, trucks: Sequence[str]) -> tuple[float, float]:
+    """Mean and its standard error, of images (n,) whose trucks are drawn and not they."""
+    _, of = np.unique(trucks, return_inverse=True)
+    count = int(of.max()) + 1
+    strays = np.bincount(of, gains - gains.mean())
+    if count < 2:
+        return float(gains.mean()), float("inf")
+    error = np.sqrt(count / (count - 1) * (strays**2).sum()) / len(gains)
+    return float(gains.mean()), float(error)
+
+
+def _summary(tried: Mapping[float, Floats], trucks: Sequence[str]) -> dict[str, Any]:
+    """For people: mean loss of each grade, and the gain over no synthetic images."""
+    found = {}
+    for share, losses in tried.items():
+        gains = [_gain(tried[0.0][:, g] - losses[:, g], trucks) for g in range(len(GRADES))]
+        found[str(share)] = {
+            "validation_loss": [round(float(loss), 5) for loss in losses.mean(0)],
+            "gain": [round(gain, 5) for gain, _ in gains],
+            "standard_error": [round(error, 5) for _, error in gains],
+        }
+    return found
+
+
+def _losses_file(file: Path, share: float) -> Path:
+    return file.with_name(f"trial-{share}.npy")
+
+
+def _tried(file: Path, key: dict[str, Any]) -> dict[float, Floats]:
+    """Trials that an earlier call has finished, in the order of SHARES."""
     if not file.exists():
         return {}
     try:
         content = json.loads(file.read_text("utf-8"))
-        return dict(content["validation_loss"]) if content["key"] == key else {}
+        if content["key"] != key:
+            return {}
+        return {float(share): np.load(_losses_file(file, share)) for share in content["shares"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file}: not readable; delete it") from error
 
@@ -179,8 +235,8 @@ def _on_trial(
     folder: Path,
     report: Report,
     deadline: float,
-) -> list[float] | None:
-    """`told_apart` on the validation split after a training; None where time was up."""
+) -> Floats | None:
+    """`losses_of` the validation split after a training; None where time was up."""
     checkpoint = folder / "trial.pt"
     with parallel.accelerator(config.precision) as accelerator:
         network = initial_network(config.classifier, config.seed, train, given)
@@ -191,19 +247,4 @@ def _on_trial(
         if ended == "time":
             return None
         said = logits(loop.kept_network(), validation.images)
-    return told_apart(said, validation.labels)
-
-
-def told_apart(said: Tensor, labels: npt.NDArray[np.int64]) -> list[float]:
-    """How well each grade is told from all others: binary cross-entropy in nats, (5,); less is
-    better.
-
-    said: logits (n, 5), calibrated on these images first, so that no share wins by less confidence
-    alone. F1 of a grade with thirty images moves with every one of them; this says how far each is
-    from the border too.
-    """
-    truth = torch.from_numpy(labels)
-    likely = torch.softmax(said.double() / temperature(said, truth), dim=1)
-    right = torch.nn.functional.one_hot(truth, len(GRADES)).double()
-    found = torch.nn.functional.binary_cross_entropy(likely, right, reduction="none")
-    return [round(float(value), 6) for value in found.mean(0)]
+    return losses_of(said, validation.labels)

@@ -42,9 +42,11 @@ def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
     """rows, pooled, comparisons and pooled_comparisons, of runs on the same images.
 
     rows: one a run. pooled: one a model and arm, over its seeds; intervals keep a truck's images of
-    all seeds together, and do not cover how seeds differ: `accuracy_of_seeds` shows that.
+    all seeds together, and do not cover how seeds differ: `accuracy_of_seeds` shows that, as far
+    as trainings go. The synthetic images and their shares are the same for all seeds.
     comparisons: McNemar's tests on the images' labels. p-values are not corrected for their
-    number. pooled_comparisons: differences in accuracy over the seeds that both sides have.
+    number. pooled_comparisons: differences in accuracy over the seeds that both sides have, and of
+    each of them alone.
     """
     runs = list(predictions)
     measured = {run: _measured(found) for run, found in predictions.items()}
@@ -139,13 +141,15 @@ def _pooled_comparisons(predictions: dict[Run, Predictions]) -> Iterator[dict[st
         related = simple or (first[0] == second[0]) != (first[1] == second[1])
         if not related or not seeds:
             continue
+        ours = [one[None if simple else seed] for seed in seeds]
+        theirs = [other[seed] for seed in seeds]
         yield {
             "first": {"model": first[0], "arm": first[1], "seeds": [None] if simple else seeds},
             "second": {"model": second[0], "arm": second[1], "seeds": seeds},
-            **difference(
-                pooled([one[None if simple else seed] for seed in seeds]),
-                pooled([other[seed] for seed in seeds]),
-            ),
+            **difference(pooled(ours), pooled(theirs)),
+            "accuracy_difference_of_seeds": [
+                difference(a, b)["accuracy_difference"] for a, b in zip(ours, theirs, strict=True)
+            ],
         }
 
 

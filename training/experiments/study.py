@@ -18,9 +18,9 @@ from training.data.coverage import require_grades
 from training.data.dataset import Dataset
 from training.errors import RunError
 from training.experiments import baselines, enrichment, results, simple_runs
+from training.experiments import external as external_tests
 from training.experiments.config import ARMS, Run, StudyConfig
 from training.experiments.enrichment import Start
-from training.experiments.further import measure, require_unknown, summaries
 from training.model import write_json
 from training.start import Weights
 from training.train import (
@@ -42,7 +42,7 @@ def study(
     report: enrichment.Report,
     *,
     start: Start | None = None,
-    further: Path | None = None,
+    external: Path | None = None,
     threads: int | None = None,
     max_seconds: float = math.inf,
 ) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def study(
     A second call with the same arguments skips finished runs and takes up the interrupted one.
     study.json has all finished runs in OUT, also those of other models, arms and seeds.
     Where the dataset has no splits they are made, under the first seed; all runs share them.
-    further: a dataset that finished runs are asked about too, see `further.measure`.
+    external: a dataset that all finished runs are asked about too, see `external.measure`.
     max_seconds: from now; training then stops at the next step, study.json says what is missing.
     Raises TrainingError, also when OUT holds runs of another study.
     """
@@ -65,10 +65,10 @@ def study(
     start = start or Start()
     dataset = Dataset.open(data, agreement=config.agreement).split(config.seeds[0])
     require_grades(dataset, report)
-    beside = None
-    if further is not None:
-        require_unknown(data, further)
-        beside = Dataset.open(further, agreement=config.agreement)
+    test = None
+    if external is not None:
+        known = [data] if start.rendered is None else [data, start.rendered]
+        test = external_tests.open_test(external, config.agreement, learned_from=known)
     starts: dict[str, dict[str, str]] = {model: {} for model in config.models}
     for model, source in start.weights.items():
         starts[model] = Weights.find(source, model, start.pixels).described()
@@ -104,8 +104,6 @@ def study(
         # A finished run never goes on: what it would resume from is the largest of its files.
         (run.folder(out) / CHECKPOINT_NAME).unlink(missing_ok=True)
     done = _finished_runs(out, config, starts, dataset, report, left_out)
-    if beside is not None:
-        measure(out, done, beside, report)
     covering = _covering(config, done)
     found = {
         "command": provenance.command_line(),
@@ -119,9 +117,15 @@ def study(
         "missing": [run.name for run in asked if run not in done],
         "left_out": left_out,
         **results.summary(out, [*simple, *done], dataset),
-        "further": list(summaries(out, done)),
+        "external_tests": list(external_tests.summaries(out, done)),
     }
     write_json(out / STUDY_NAME, found)
+    if test is not None:
+        if start.rendered is None:
+            _require_no_rendered(out, done)
+        external_tests.measure(out, done, test, report, deadline=deadline)
+        found["external_tests"] = list(external_tests.summaries(out, done))
+        write_json(out / STUDY_NAME, found)
     return found
 
 
@@ -153,6 +157,15 @@ def _require_judges(
                 f"arm {run.arm}: is judged by {judge.name}, which is not finished; name the arm "
                 f"{judge.arm} too"
             )
+
+
+def _require_no_rendered(out: Path, done: Sequence[Run]) -> None:
+    """Raises RunError for runs whose further images an external test set was not held against."""
+    if any(ARMS[run.arm].rendered for run in done):
+        raise RunError(
+            f"{out}: has runs of the arm rendered; name their --rendered too, so that the external "
+            "test set can be held against it"
+        )
 
 
 _NOT_ASKED: Final = {

@@ -17,6 +17,7 @@ from training.report.tables import (
     percent_of,
     points,
     probability,
+    signed,
     table,
 )
 
@@ -61,7 +62,7 @@ def page(study: dict[str, Any]) -> Page:
             "harder ones."
         )
         sections.append(Section("Against the true grades", text, [_truth(study, classes)]))
-    sections += _further(study)
+    sections += _external(study)
     sections += [
         Section(
             "Where they err",
@@ -127,15 +128,15 @@ def _columns(study: dict[str, Any], classes: dict[str, str]) -> list[str]:
 
 def _table_1(study: dict[str, Any], classes: dict[str, str]) -> Table:
     published = study["published"]["accuracy"]
-    seeds = _Seeds(study)
     rows: list[list[Cell | str]] = []
     for one in study["pooled"]:
         theirs = published.get(one["model"], {}).get(one["arm"])
         row: list[Cell | str] = [model_name(one["model"]), _arm(one), *_figures(one)]
-        rows.append([*row, *seeds.cells(one), NONE if theirs is None else f"{100 * theirs:.1f}"])
+        row += _of_seeds(study, one)
+        rows.append([*row, NONE if theirs is None else f"{100 * theirs:.1f}"])
     return table(
         "Table I. Test split, all arms with equally many optimiser steps",
-        [*_columns(study, classes), *seeds.columns, "published accuracy"],
+        [*_columns(study, classes), *_seeds_column(study), "published accuracy"],
         rows,
         names=2,
         note="Colour histogram, frozen features: logistic regression on 512 colours, and on the "
@@ -143,41 +144,38 @@ def _table_1(study: dict[str, Any], classes: dict[str, str]) -> Table:
     )
 
 
-class _Seeds:
-    """The column of each seed's accuracy; none where the study has one seed."""
-
-    def __init__(self, study: dict[str, Any]) -> None:
-        self._several = len(study["config"]["seeds"]) > 1
-
-    @property
-    def columns(self) -> list[str]:
-        return ["accuracy of each seed"] if self._several else []
-
-    def cells(self, one: dict[str, Any]) -> list[str]:
-        found = " / ".join(f"{100 * accuracy:.1f}" for accuracy in one["accuracy_of_seeds"])
-        return [found] if self._several else []
+def _seeds_column(study: dict[str, Any]) -> list[str]:
+    return ["accuracy of each seed"] if len(study["config"]["seeds"]) > 1 else []
 
 
-def _further(study: dict[str, Any]) -> list[Section]:
-    """One for each dataset beside the study's own; older studies have none."""
-    seeds = _Seeds(study)
+def _of_seeds(study: dict[str, Any], one: dict[str, Any]) -> list[str]:
+    """The cell of that column; none where there is no such column."""
+    found = " / ".join(f"{100 * accuracy:.1f}" for accuracy in one["accuracy_of_seeds"])
+    return [found] if _seeds_column(study) else []
+
+
+def _external(study: dict[str, Any]) -> list[Section]:
+    """One for each external test set; older studies have none."""
     sections = []
-    for found in study.get("further", []):
-        data = found["data"]
+    for found in study.get("external_tests", []):
+        name = f"External test set {found['data']['name']}"
         seen = {**found, "config": study["config"]}
+        first = found["rows"][0]
         rows: list[list[Cell | str]] = [
-            [model_name(one["model"]), _arm(one), *_figures(one), *seeds.cells(one)]
+            [model_name(one["model"]), _arm(one), *_figures(one), *_of_seeds(study, one)]
             for one in found["pooled"]
         ]
-        columns = [*_columns(found, data["classes"]), *seeds.columns]
+        columns = [*_columns(found, found["data"]["classes"]), *_seeds_column(study)]
         text = (
-            f"All {found['rows'][0]['n']} labelled images of {data['trucks']} trucks, none of "
-            f"them the study's; digest {data['digest']}. Comparisons as below."
+            f"{first['n']} labelled images of {first['trucks']} trucks, none of them the study's; "
+            f"digest {found['data']['digest']}. Runs that were not asked about them are missing."
         )
-        tables = [table("Accuracy and recall", columns, rows, names=2), _comparisons(seen)]
-        sections.append(
-            Section(f"On further images: {data['name']}", text, [*tables, *_over_seeds(seen)])
-        )
+        tables = [
+            table(f"{name}: accuracy and recall", columns, rows, names=2),
+            _comparisons(seen, of=f"{name}: "),
+            *_over_seeds(seen, of=f"{name}: "),
+        ]
+        sections.append(Section(name, text, tables))
     return sections
 
 
@@ -245,7 +243,7 @@ def _hierarchy(study: dict[str, Any]) -> Table:
     return table("Right answers, and precision and recall of “yes”", columns, rows, names=2)
 
 
-def _comparisons(study: dict[str, Any]) -> Table:
+def _comparisons(study: dict[str, Any], *, of: str = "") -> Table:
     several = len(study["config"]["seeds"]) > 1
     rows: list[list[Cell | str]] = [
         [
@@ -259,10 +257,10 @@ def _comparisons(study: dict[str, Any]) -> Table:
         for one in study["comparisons"]
     ]
     columns = ["first", "second", "only first right", "only second right", "points", "p"]
-    return table(f"{len(rows)} comparisons", columns, rows, names=2)
+    return table(f"{of}{len(rows)} comparisons", columns, rows, names=2)
 
 
-def _over_seeds(study: dict[str, Any]) -> list[Table]:
+def _over_seeds(study: dict[str, Any], *, of: str = "") -> list[Table]:
     """Nothing where there is one seed: the table above has the same differences."""
     if len(study["config"]["seeds"]) == 1:
         return []
@@ -272,10 +270,12 @@ def _over_seeds(study: dict[str, Any]) -> list[Table]:
             _name(one["second"]),
             ", ".join(NONE if seed is None else str(seed) for seed in one["second"]["seeds"]),
             points(one, "accuracy_difference"),
+            " / ".join(map(signed, one.get("accuracy_difference_of_seeds", []))),
         ]
         for one in study["pooled_comparisons"]
     ]
-    return [table("Over all seeds", ["first", "second", "seeds", "points"], rows, names=3)]
+    columns = ["first", "second", "seeds", "points", "points of each seed"]
+    return [table(f"{of}Over all seeds", columns, rows, names=3)]
 
 
 def _name(one: dict[str, Any], *, several: bool = False) -> str:

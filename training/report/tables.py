@@ -74,11 +74,12 @@ def percent_of(figures: dict[str, Any], name: str, key: str) -> Cell:
 def points(figures: dict[str, Any], name: str) -> Cell:
     """A difference of two shares as percentage points, with its sign."""
     value, interval = figures[name], figures.get(f"{name}_ci")
-    found = f"{_signed(interval[0])} … {_signed(interval[1])}" if interval else ""
-    return Cell(_signed(value), found)
+    found = f"{signed(interval[0])} … {signed(interval[1])}" if interval else ""
+    return Cell(signed(value), found)
 
 
-def _signed(share: float) -> str:
+def signed(share: float) -> str:
+    """A share as percentage points, with its sign."""
     return f"{100 * share:+.1f}".replace("-", "−")
 
 
