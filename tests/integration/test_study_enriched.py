@@ -21,7 +21,7 @@ from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import Row
 from training.errors import DataError
 from training.experiments import baselines, simple_runs
-from training.experiments.enrichment import SHARES, choose
+from training.experiments.shares import SHARES, choose
 from training.mixture import Synthetic, load, mix
 from training.provenance import sha256
 from training.report.build import draw

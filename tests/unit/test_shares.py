@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training.experiments.config import Run
-from training.experiments.enrichment import SHARES, choose, losses_of
+from training.experiments.shares import SHARES, choose, losses_of
 
 ONE_EACH = [f"T{number}" for number in range(200)]
 

@@ -17,12 +17,11 @@ from training.classifiers.registry import CLASSIFIERS
 from training.data.coverage import require_grades
 from training.data.dataset import Dataset
 from training.errors import RunError
-from training.experiments import baselines, enrichment, results, simple_runs
+from training.experiments import baselines, enrichment, results, shares, simple_runs
 from training.experiments import external as external_tests
 from training.experiments.config import ARMS, Run, StudyConfig
 from training.experiments.enrichment import Start
 from training.model import write_json
-from training.start import Weights
 from training.train import (
     CHECKPOINT_NAME,
     METRICS_NAME,
@@ -39,7 +38,7 @@ def study(
     data: Path,
     out: Path,
     config: StudyConfig,
-    report: enrichment.Report,
+    report: shares.Report,
     *,
     start: Start | None = None,
     external: Path | None = None,
@@ -69,9 +68,7 @@ def study(
     if external is not None:
         known = [data] if start.rendered is None else [data, start.rendered]
         test = external_tests.open_test(external, config.agreement, learned_from=known)
-    starts: dict[str, dict[str, str]] = {model: {} for model in config.models}
-    for model, source in start.weights.items():
-        starts[model] = Weights.find(source, model, start.pixels).described()
+    starts = {model: start.described(model) for model in config.models}
     out.mkdir(parents=True, exist_ok=True)
     left_out: dict[str, str] = {}
     simple = _baselines(out, config, dataset, report, left_out)
