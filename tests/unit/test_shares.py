@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training.experiments.config import Run
-from training.experiments.shares import SHARES, choose, losses_of
+from training.experiments.shares import SHARES, choose, losses_of, summary
 
 ONE_EACH = [f"T{number}" for number in range(200)]
 
@@ -28,44 +28,43 @@ def test_a_grade_is_told_apart_by_how_far_it_is_from_the_rest_not_by_loudness() 
     assert max(blurred[2:] / plain[2:]) < 1.3
 
 
-def losses(*better: float) -> dict[float, np.ndarray]:
-    """Of trials with each share; better: by how much each but 0 is than that, in all grades."""
+def losses(better: float) -> dict[float, np.ndarray]:
+    """Without synthetic images, and with half of them: by how much that is better, about."""
     random = np.random.default_rng(1)
     without = random.exponential(0.3, (200, 5))
-    noisy = {
-        share: without - gain + random.normal(0, 0.2, (200, 5))
-        for share, gain in zip(SHARES[1:], better, strict=True)
-    }
-    return {0.0: without, **noisy}
+    return {0.0: without, 0.5: without - better + random.normal(0, 0.2, (200, 5))}
 
 
-def test_the_best_share_is_taken_where_it_is_better_than_none_by_more_than_chance() -> None:
-    assert choose(losses(0.1, 0.2, 0.05), ONE_EACH) == (0.5,) * 5
-    assert choose(losses(-0.1, -0.2, -0.3), ONE_EACH) == (0.0,) * 5
-    # A standard error is 0.2 / sqrt(200) = 0.014: of nothing but noise most grades take none.
-    found = [choose({**losses(0, 0, 0)}, ONE_EACH)]
-    assert np.count_nonzero(found) <= 2
+def test_each_grade_takes_the_share_that_is_best_for_it() -> None:
+    assert choose(losses(0.1)) == (0.5,) * 5
+    assert choose(losses(-0.1)) == (0.0,) * 5
+    found = losses(0.1)
+    found[0.5][:, 1] += 0.3
+    assert choose(found) == (0.5, 0.0, 0.5, 0.5, 0.5)
+    same = {share: np.full((9, 5), 0.25) for share in SHARES}
+    assert choose(same) == (0.0,) * 5
 
 
-def test_each_grade_chooses_for_itself() -> None:
-    found = losses(0.1, 0.1, 0.1)
-    found[0.75][:, 3] -= 0.2
-    found[0.25][:, 1] += 1.0
-    found[0.5][:, 1] += 1.0
-    found[0.75][:, 1] += 1.0
-    chosen = choose(found, ONE_EACH)
-    assert (chosen[1], chosen[3]) == (0.0, 0.75)
+def test_a_summary_says_how_sure_a_gain_is() -> None:
+    found = summary(losses(0.1), ONE_EACH)
+    assert found["grades"][3] == "burn_trash"
+    assert found["shares"]["0.0"]["gain"] == [0.0] * 5
+    assert found["shares"]["0.5"]["gain"] == pytest.approx([0.1] * 5, abs=0.05)
+    error = 0.2 / len(ONE_EACH) ** 0.5
+    assert found["shares"]["0.5"]["standard_error"] == pytest.approx([error] * 5, rel=0.2)
 
 
 def test_many_images_of_few_trucks_say_less() -> None:
-    """Four trucks: three gain a little, one much; 50 images each say the same."""
+    """Four trucks, 50 images of each, which all say the same."""
     of = np.repeat(np.arange(4), 50)
     gain = np.array([0.01, -0.01, 0.0, 0.1])[of][:, None].repeat(5, 1)
-    without = np.full((200, 5), 0.5)
-    tried = {0.0: without, 0.5: without - gain}
-    assert choose(tried, ONE_EACH) == (0.5,) * 5
-    assert choose(tried, [f"T{truck}" for truck in of]) == (0.0,) * 5
-    assert choose(tried, ["T0"] * 200) == (0.0,) * 5
+    tried = {0.0: np.full((200, 5), 0.5), 0.5: 0.5 - gain}
+
+    def error(trucks: list[str]) -> float:
+        return float(summary(tried, trucks)["shares"]["0.5"]["standard_error"][0])
+
+    assert error([f"T{truck}" for truck in of]) > 5 * error(ONE_EACH)
+    assert summary(tried, ["T0"] * 200)["shares"]["0.5"]["standard_error"] is None
 
 
 def test_the_first_seed_chooses_unless_another_run_judges() -> None:

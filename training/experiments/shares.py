@@ -1,14 +1,15 @@
 """How many of a grade's images are synthetic: chosen on the validation split.
 
-Trainings of half the study's steps with each share of SHARES for all grades alike. Each grade then
-takes the share under which it is told best from the rest, see `losses_of`, if that is better than
-without synthetic images by more than one standard error; else, or where it has none, it goes
-without. One choice serves all seeds, see `Run.chooser`: they show what chance does to a training,
-not to its recipe.
+A training with each share of SHARES, for all grades alike, of as many steps as the study's: shorter
+ones never come to where a network knows its real images by heart, and others are wanted. Each grade
+then takes the share under which it is told best from the rest, see `losses_of`; one that has no
+synthetic images goes without. One choice serves all seeds, see `Run.chooser`: they show what chance
+does to a training, not to its recipe.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,10 +36,10 @@ from training.start import Weights, initial_network
 from training.synthesis.run import Report as SynthesisReport
 from training.train import Report as FitReport
 
-SHARES: Final = (0.0, 0.25, 0.5, 0.75)
-TRIAL_PART: Final = 2
-"""Trials have the study's steps divided by this."""
+SHARES: Final = (0.0, 0.5)
 MIX_NAME: Final = "mix.json"
+TRIALS_NAME: Final = "trials"
+"""Of the folder for what trials said: that without synthetic images serves many arms."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -60,40 +61,41 @@ def chosen_shares(
     """The share of each grade, (5,); None where time was up.
 
     folder: of the synthetic set. given: what the network starts from; None: random weights. What
-    was tried goes to the chooser's folder: MIX_NAME, and the losses under each share. Raises
-    TrainingError.
+    was tried is told in the chooser's MIX_NAME. Raises TrainingError.
     """
     run = run.chooser(config.seeds)
-    trial = config.fit(run).model_copy(update={"steps": max(1, config.steps // TRIAL_PART)})
-    # All that decides the trials; the sets themselves by their digest.
-    key = {
-        **trial.model_dump(mode="json"),
-        "synthetic_sha256": Synthetic(folder, ()).sha256,
-        **(given.described() if given else {}),
-    }
-    file = run.folder(out) / MIX_NAME
-    tried = _tried(file, key)
     train = load_split(dataset, "train", config.size, report)
     validation = load_split(dataset, "val", config.size, report)
-    further = load(folder, config.size)
-    shuffled_by = trial.seed if ARMS[run.arm].shuffled else None
-    file.parent.mkdir(parents=True, exist_ok=True)
-    trucks = [row.truck for row in validation.rows]
+    synthetic = load(folder, config.size)
+    digest = Synthetic(folder, ()).sha256
+    tried: dict[float, Floats] = {}
     for share in SHARES:
-        if share in tried:
-            continue
-        report.begin(f"{run.name}, {share:.0%} synthetic on trial")
-        mixture = mix(train, further, (share,) * len(GRADES), shuffled_by=shuffled_by)
-        found = _on_trial(trial, train, validation, mixture, given, file.parent, report, deadline)
-        if found is None:
-            report.say(f"time is up in a trial of {run.name}; the same command goes on from here")
-            return None
-        tried[share] = found
-        np.save(_losses_file(file, share), found)
-        write_json(file, {"key": key, "shares": _summary(tried, trucks)})
+        trial = config.fit(run).model_copy(update={"synthetic_recipe": None})
+        # All that decides what it comes to; the images themselves by their digests.
+        key = {
+            **trial.model_dump(mode="json"),
+            **(given.described() if given else {}),
+            "data": dataset.digest,
+            "share": share,
+            "synthetic_sha256": digest if share else None,
+            "shuffled": ARMS[run.arm].shuffled if share else None,
+        }
+        file = out / TRIALS_NAME / f"{_digest(key)}.npy"
+        if not file.exists():
+            report.begin(f"{run.name}, {share:.0%} synthetic on trial")
+            shuffled_by = trial.seed if ARMS[run.arm].shuffled else None
+            mixture = mix(train, synthetic, (share,) * len(GRADES), shuffled_by=shuffled_by)
+            said = _on_trial(trial, train, validation, mixture, given, file, report, deadline)
+            if said is None:
+                report.say(f"time is up in a trial of {run.name}; the same command goes on")
+                return None
+            _save(file, losses_of(said, validation.labels))
+        tried[share] = _load(file)
+    trucks = [row.truck for row in validation.rows]
+    run.folder(out).mkdir(exist_ok=True)
+    write_json(run.folder(out) / MIX_NAME, summary(tried, trucks))
     shares = tuple(
-        share if index in further.labels else 0.0
-        for index, share in enumerate(choose(tried, trucks))
+        share if index in synthetic.labels else 0.0 for index, share in enumerate(choose(tried))
     )
     report.say(
         f"{run.name}: share of synthetic images, chosen on validation: "
@@ -102,17 +104,16 @@ def chosen_shares(
     return shares
 
 
-def choose(losses: Mapping[float, Floats], trucks: Sequence[str]) -> tuple[float, ...]:
-    """The share of each grade, (5,).
+def choose(losses: Mapping[float, Floats]) -> tuple[float, ...]:
+    """The share of each grade, (5,), the smaller one where two are as good.
 
-    losses: by share, 0 among them, (n, 5), as of `losses_of` for the same images. trucks: (n,).
+    losses: by share, (n, 5), as of `losses_of` for the same images.
     """
-    chosen = []
-    for grade in range(len(GRADES)):
-        best = min(losses, key=lambda share: (float(losses[share][:, grade].mean()), share))
-        gain, error = _gain(losses[0.0][:, grade] - losses[best][:, grade], trucks)
-        chosen.append(best if gain > error else 0.0)
-    return tuple(chosen)
+    means = {share: found.mean(0) for share, found in losses.items()}
+    return tuple(
+        min(means, key=lambda share: (float(means[share][grade]), share))
+        for grade in range(len(GRADES))
+    )
 
 
 def losses_of(said: Tensor, labels: npt.NDArray[np.int64]) -> Floats:
@@ -128,45 +129,50 @@ def losses_of(said: Tensor, labels: npt.NDArray[np.int64]) -> Floats:
     return binary_cross_entropy(likely, right, reduction="none").float().numpy()
 
 
-def _gain(gains: Floats, trucks: Sequence[str]) -> tuple[float, float]:
-    """Mean and its standard error, of images (n,) whose trucks are drawn and not they."""
+def summary(tried: Mapping[float, Floats], trucks: Sequence[str]) -> dict[str, Any]:
+    """For people, in the order of GRADES: mean loss under each share, and the gain over no
+    synthetic images with its standard error, None of a single truck.
+
+    tried: as `choose` takes it. trucks: (n,); they are drawn, and not their images.
+    """
     _, of = np.unique(trucks, return_inverse=True)
     count = int(of.max()) + 1
-    strays = np.bincount(of, gains - gains.mean())
-    if count < 2:
-        return float(gains.mean()), float("inf")
-    error = np.sqrt(count / (count - 1) * (strays**2).sum()) / len(gains)
-    return float(gains.mean()), float(error)
-
-
-def _summary(tried: Mapping[float, Floats], trucks: Sequence[str]) -> dict[str, Any]:
-    """For people: mean loss of each grade, and the gain over no synthetic images."""
     found = {}
     for share, losses in tried.items():
-        gains = [_gain(tried[0.0][:, g] - losses[:, g], trucks) for g in range(len(GRADES))]
+        gains = tried[0.0] - losses
+        strays = np.zeros((count, len(GRADES)))
+        np.add.at(strays, of, gains - gains.mean(0))
+        errors = np.sqrt(count / max(1, count - 1) * (strays**2).sum(0)) / len(gains)
         found[str(share)] = {
-            "validation_loss": [round(float(loss), 5) for loss in losses.mean(0)],
-            "gain": [round(gain, 5) for gain, _ in gains],
-            "standard_error": [round(error, 5) for _, error in gains],
+            "validation_loss": _rounded(losses.mean(0)),
+            "gain": _rounded(gains.mean(0)),
+            "standard_error": _rounded(errors) if count > 1 else None,
         }
-    return found
+    return {"grades": [str(grade) for grade in GRADES], "shares": found}
 
 
-def _losses_file(file: Path, share: float) -> Path:
-    return file.with_name(f"trial-{share}.npy")
+def _rounded(figures: npt.NDArray[Any]) -> list[float]:
+    return [round(float(figure), 5) for figure in figures]
 
 
-def _tried(file: Path, key: dict[str, Any]) -> dict[float, Floats]:
-    """Trials that an earlier call has finished, in the order of SHARES."""
-    if not file.exists():
-        return {}
+def _digest(key: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _save(file: Path, losses: Floats) -> None:
+    """Under its name only when complete."""
+    temporary = file.with_name(f".{file.name}.new")
+    with temporary.open("wb") as stream:
+        np.save(stream, losses)
+    temporary.replace(file)
+
+
+def _load(file: Path) -> Floats:
     try:
-        content = json.loads(file.read_text("utf-8"))
-        if content["key"] != key:
-            return {}
-        return {float(share): np.load(_losses_file(file, share)) for share in content["shares"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found: Floats = np.load(file)
+    except (OSError, ValueError) as error:
         raise RunError(f"{file}: not readable; delete it") from error
+    return found
 
 
 def _on_trial(
@@ -175,19 +181,19 @@ def _on_trial(
     validation: ImageSet,
     mixture: Mixture,
     given: Weights | None,
-    folder: Path,
+    file: Path,
     report: Report,
     deadline: float,
-) -> Floats | None:
-    """`losses_of` the validation split after a training; None where time was up."""
-    checkpoint = folder / "trial.pt"
+) -> Tensor | None:
+    """Logits on the validation split after a training, which can be resumed; None where time was
+    up. file: of the trial's result."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = file.with_suffix(".pt")
     with parallel.accelerator(config.precision) as accelerator:
         network = initial_network(config.classifier, config.seed, train, given)
-        checkpoint.unlink(missing_ok=True)  # of another share: trials are too short to be resumed
         loop = Loop(accelerator, network, train, validation, config, checkpoint, mixture=mixture)
-        ended = loop.run(report, deadline=deadline)
-        checkpoint.unlink(missing_ok=True)
-        if ended == "time":
+        if loop.run(report, deadline=deadline) == "time":
             return None
         said = logits(loop.kept_network(), validation.images)
-    return losses_of(said, validation.labels)
+    checkpoint.unlink(missing_ok=True)
+    return said
