@@ -275,7 +275,8 @@ def _over_seeds(study: dict[str, Any], *, of: str = "") -> list[Table]:
         for one in study["pooled_comparisons"]
     ]
     columns = ["first", "second", "seeds", "points", "points of each seed"]
-    return [table(f"{of}Over all seeds", columns, rows, names=3)]
+    caption = f"{of}over all seeds" if of else "Over all seeds"
+    return [table(caption, columns, rows, names=3)]
 
 
 def _name(one: dict[str, Any], *, several: bool = False) -> str:
