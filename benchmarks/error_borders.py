@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from edge_agent.grades import GRADES, Grade
+from edge_agent.grades import GRADES
 from simulator.truth import BURNT_LIMIT, TRASH_LIMIT
 from training import provenance
 from training.data import tables
@@ -63,7 +63,7 @@ def bands(apart: Floats, crossed: Bools) -> list[dict[str, Any]]:
 
 def borders(said: Predictions, rows: dict[str, dict[str, str]]) -> dict[str, Any]:
     """The figures of one model. rows: the manifest's, by image."""
-    truth = [Grade(rows[image]["grade"]) for image in said.images]
+    truth = [grade for grade in said.truth if grade is not None]
     guess = [GRADES[index] for index in said.probabilities.argmax(1)]
     pairs = list(zip(truth, guess, strict=True))
     is_cane = np.array([t.is_sugarcane and g.is_sugarcane for t, g in pairs])
@@ -108,13 +108,14 @@ def main() -> None:
         several = {folder: Predictions.read(folder) for folder in asked.evaluated}
     except TrainingError as error:
         raise SystemExit(str(error)) from error
-    if missing := {"burnt_share", "trash_share"} - set(columns):
+    if missing := {"grade", "burnt_share", "trash_share"} - set(columns):
         raise SystemExit(f"{asked.data}: no column {', '.join(sorted(missing))}; render a dataset")
     rows = {row["image"]: dict(row) for row in cells}
     for folder, said in several.items():
         # Sets of the simulator have images of the same names: the truth tells them apart.
-        theirs = [rows.get(image, {}).get("grade") for image in said.images]
-        if theirs != list(said.truth):
+        if None in said.truth:
+            raise SystemExit(f"{folder}: has images whose true grade is not known")
+        if [rows.get(i, {}).get("grade") or None for i in said.images] != list(said.truth):
             raise SystemExit(f"{folder}: its predictions are not of the images in {asked.data}")
     print(
         json.dumps(

@@ -155,6 +155,25 @@ def test_shares_are_chosen_by_each_grade_on_the_validation_split(out: Path) -> N
     assert len(list((out / "trials").iterdir())) == 1 + len(ARMS[1:]) * (len(SHARES) - 1)
 
 
+def test_a_trial_goes_on_where_it_was(data: Path, out: Path, tmp_path: Path) -> None:
+    ours = shutil.copytree(out, tmp_path / "out")
+    shutil.rmtree(ours / "simple_dcnn-blended-1")
+    for file in (ours / "trials").iterdir():
+        file.unlink()
+    said = study(data, ours, "--arms", "blended", "--max-time", "0s")
+    assert "time is up in a trial of simple_dcnn-blended-1" in " ".join(said.split())
+    assert [file.suffix for file in (ours / "trials").iterdir()] == [".pt"]
+    study(data, ours, "--arms", "blended")
+    assert [file.suffix for file in (ours / "trials").iterdir()] == [".npy"] * len(SHARES)
+    for file in (ours / "trials").iterdir():  # the same losses as of the trials that were not cut
+        assert file.read_bytes() == (out / "trials" / file.name).read_bytes()
+    assert config(ours, "blended") == config(out, "blended")
+    file.write_bytes(b"")
+    shutil.rmtree(ours / "simple_dcnn-blended-1")
+    said = study(data, ours, "--arms", "blended", code=2)
+    assert "not readable; delete it" in " ".join(said.split())
+
+
 def test_all_finished_runs_are_asked_about_an_external_test_set(
     data: Path, more: Path, out: Path, tmp_path: Path
 ) -> None:
@@ -187,6 +206,9 @@ def test_all_finished_runs_are_asked_about_an_external_test_set(
     study(data, ours, "--arms", "augmented")
     assert json.loads((ours / "study.json").read_text())["external_tests"] == [found]
     shutil.copy(ours / "simple_dcnn-augmented-1" / "model.safetensors", model)
+    study(data, ours, "--arms", "augmented")
+    (left,) = json.loads((ours / "study.json").read_text())["external_tests"]
+    assert [row["arm"] for row in left["rows"]] == [arm for arm in ARMS if arm != "blended"]
     study(data, ours, "--arms", "augmented", *options)
     assert file.stat().st_mtime_ns > asked
 

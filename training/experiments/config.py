@@ -78,7 +78,7 @@ USUAL: Final = ("baseline", "augmented")
 MODELS: Final = ("simple_dcnn", "resnet50v2", "mobilenetv2")
 
 
-_METHOD: Final = 2
+METHOD: Final = 2
 """Raised when what arms with synthetic images do changes otherwise than by their configuration:
 runs from before are then another study's. 2: the rule by which shares are chosen, and how the
 diffusion model is told."""
@@ -170,7 +170,7 @@ class StudyConfig(BaseModel):
         else:
             made = self.synthesis_of(arm).model_dump_json(exclude_none=True)
             parts = [made, ARMS[arm].judged_by or ""]
-        return hashlib.sha256("\n".join([str(_METHOD), *parts]).encode()).hexdigest()
+        return hashlib.sha256("\n".join([str(METHOD), *parts]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

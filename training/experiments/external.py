@@ -6,6 +6,7 @@ study.json has the figures of all of them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -24,8 +25,7 @@ from training.provenance import sha256
 from training.train import METRICS_NAME
 
 PREFIX: Final = "external-"
-"""Of a folder in a run's, followed by the beginning of the dataset's digest."""
-_DIGITS: Final = 8
+"""Of a folder in a run's; what follows stands for the dataset."""
 
 
 def open_test(path: Path, agreement: float, *, learned_from: Sequence[Path]) -> Dataset:
@@ -47,8 +47,8 @@ def measure(
     """Asks those runs' models about all images, unless they were asked, and as long as there is
     time. Raises TrainingError."""
     for run in runs:
-        file = run.folder(out) / f"{PREFIX}{dataset.digest[:_DIGITS]}" / METRICS_NAME
-        if _asked(file) == sha256(model_file(run.folder(out))):
+        file = run.folder(out) / _name(dataset) / METRICS_NAME
+        if _is_of(file, run.folder(out)):
             continue
         if time.monotonic() > deadline:
             report.say("time is up before all runs were asked about the external test set")
@@ -59,10 +59,12 @@ def measure(
 
 def summaries(out: Path, runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
     """Of each dataset that any of the runs was asked about: what it is, and the `figures` of the
-    runs that were."""
+    runs that were, with the model that they have now."""
     folders = {run: sorted(run.folder(out).glob(f"{PREFIX}*")) for run in runs}
     for name in sorted({folder.name for found in folders.values() for folder in found}):
-        asked = [run for run in runs if (run.folder(out) / name / METRICS_NAME).exists()]
+        asked = [
+            run for run in runs if _is_of(run.folder(out) / name / METRICS_NAME, run.folder(out))
+        ]
         if asked:
             yield {
                 "data": _read(asked[0].folder(out) / name / METRICS_NAME)["data"],
@@ -70,9 +72,17 @@ def summaries(out: Path, runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _asked(file: Path) -> str | None:
-    """The digest of the model that a metrics.json is of; None where there is none."""
-    return str(_read(file)["model"]["sha256"]) if file.exists() else None
+def _name(dataset: Dataset) -> str:
+    """Of a folder. By the images' names and order too, in which predictions are compared; a
+    dataset's digest does not tell them."""
+    rows = "\n".join(f"{row.image} {row.truck}" for row in dataset.manifest.rows)
+    return PREFIX + hashlib.sha256(f"{dataset.digest}\n{rows}".encode()).hexdigest()[:8]
+
+
+def _is_of(file: Path, folder: Path) -> bool:
+    """Is this metrics.json there, and of the model in a run's folder?"""
+    model = model_file(folder)
+    return file.exists() and model.exists() and _read(file)["model"]["sha256"] == sha256(model)
 
 
 def _read(file: Path) -> dict[str, Any]:

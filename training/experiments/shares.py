@@ -28,7 +28,7 @@ from training.config import FitConfig
 from training.data.dataset import Dataset, ImageSet
 from training.errors import RunError
 from training.evaluation import load_split
-from training.experiments.config import ARMS, Run, StudyConfig
+from training.experiments.config import ARMS, METHOD, Run, StudyConfig
 from training.loop import Loop
 from training.mixture import Mixture, Synthetic, load, mix
 from training.model import logits, write_json
@@ -79,6 +79,7 @@ def chosen_shares(
             "share": share,
             "synthetic_sha256": digest if share else None,
             "shuffled": ARMS[run.arm].shuffled if share else None,
+            "method": METHOD,
         }
         file = out / TRIALS_NAME / f"{_digest(key)}.npy"
         if not file.exists():
@@ -90,6 +91,7 @@ def chosen_shares(
                 report.say(f"time is up in a trial of {run.name}; the same command goes on")
                 return None
             _save(file, losses_of(said, validation.labels))
+        _checkpoint(file).unlink(missing_ok=True)
         tried[share] = _load(file)
     trucks = [row.truck for row in validation.rows]
     run.folder(out).mkdir(exist_ok=True)
@@ -159,6 +161,10 @@ def _digest(key: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _checkpoint(file: Path) -> Path:
+    return file.with_suffix(".pt")
+
+
 def _save(file: Path, losses: Floats) -> None:
     """Under its name only when complete."""
     temporary = file.with_name(f".{file.name}.new")
@@ -170,7 +176,7 @@ def _save(file: Path, losses: Floats) -> None:
 def _load(file: Path) -> Floats:
     try:
         found: Floats = np.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise RunError(f"{file}: not readable; delete it") from error
     return found
 
@@ -188,12 +194,11 @@ def _on_trial(
     """Logits on the validation split after a training, which can be resumed; None where time was
     up. file: of the trial's result."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint = file.with_suffix(".pt")
     with parallel.accelerator(config.precision) as accelerator:
         network = initial_network(config.classifier, config.seed, train, given)
-        loop = Loop(accelerator, network, train, validation, config, checkpoint, mixture=mixture)
+        loop = Loop(
+            accelerator, network, train, validation, config, _checkpoint(file), mixture=mixture
+        )
         if loop.run(report, deadline=deadline) == "time":
             return None
-        said = logits(loop.kept_network(), validation.images)
-    checkpoint.unlink(missing_ok=True)
-    return said
+        return logits(loop.kept_network(), validation.images)

@@ -68,6 +68,8 @@ def study(
     if external is not None:
         known = [data] if start.rendered is None else [data, start.rendered]
         test = external_tests.open_test(external, config.agreement, learned_from=known)
+        if start.rendered is None:
+            _require_no_rendered(out)
     starts = {model: start.described(model) for model in config.models}
     out.mkdir(parents=True, exist_ok=True)
     left_out: dict[str, str] = {}
@@ -118,8 +120,6 @@ def study(
     }
     write_json(out / STUDY_NAME, found)
     if test is not None:
-        if start.rendered is None:
-            _require_no_rendered(out, done)
         external_tests.measure(out, done, test, report, deadline=deadline)
         found["external_tests"] = list(external_tests.summaries(out, done))
         write_json(out / STUDY_NAME, found)
@@ -156,9 +156,10 @@ def _require_judges(
             )
 
 
-def _require_no_rendered(out: Path, done: Sequence[Run]) -> None:
+def _require_no_rendered(out: Path) -> None:
     """Raises RunError for runs whose further images an external test set was not held against."""
-    if any(ARMS[run.arm].rendered for run in done):
+    there = (_run_of(file.parent.name) for file in out.glob(f"*/{METRICS_NAME}"))
+    if any(run is not None and ARMS[run.arm].rendered for run in there):
         raise RunError(
             f"{out}: has runs of the arm rendered; name their --rendered too, so that the external "
             "test set can be held against it"
