@@ -21,7 +21,7 @@ Keep = Literal["best", "last"]
 LEVEL_COVERAGE: Final = 0.9
 """Share of new loads whose trash share is to lie within the second head's interval."""
 
-LATER: Final = frozenset({"weights_pixels"})
+LATER: Final = frozenset({"weights_pixels", "synthetic_until"})
 """Fields that runs of earlier versions do not have, whatever they were: such a run is taken to have
 had what is asked for now."""
 
@@ -38,8 +38,9 @@ class FitConfig(BaseModel):
     level_weight: of the second head's loss beside the classifier's; level_sha256: of what it learns
         from. None without one (see `level`).
     synthetic_recipe: a digest of how the synthetic images of a study's arm are made.
-    synthetic_sha256, synthetic_shares, synthetic_shuffled: see `training.mixture`. All of these
-        are None without synthetic images.
+    synthetic_sha256, synthetic_shares, synthetic_shuffled: see `training.mixture`.
+    synthetic_until: the part of the steps after which only real images are drawn; None for all of
+        them. All of these are None without synthetic images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +68,7 @@ class FitConfig(BaseModel):
     synthetic_sha256: str | None = None
     synthetic_shares: tuple[float, ...] | None = None
     synthetic_shuffled: bool | None = None
+    synthetic_until: float | None = Field(default=None, gt=0, lt=1)
     data_digest: str = ""
 
     @model_validator(mode="after")

@@ -71,8 +71,10 @@ class Loop:
         if config.level_weight is not None:
             self._shares = torch.from_numpy(shares(learned) / 100).float()
         self._weights: Tensor | None = None
+        self._later: Tensor | None = None
         if mixture is not None:
             self._weights = torch.from_numpy(mixture.weights)
+            self._later = torch.from_numpy(mixture.real_weights)
         elif is_balanced(config.augment):
             self._weights = sampling.balanced(self._labels)
         self._steps = sampling.steps_an_epoch(self._epoch_images, config.batch)
@@ -102,7 +104,7 @@ class Loop:
                 return "patience"
             epoch_started = time.monotonic()
             order = sampling.epoch_order(
-                self._epoch_images, seed=config.seed, epoch=progress.epoch, weights=self._weights
+                self._epoch_images, seed=config.seed, epoch=progress.epoch, weights=self._drawn_by()
             )
             while progress.step < self._steps and len(progress.losses) < self.total:
                 if parallel.is_past(self._accelerator, deadline):
@@ -117,6 +119,14 @@ class Loop:
             self.save()
             saved = time.monotonic()
         return "steps" if config.steps else "epochs"
+
+    def _drawn_by(self) -> Tensor | None:
+        """Each image's chance of being drawn in the epoch that begins, or is taken up."""
+        until = self.config.synthetic_until
+        begun = self.progress.epoch * self._steps
+        if until is not None and self._later is not None and begun >= until * self.total:
+            return self._later
+        return self._weights
 
     def learning_rate(self, done: int) -> float:
         """Of the step after `done` steps: one epoch of linear warm-up, then a cosine to zero."""

@@ -57,10 +57,12 @@ class Synthetic:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Images to learn from. weights: float (n,), each image's chance of being drawn."""
+    """Images to learn from. weights: float (n,), each image's chance of being drawn; real_weights:
+    the same where only the real ones are."""
 
     images: ImageSet
     weights: npt.NDArray[np.float64]
+    real_weights: npt.NDArray[np.float64]
 
 
 def load(folder: Path, size: int) -> ImageSet:
@@ -91,11 +93,13 @@ def mix(
     if shuffled_by is not None:
         labels = np.random.default_rng(shuffled_by).permutation(labels)
     weights = np.zeros(len(train) + len(synthetic))
+    real_weights = np.zeros_like(weights)
     for index in range(len(GRADES)):
         real = np.flatnonzero(train.labels == index)
         further = len(train) + np.flatnonzero(labels == index)
         share = shares[index] if len(further) else 0.0
         if len(real):
+            real_weights[real] = 1 / len(real)
             weights[real] = (1 - share) / len(real)
             if len(further):
                 weights[further] = share / len(further)
@@ -105,4 +109,4 @@ def mix(
         (*train.rows, *synthetic.rows),
         (*train.skips, *synthetic.skips),
     )
-    return Mixture(images, weights)
+    return Mixture(images, weights, real_weights)

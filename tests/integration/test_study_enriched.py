@@ -292,6 +292,10 @@ def test_shares_are_of_the_images_drawn_of_a_grade() -> None:
     assert weights[synthetic & (labels == 1)].sum() == pytest.approx(0.75)
     # Nothing synthetic of undefined: all of it is real.
     assert weights[labels == 4].tolist() == [1.0]
+    # Without synthetic images the real ones of each grade are as likely as that.
+    assert mixed.real_weights[synthetic].sum() == 0
+    real = [mixed.real_weights[labels == grade].sum() for grade in (0, 1, 4)]
+    assert real == pytest.approx([1, 1, 1])
 
 
 def test_shuffled_labels_are_the_same_ones_in_another_order() -> None:

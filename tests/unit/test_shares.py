@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.experiments.config import Run
+from training.experiments.config import PRESETS, Run
 from training.experiments.shares import SHARES, choose, losses_of, summary
 
 ONE_EACH = [f"T{number}" for number in range(200)]
@@ -71,3 +71,11 @@ def test_the_first_seed_chooses_unless_another_run_judges() -> None:
     assert Run("mobilenetv2", "synthesized", 3).chooser((1, 2, 3)).seed == 1
     assert Run("mobilenetv2", "rendered", 1).chooser((1, 2, 3)).seed == 1
     assert Run("mobilenetv2", "judged", 3).chooser((1, 2, 3)).seed == 3
+
+
+def test_images_that_come_first_are_those_of_the_arm_that_has_them_throughout() -> None:
+    config = PRESETS["cpu"]
+    for arm in ("synthesized", "blended"):
+        first, throughout = (config.fit(Run("mobilenetv2", a, 1)) for a in (f"{arm}-first", arm))
+        assert first.synthetic_recipe == throughout.synthetic_recipe
+        assert (first.synthetic_until, throughout.synthetic_until) == (0.5, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from training.data.dataset import ImageSet
 from training.data.manifest import Row
 from training.errors import RunError
 from training.loop import Loop
+from training.mixture import mix
 from training.progress import EpochRecord
 from training.sampling import balanced, epoch_order, reseed, share, step_images, steps_an_epoch
 
@@ -162,6 +164,50 @@ def test_a_number_of_steps_is_kept_whatever_the_arm(
         == "steps"
     )
     assert again.steps == 0
+
+
+def test_synthetic_images_are_drawn_until_their_part_of_the_steps_is_over(
+    accelerator: Accelerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four epochs of three steps; taken up within the third, it goes on as it would have."""
+    train, synthetic = image_set(48, 1), image_set(20, 3)
+    drawn: list[float] = []
+
+    def listening(count: int, *, seed: int, epoch: int, weights: torch.Tensor | None) -> Any:
+        order = epoch_order(count, seed=seed, epoch=epoch, weights=weights)
+        drawn.append(float((order >= len(train)).float().mean()))
+        return order
+
+    monkeypatch.setattr("training.loop.sampling.epoch_order", listening)
+    config = FitConfig(
+        size=SIZE, epochs=None, steps=12, batch=16, patience=None, synthetic_until=0.5
+    )
+
+    def run(name: str, listener: Listener, **changes: float | None) -> list[float]:
+        loop = Loop(
+            accelerator,
+            MobileNetV2(5),
+            train,
+            image_set(10, 2),
+            config.model_copy(update=changes),
+            tmp_path / name,
+            mixture=mix(train, synthetic, (0.5,) * 5),
+            save_every=0.0,
+        )
+        loop.run(listener)
+        return loop.progress.losses
+
+    whole = run("whole", Listener())
+    first, later = drawn[:2], drawn[2:]
+    assert all(0.25 < share < 0.75 for share in first)
+    assert later == [0.0, 0.0]
+    with pytest.raises(KilledError):
+        run("killed", Listener(kill_after=8))
+    assert len(run("killed", Listener())) == len(whole)
+    assert drawn[4:] == [*first, 0.0, 0.0, 0.0]
+    drawn.clear()
+    run("throughout", Listener(), synthetic_until=None)
+    assert all(0.25 < share < 0.75 for share in drawn)
 
 
 @pytest.mark.parametrize(("keep", "epoch"), [("best", 0), ("last", 1)])

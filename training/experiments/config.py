@@ -26,13 +26,15 @@ class Arm:
 
     augment: see `training.augmentation`. synthesis: None without synthetic images; else how the
     arm's differ from the study's `synthesis`, by section. judged_by: the arm whose run of the same
-    model and seed judges them; None for the usual judge. shuffled: see `mixture.Synthetic`.
+    model and seed judges them; None for the usual judge. until: the part of the steps after which
+    only real images are drawn; None for all. shuffled: see `mixture.Synthetic`.
     rendered: the further images are given, and not synthesized.
     """
 
     augment: Augment
     synthesis: Mapping[str, Mapping[str, Any]] | None = None
     judged_by: str | None = None
+    until: float | None = None
     shuffled: bool = False
     rendered: bool = False
 
@@ -52,8 +54,10 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "synthesized": Arm("study", {}),
         # What the parts of a synthesis are worth:
         "synthesized-plain": Arm("none", {}),
+        "synthesized-first": Arm("study", {}, until=0.5),
         "synthesized-paired": Arm("study", {"generate": {"partners": True}}),
         "blended": Arm("study", {"generate": {"strength": 0.0}}),
+        "blended-first": Arm("study", {"generate": {"strength": 0.0}}, until=0.5),
         "blended-paired": Arm("study", {"generate": {"strength": 0.0, "partners": True}}),
         "blended-alpha": Arm("study", {"generate": {"strength": 0.0, "method": "alpha"}}),
         "unblended": Arm("study", {"generate": _SINGLE}),
@@ -148,6 +152,7 @@ class StudyConfig(BaseModel):
             seed=run.seed or 0,
             augment=ARMS[run.arm].augment,
             synthetic_recipe=self._recipe(run.arm),
+            synthetic_until=ARMS[run.arm].until,
             precision=self.precision,
             agreement=self.agreement,
         )

@@ -70,7 +70,8 @@ def chosen_shares(
     digest = Synthetic(folder, ()).sha256
     tried: dict[float, Floats] = {}
     for share in SHARES:
-        trial = config.fit(run).model_copy(update={"synthetic_recipe": None})
+        without = {"synthetic_recipe": None} | ({} if share else {"synthetic_until": None})
+        trial = config.fit(run).model_copy(update=without)
         # All that decides what it comes to; the images themselves by their digests.
         key = {
             **trial.model_dump(mode="json"),
