@@ -112,9 +112,9 @@ def main() -> None:
         raise SystemExit(f"{asked.data}: no column {', '.join(sorted(missing))}; render a dataset")
     rows = {row["image"]: dict(row) for row in cells}
     for folder, said in several.items():
-        # Sets of the simulator have images of the same names: the truth tells them apart.
         if None in said.truth:
             raise SystemExit(f"{folder}: has images whose true grade is not known")
+        # Sets of the simulator have images of the same names: the truth tells them apart.
         if [rows.get(i, {}).get("grade") or None for i in said.images] != list(said.truth):
             raise SystemExit(f"{folder}: its predictions are not of the images in {asked.data}")
     print(

@@ -48,6 +48,14 @@ def adapted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def assert_same_images(one: Path, other: Path) -> None:
+    """Of two runs, which drew them in other batches, where sums are rounded otherwise."""
+    ours, theirs = drawn(one), drawn(other)
+    assert ours.keys() == theirs.keys()
+    for name, image in ours.items():
+        assert np.abs(image.astype(int) - theirs[name]).max() <= 2, name
+
+
 class KilledError(Exception):
     pass
 
@@ -96,11 +104,7 @@ def test_killed_in_any_stage_it_goes_on_to_the_same_images(
         assert synthesize(data, broken, ADAPTED, report)
     for stage in ("segment", "diffuse", "adapt"):
         assert done(broken, stage) == done(adapted, stage)
-    ours, theirs = drawn(adapted), drawn(broken)
-    assert ours.keys() == theirs.keys()
-    for name, image in ours.items():
-        # Drawn in other batches, where sums are rounded otherwise.
-        assert np.abs(image.astype(int) - theirs[name]).max() <= 2, name
+    assert_same_images(adapted, broken)
     assert [r["parents"] for r in table(folder(adapted, "set") / "manifest.csv")]
     assert not list(broken.rglob(".*.new"))
     assert not list(broken.rglob("*.pt"))
@@ -150,10 +154,7 @@ def test_two_processes_share_the_work_and_a_clock(
         for process in both:
             process.kill()
             process.wait()
-    ours, theirs = drawn(adapted), drawn(copied)
-    assert ours.keys() == theirs.keys()
-    for name, image in ours.items():
-        assert np.abs(image.astype(int) - theirs[name]).max() <= 2, name
+    assert_same_images(adapted, copied)
     assert list(copied.glob("set-*/manifest.csv"))
 
 

@@ -43,18 +43,21 @@ def open_test(path: Path, agreement: float, *, learned_from: Sequence[Path]) -> 
 
 def measure(
     out: Path, runs: Sequence[Run], dataset: Dataset, report: Report, *, deadline: float
-) -> None:
+) -> bool:
     """Asks those runs' models about all images, unless they were asked, and as long as there is
-    time. Raises TrainingError."""
+    time. Was any of them? Raises TrainingError."""
+    any_asked = False
     for run in runs:
         file = run.folder(out) / _name(dataset) / METRICS_NAME
         if _is_of(file, run.folder(out)):
             continue
         if time.monotonic() > deadline:
             report.say("time is up before all runs were asked about the external test set")
-            return
+            break
         report.say(f"{run.name} on {dataset.manifest.name}")
         evaluate(TrainedModel.load(run.folder(out)), dataset, "all", report, out=file)
+        any_asked = True
+    return any_asked
 
 
 def summaries(out: Path, runs: Sequence[Run]) -> Iterator[dict[str, Any]]:

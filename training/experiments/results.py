@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.grades import GRADES
-from training.comparison import compare, difference
+from training.comparison import accuracy_difference, compare, difference
 from training.data.dataset import Dataset
 from training.evaluation import describe_data
 from training.experiments import published
@@ -43,7 +43,8 @@ def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
 
     rows: one a run. pooled: one a model and arm, over its seeds; intervals keep a truck's images of
     all seeds together, and do not cover how seeds differ: `accuracy_of_seeds` shows that, as far
-    as trainings go. The synthetic images and their shares are the same for all seeds.
+    as trainings go: synthetic images and their shares are the same for all seeds, but for judged
+    arms.
     comparisons: McNemar's tests on the images' labels. p-values are not corrected for their
     number. pooled_comparisons: differences in accuracy over the seeds that both sides have, and of
     each of them alone.
@@ -148,7 +149,7 @@ def _pooled_comparisons(predictions: dict[Run, Predictions]) -> Iterator[dict[st
             "second": {"model": second[0], "arm": second[1], "seeds": seeds},
             **difference(pooled(ours), pooled(theirs)),
             "accuracy_difference_of_seeds": [
-                difference(a, b)["accuracy_difference"] for a, b in zip(ours, theirs, strict=True)
+                accuracy_difference(a, b) for a, b in zip(ours, theirs, strict=True)
             ],
         }
 

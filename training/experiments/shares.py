@@ -34,6 +34,7 @@ from training.mixture import Mixture, Synthetic, load, mix
 from training.model import logits, write_json
 from training.start import Weights, initial_network
 from training.synthesis.run import Report as SynthesisReport
+from training.synthesis.stages import save_array
 from training.train import Report as FitReport
 
 SHARES: Final = (0.0, 0.5)
@@ -91,7 +92,7 @@ def chosen_shares(
             if said is None:
                 report.say(f"time is up in a trial of {run.name}; the same command goes on")
                 return None
-            _save(file, losses_of(said, validation.labels))
+            save_array(file, losses_of(said, validation.labels))
         _checkpoint(file).unlink(missing_ok=True)
         tried[share] = _load(file)
     trucks = [row.truck for row in validation.rows]
@@ -164,14 +165,6 @@ def _digest(key: Mapping[str, Any]) -> str:
 
 def _checkpoint(file: Path) -> Path:
     return file.with_suffix(".pt")
-
-
-def _save(file: Path, losses: Floats) -> None:
-    """Under its name only when complete."""
-    temporary = file.with_name(f".{file.name}.new")
-    with temporary.open("wb") as stream:
-        np.save(stream, losses)
-    temporary.replace(file)
 
 
 def _load(file: Path) -> Floats:

@@ -119,8 +119,7 @@ def study(
         "external_tests": list(external_tests.summaries(out, done)),
     }
     write_json(out / STUDY_NAME, found)
-    if test is not None:
-        external_tests.measure(out, done, test, report, deadline=deadline)
+    if test is not None and external_tests.measure(out, done, test, report, deadline=deadline):
         found["external_tests"] = list(external_tests.summaries(out, done))
         write_json(out / STUDY_NAME, found)
     return found
