@@ -160,12 +160,18 @@ def test_a_trial_goes_on_where_it_was(data: Path, out: Path, tmp_path: Path) -> 
     shutil.rmtree(ours / "simple_dcnn-blended-1")
     for file in (ours / "trials").iterdir():
         file.unlink()
+    shutil.copytree(ours, tmp_path / "with")
+    shutil.rmtree(ours / "simple_dcnn-augmented-1")
     said = study(data, ours, "--arms", "blended", "--max-time", "0s")
     assert "time is up in a trial of simple_dcnn-blended-1" in " ".join(said.split())
     assert [file.suffix for file in (ours / "trials").iterdir()] == [".pt"]
+    # The finished run `augmented` stands for the trial without synthetic images.
+    study(data, tmp_path / "with", "--arms", "blended", "--max-time", "0s")
+    assert {file.suffix for file in (tmp_path / "with" / "trials").iterdir()} == {".npy", ".pt"}
     study(data, ours, "--arms", "blended")
     assert [file.suffix for file in (ours / "trials").iterdir()] == [".npy"] * len(SHARES)
-    for file in (ours / "trials").iterdir():  # the same losses as of the trials that were not cut
+    # The same losses as of trials that were not cut, or of the run that stood for one.
+    for file in (ours / "trials").iterdir():
         assert file.read_bytes() == (out / "trials" / file.name).read_bytes()
     assert config(ours, "blended") == config(out, "blended")
     file.write_bytes(b"")

@@ -3,8 +3,8 @@
 A training with each share of SHARES, for all grades alike, of as many steps as the study's: shorter
 ones never come to where a network knows its real images by heart, and others are wanted. Each grade
 then takes the share under which it is told best from the rest, see `losses_of`; one that has no
-synthetic images goes without. One choice serves all seeds, see `Run.chooser`: they show what chance
-does to a training, not to its recipe.
+synthetic images goes without. A run that has learnt as a trial would stands for it. One choice
+serves all seeds, see `Run.chooser`: they show what chance does to a training, not to its recipe.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from training.data.dataset import Dataset, ImageSet
 from training.errors import RunError
 from training.evaluation import load_split
 from training.experiments.config import ARMS, METHOD, Run, StudyConfig
+from training.experiments.finished import figures_of
 from training.loop import Loop
 from training.mixture import Mixture, Synthetic, load, mix
-from training.model import logits, write_json
+from training.model import TrainedModel, logits, write_json
 from training.start import Weights, initial_network
 from training.synthesis.run import Report as SynthesisReport
 from training.synthesis.stages import save_array
@@ -69,6 +70,8 @@ def chosen_shares(
     validation = load_split(dataset, "val", config.size, report)
     synthetic = load(folder, config.size)
     digest = Synthetic(folder, ()).sha256
+    (out / TRIALS_NAME).mkdir(exist_ok=True)
+    start = given.described() if given else {}
     tried: dict[float, Floats] = {}
     for share in SHARES:
         without = {"synthetic_recipe": None} | ({} if share else {"synthetic_until": None})
@@ -76,7 +79,7 @@ def chosen_shares(
         # All that decides what it comes to; the images themselves by their digests.
         key = {
             **trial.model_dump(mode="json"),
-            **(given.described() if given else {}),
+            **start,
             "data": dataset.digest,
             "share": share,
             "synthetic_sha256": digest if share else None,
@@ -85,10 +88,14 @@ def chosen_shares(
         }
         file = out / TRIALS_NAME / f"{_digest(key)}.npy"
         if not file.exists():
-            report.begin(f"{run.name}, {share:.0%} synthetic on trial")
-            shuffled_by = trial.seed if ARMS[run.arm].shuffled else None
-            mixture = mix(train, synthetic, (share,) * len(GRADES), shuffled_by=shuffled_by)
-            said = _on_trial(trial, train, validation, mixture, given, file, report, deadline)
+            said = None
+            if not share:
+                said = _said_by_twin(trial, run, dataset, validation, out, config, start)
+            if said is None:
+                report.begin(f"{run.name}, {share:.0%} synthetic on trial")
+                shuffled_by = trial.seed if ARMS[run.arm].shuffled else None
+                mixture = mix(train, synthetic, (share,) * len(GRADES), shuffled_by=shuffled_by)
+                said = _on_trial(trial, train, validation, mixture, given, file, report, deadline)
             if said is None:
                 report.say(f"time is up in a trial of {run.name}; the same command goes on")
                 return None
@@ -175,6 +182,30 @@ def _load(file: Path) -> Floats:
     return found
 
 
+def _said_by_twin(
+    trial: FitConfig,
+    run: Run,
+    dataset: Dataset,
+    validation: ImageSet,
+    out: Path,
+    config: StudyConfig,
+    start: Mapping[str, str],
+) -> Tensor | None:
+    """Logits on the validation split of a finished run that learnt as a trial without synthetic
+    images would; None where there is none."""
+    for arm in ARMS:
+        twin = Run(run.model, arm, run.seed)
+        if ARMS[arm].is_enriched or config.fit(twin) != trial:
+            continue
+        try:
+            if figures_of(twin, out, config, start, dataset) is None:
+                continue
+        except RunError:
+            continue  # of another study
+        return logits(TrainedModel.load(twin.folder(out)).network, validation.images)
+    return None
+
+
 def _on_trial(
     config: FitConfig,
     train: ImageSet,
@@ -187,7 +218,6 @@ def _on_trial(
 ) -> Tensor | None:
     """Logits on the validation split after a training, which can be resumed; None where time was
     up. file: of the trial's result."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     with parallel.accelerator(config.precision) as accelerator:
         network = initial_network(config.classifier, config.seed, train, given)
         loop = Loop(

@@ -21,6 +21,7 @@ from training.experiments import baselines, enrichment, results, shares, simple_
 from training.experiments import external as external_tests
 from training.experiments.config import ARMS, Run, StudyConfig
 from training.experiments.enrichment import Start
+from training.experiments.finished import figures_of
 from training.model import write_json
 from training.train import (
     CHECKPOINT_NAME,
@@ -77,7 +78,7 @@ def study(
     asked = list(config.runs())
     _require_judges(asked, out, config, starts, dataset)
     for number, run in enumerate(asked, start=1):
-        if _figures(run, out, config, starts[run.model], dataset) is None:
+        if figures_of(run, out, config, starts[run.model], dataset) is None:
             report.say(f"run {number} of {len(asked)}: {run.name}")
             synthetic = None
             if ARMS[run.arm].is_enriched:
@@ -125,17 +126,6 @@ def study(
     return found
 
 
-def _figures(
-    run: Run, out: Path, config: StudyConfig, start: Mapping[str, str], dataset: Dataset
-) -> dict[str, Any] | None:
-    """The metrics.json of a finished run of this study; see `train.finished`. Raises RunError."""
-    wanted = config.fit(run).model_copy(update=start)
-    free = set(_NOT_ASKED)
-    if ARMS[run.arm].rendered and config.rendered_digest is None:
-        free.add("synthetic_recipe")  # another command has said which images
-    return finished(run.folder(out), wanted.model_dump(exclude=free), dataset.digest)
-
-
 def _require_judges(
     asked: Sequence[Run],
     out: Path,
@@ -148,7 +138,7 @@ def _require_judges(
         judge = run.judge
         if judge is None or judge in asked:
             continue
-        if _figures(judge, out, config, starts[judge.model], dataset) is None:
+        if figures_of(judge, out, config, starts[judge.model], dataset) is None:
             raise RunError(
                 f"arm {run.arm}: is judged by {judge.name}, which is not finished; name the arm "
                 f"{judge.arm} too"
@@ -163,13 +153,6 @@ def _require_no_rendered(out: Path) -> None:
             f"{out}: has runs of the arm rendered; name their --rendered too, so that the external "
             "test set can be held against it"
         )
-
-
-_NOT_ASKED: Final = {
-    *("data_digest", "processes"),
-    # Found on the way, by the recipe, which is asked for:
-    *("synthetic_sha256", "synthetic_shares", "synthetic_shuffled"),
-}
 
 
 def _baselines(
@@ -214,7 +197,7 @@ def _finished_runs(
         if run.model not in starts:
             starts[run.model] = _start_of(file)
         try:
-            metrics = _figures(run, out, config, starts[run.model], dataset)
+            metrics = figures_of(run, out, config, starts[run.model], dataset)
         except RunError as error:
             left_out[run.name] = str(error)
             report.say(f"{run.name} is left out: {error}")
