@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 
 from training.cli import app
 from training.console import RichReport
-from training.data.dataset import ImageSet
 from training.errors import WeightsError
 from training.synthesis import backbone, train_diffusion
 from training.synthesis.conditions import Conditions, Vocabulary
@@ -27,7 +26,6 @@ from training.synthesis.optimise import Steps
 from training.synthesis.space import to_images
 
 SIZE = 32
-NOTHING = ImageSet(np.zeros((0, SIZE, SIZE, 3), np.uint8), np.zeros(0, np.int64), (), ())
 VOCABULARY = Vocabulary(regions=("east", "north"), lights=(80.0, 110.0, 140.0))
 
 
@@ -75,7 +73,7 @@ def begun(folder: Path, control: str = "joint") -> Denoiser:
     architecture = Architecture.model_validate(
         {"size": SIZE, "control": control, "vocabulary": VOCABULARY, "backbone": found.parts}
     )
-    return train_diffusion.begun(architecture, found, NOTHING)
+    return train_diffusion.begun(architecture, found, examples(1))
 
 
 def examples(count: int) -> Examples:

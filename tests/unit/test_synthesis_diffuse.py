@@ -190,16 +190,30 @@ def test_strength_says_how_much_of_an_image_is_left() -> None:
 
 
 def test_a_network_begins_as_the_linear_denoiser_of_its_images() -> None:
-    train, _ = loads(8, 1)
-    network = begun(architecture(), None, train)
-    fitted = LinearDenoiser(SIZE)
-    fitted.fit(train.images)
-    assert torch.equal(network.linear.power, fitted.power)
-    assert torch.equal(network.linear.mean, fitted.mean)
+    data = examples(8, 1)
+    network = begun(architecture(), None, data)
+    fitted = LinearDenoiser(SIZE, len(network.architecture.vocabulary.regions))
+    fitted.fit(data.images, data.conditions)
+    state = fitted.state_dict()
+    assert all(torch.equal(t, state[n]) for n, t in network.linear.state_dict().items())
     asked = examples(2, 1)
     x, t = torch.randn(2, 3, SIZE, SIZE), torch.tensor([10, 500])
     with torch.no_grad():
-        assert torch.equal(network.eval()(x, t, asked.conditions, None), fitted(x, t))
+        expected = fitted(x, t, asked.conditions)
+        assert torch.equal(network.eval()(x, t, asked.conditions, None), expected)
+
+
+def test_expected_colours_are_met_and_not_exceeded_by_guidance() -> None:
+    data = examples(64, 1)
+    network = begun(architecture(), None, data).eval()  # nothing but what the linear part says
+    told = examples(8, 2).conditions
+    plain, guided = (sample(network, told, None, np.arange(8), guidance=g) for g in (1.0, 4.0))
+    assert np.array_equal(plain, guided)
+    other = sample(network, replace(told, region=3 - told.region), None, np.arange(8))
+    bluer = (plain[..., 2].astype(int) - other[..., 2]).mean((1, 2))
+    north = told.region.numpy() == 2
+    assert bluer[north].mean() > 0.4 * BLUER
+    assert bluer[~north].mean() < -0.4 * BLUER
 
 
 def test_a_frozen_base_stays_as_it_is_and_the_copy_learns(

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from edge_agent.grades import GRADES
+from training.synthesis.conditions import LIGHTS, Conditions
 from training.synthesis.linear import LinearDenoiser
 from training.synthesis.schedule import noise_schedule
 from training.synthesis.space import to_signal
 
 SIZE = 16
+REGIONS = 2
+TINTS = np.array([[20, 0, -20], [-20, 0, 20]])
+"""Of the regions, number 1 and 2."""
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -33,10 +38,28 @@ def velocity(images: np.ndarray, at: int) -> tuple[torch.Tensor, torch.Tensor, t
     return schedule.add_noise(clean, noise, t), t, schedule.get_velocity(clean, noise, t)
 
 
+def told(regions: np.ndarray) -> Conditions:
+    """Of images that otherwise are alike."""
+    count = len(regions)
+    grade = np.eye(len(GRADES), dtype=np.float32)[np.zeros(count, int)]
+    return Conditions.of(grade, [0.0] * count, regions.tolist(), [1] * count)
+
+
+def unsaid(count: int) -> Conditions:
+    return told(np.zeros(count, int)).without(torch.ones(count, dtype=torch.bool))
+
+
 def fitted() -> LinearDenoiser:
-    linear = LinearDenoiser(SIZE)
-    linear.fit(textures(300, 1))
+    linear = LinearDenoiser(SIZE, REGIONS)
+    linear.fit(textures(300, 1), unsaid(300))
     return linear
+
+
+def tinted(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Textures in the colours of their regions, three of four of them of the first."""
+    regions = np.where(np.arange(count) % 4 < 3, 1, 2)
+    moved = textures(count, seed) + TINTS[regions - 1][:, None, None]
+    return moved.clip(0, 255).astype(np.uint8), regions
 
 
 @pytest.mark.parametrize("at", [20, 200, 500, 800, 990])
@@ -44,18 +67,20 @@ def test_it_is_the_best_that_is_linear(at: int) -> None:
     """No regression on the noisy pixels does better on new images than by its own noise."""
     linear = fitted()
     noisy, t, true = velocity(textures(400, 2), at)
-    ours = float(((linear(noisy, t) - true) ** 2).mean())
-    flat = LinearDenoiser(SIZE)
+    said = unsaid(400)
+    expected = linear(noisy, t, said)
+    ours = float(((expected - true) ** 2).mean())
+    flat = LinearDenoiser(SIZE, REGIONS)
     with torch.no_grad():
         flat.mean.copy_(linear.mean)
         flat.power.fill_(float(linear.power.mean()))
-    of_one_variance = float(((flat(noisy, t) - true) ** 2).mean())
+    of_one_variance = float(((flat(noisy, t, said) - true) ** 2).mean())
     assert ours <= of_one_variance * 1.001
     if 100 < at < 600:
         assert ours < 0.9 * of_one_variance
     # Nothing that a multiple of its own answer, or of its input, adds makes it better.
-    left = true - linear(noisy, t)
-    for other in (linear(noisy, t), noisy - noisy.mean((0, 2, 3), keepdim=True)):
+    left = true - expected
+    for other in (expected, noisy - noisy.mean((0, 2, 3), keepdim=True)):
         gain = float((left * other).mean() / (other**2).mean())
         assert abs(gain) < 0.02
 
@@ -63,8 +88,8 @@ def test_it_is_the_best_that_is_linear(at: int) -> None:
 def test_white_noise_has_its_variance_at_every_frequency() -> None:
     rng = np.random.default_rng(1)
     images = rng.normal(127.5, 25.5, (2000, SIZE, SIZE, 3)).round().clip(0, 255).astype(np.uint8)
-    linear = LinearDenoiser(SIZE)
-    linear.fit(images)
+    linear = LinearDenoiser(SIZE, REGIONS)
+    linear.fit(images, unsaid(2000))
     assert linear.power.numpy() == pytest.approx(0.2**2, rel=0.25)
     assert float(linear.power.mean()) == pytest.approx(0.2**2, rel=0.01)
     assert linear.mean.numpy() == pytest.approx(0, abs=0.002)
@@ -72,8 +97,55 @@ def test_white_noise_has_its_variance_at_every_frequency() -> None:
 
 def test_its_state_is_saved_and_nothing_of_it_is_trained() -> None:
     linear = fitted()
-    other = LinearDenoiser(SIZE)
+    other = LinearDenoiser(SIZE, REGIONS)
     other.load_state_dict(linear.state_dict())
     noisy, t, _ = velocity(textures(2, 3), 400)
-    assert torch.equal(other(noisy, t), linear(noisy, t))
+    assert torch.equal(other(noisy, t, unsaid(2)), linear(noisy, t, unsaid(2)))
     assert list(linear.parameters()) == []
+
+
+def test_it_expects_the_colours_of_what_it_is_told() -> None:
+    images, regions = tinted(400, 1)
+    linear = LinearDenoiser(SIZE, REGIONS)
+    linear.fit(images, told(regions))
+    noise = torch.randn(400, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    t = torch.full((400,), 999)
+
+    def colour(said: Conditions) -> np.ndarray:
+        """Of the image that pure noise is taken for, 0 to 255: v is -x0 there."""
+        return np.asarray((1 - linear(noise, t, said).mean((0, 2, 3))) * 127.5)
+
+    first, second = (colour(told(np.full(400, number))) for number in (1, 2))
+    assert first - second == pytest.approx(TINTS[0] - TINTS[1], abs=5)
+    # What is not said is what it usually is, and the rest counts all the same.
+    usual = images.mean((0, 1, 2))
+    assert colour(unsaid(400)) == pytest.approx(usual, abs=1)
+    assert colour(told(np.zeros(400, int))) == pytest.approx(usual, abs=1)
+
+
+def test_being_told_helps_most_where_there_is_most_noise() -> None:
+    images, regions = tinted(400, 1)
+    linear = LinearDenoiser(SIZE, REGIONS)
+    linear.fit(images, told(regions))
+    images, regions = tinted(400, 2)
+    worth = []
+    for at in (100, 600, 950):
+        noisy, t, true = velocity(images, at)
+        losses = [
+            float(((linear(noisy, t, said) - true) ** 2).mean())
+            for said in (told(regions), told(3 - regions), unsaid(400))
+        ]
+        assert losses[0] <= min(losses[1:]) * 1.001
+        worth.append((losses[2] - losses[0]) / losses[0])
+    assert worth[0] < worth[1] < worth[2]
+
+
+def test_a_region_of_few_images_hardly_counts() -> None:
+    images, regions = tinted(400, 1)
+    few = np.where(np.arange(400) < 4, regions, 1)  # one image of the second
+    linear = LinearDenoiser(SIZE, REGIONS)
+    linear.fit(images, told(few))
+    many = LinearDenoiser(SIZE, REGIONS)
+    many.fit(images, told(regions))
+    second = -LIGHTS - 1
+    assert float(linear.adds[second].norm()) < 0.2 * float(many.adds[second].norm())

@@ -84,8 +84,10 @@ MODELS: Final = ("simple_dcnn", "resnet50v2", "mobilenetv2")
 
 METHOD: Final = 2
 """Raised when what arms with synthetic images do changes otherwise than by their configuration:
-runs from before are then another study's. 2: the rule by which shares are chosen, and how the
-diffusion model is told."""
+runs from before are then another study's. 2: the rule by which shares are chosen."""
+DIFFUSION: Final = 3
+"""The same, of arms whose images a diffusion model draws. 3: it expects colours of what it is
+told."""
 
 
 class StudyConfig(BaseModel):
@@ -173,8 +175,10 @@ class StudyConfig(BaseModel):
         elif ARMS[arm].synthesis is None:
             return None
         else:
-            made = self.synthesis_of(arm).model_dump_json(exclude_none=True)
-            parts = [made, ARMS[arm].judged_by or ""]
+            asked = self.synthesis_of(arm)
+            parts = [asked.model_dump_json(exclude_none=True), ARMS[arm].judged_by or ""]
+            if asked.generate.strength > 0:
+                parts.append(str(DIFFUSION))
         return hashlib.sha256("\n".join([str(METHOD), *parts]).encode()).hexdigest()
 
 

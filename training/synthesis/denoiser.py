@@ -95,7 +95,7 @@ class Denoiser(nn.Module):
         self.space: Space
         if architecture.backbone is None:
             self.space = PixelSpace(architecture.size)
-            self.linear = LinearDenoiser(architecture.size)
+            self.linear = LinearDenoiser(architecture.size, len(architecture.vocabulary.regions))
             self.unet = _unet(architecture)
             # Before it has learned anything the network is the linear denoiser.
             nn.init.zeros_(self.unet.conv_out.weight)
@@ -134,11 +134,18 @@ class Denoiser(nn.Module):
                 part.requires_grad_(name == "controlnet")
 
     def forward(
-        self, noisy: Tensor, t: Tensor, conditions: Conditions, hints: Tensor | None
+        self,
+        noisy: Tensor,
+        t: Tensor,
+        conditions: Conditions,
+        hints: Tensor | None,
+        *,
+        expected: Conditions | None = None,
     ) -> Tensor:
         """What the space's schedule has predicted, of the shape of `noisy`, float (n, *shape).
 
         t: whole numbers (n,). hints: float (n, HINTS, size, size) in [0, 1], None for none.
+        expected: what the linear part is told, where it is not the same.
         """
         tokens = [self.regions(conditions.region), self.lights(conditions.light)]
         said: dict[str, Any] = {"return_dict": False}
@@ -167,7 +174,7 @@ class Denoiser(nn.Module):
         if not in_pixels:
             return cast("Tensor", predicted)
         learned = pixel_shuffle(cast("Tensor", predicted), patch)
-        return learned + cast("Tensor", self.linear(noisy, t))
+        return learned + cast("Tensor", self.linear(noisy, t, expected or conditions))
 
     def save(self, path: Path, weights: Mapping[str, Tensor]) -> None:
         """Writes `weights` (as of state_dict) under the name only when complete."""

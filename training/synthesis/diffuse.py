@@ -178,9 +178,11 @@ def sample(
     """Images, uint8 RGB (n, size, size, 3), by DPM-Solver++ (Lu et al. 2022, arXiv:2211.01095).
 
     steering: see `hints`; None for none. seeds: (n,), of each image's noise, whatever batch or
-    process it is drawn in. guidance: 1 is none; v = v0 + guidance * (v1 - v0), where v0 is told
-    nothing but the edges. start, strength: begin with these images, noised as far as `strength`,
-    from 0 (nothing changes) to 1 (nothing of them is left), instead of with noise.
+    process it is drawn in. guidance: 1 is none; v = v0 + guidance * (v1 - v0), where the network is
+    told nothing but the edges in v0. The linear part is told the same in both: the colours that it
+    expects are to be met, and not to be exceeded. start, strength: begin with these images, noised
+    as far as `strength`, from 0 (nothing changes) to 1 (nothing of them is left), instead of with
+    noise.
     """
     device = next(network.parameters()).device
     space = network.space
@@ -206,7 +208,7 @@ def sample(
         at = t.to(device).repeat(len(x))
         v = network(x, at, said, asked).float()
         if guidance != 1:
-            v0 = network(x, at, unsaid, asked).float()
+            v0 = network(x, at, unsaid, asked, expected=said).float()
             v = v0 + guidance * (v - v0)
         x = schedule.step(v, t, x, return_dict=False)[0]
     return to_images(space.pixels(x))

@@ -1,24 +1,33 @@
 """The best linear denoiser of the training images, which the network starts from.
 
-If images were Gaussian with mean m and, at each frequency f of each colour axis, the power S(f),
-the velocity to expect of x = alpha x0 + sigma e would be (Wiener's filter, in terms of v)
+If images that are told c were Gaussian with mean m(c) and, at each frequency f of each colour axis,
+the power S(f), the velocity to expect of x = alpha x0 + sigma e would be (Wiener's filter, in terms
+of v)
 
-    E[v | x](f) = alpha sigma (1 - S(f)) / (alpha^2 S(f) + sigma^2) * (x - alpha m)(f) - sigma m
+    E[v | x, c](f) = alpha sigma (1 - S(f)) / (alpha^2 S(f) + sigma^2) * (x - alpha m(c))(f)
+                     - sigma m(c)
 
-This generalises the skip connection of Karras et al. 2022 (arXiv:2206.00364, table 1), which has
-one variance for all frequencies. It takes most of the noise away before the network, whose few
+m(c) is one colour for the whole image: the training images' mean, and what grade, share of trash,
+region and light add to it, by least squares; where one of these is not said, S(0) is larger by what
+it would have told. A network alone is slow to learn such colours: they
+are all but lost only in the heaviest noise, and are a small part of its loss even there.
+
+The filter generalises the skip connection of Karras et al. 2022 (arXiv:2206.00364, table 1), which
+has one variance for all frequencies. It takes most of the noise away before the network, whose few
 channels cannot let the noise of every pixel through, has learned anything.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
+from training.synthesis.conditions import LIGHTS, VECTOR, Conditions
 from training.synthesis.schedule import noise_schedule
 
 _AXES = torch.tensor(
@@ -29,48 +38,110 @@ _AXES = torch.tensor(
     ]
 )
 """Grey and two colours, orthonormal. Photographs vary finely in grey, but hardly in colour."""
+_DOUBT: Final = 10.0
+"""Images that speak for nothing being added: mean colours differ from load to load some three times
+as far as from region to region."""
 
 
 class LinearDenoiser(nn.Module):
     """The velocities to expect of Gaussian images; nothing of it is trained.
 
-    Until it is `fit`, or its state loaded, it takes images for noise of variance 0.1.
+    Until it is `fit`, or its state loaded, it takes images for noise of variance 0.1. regions: how
+    many can be told.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, regions: int) -> None:
         super().__init__()
+        self._entries = [VECTOR, regions, LIGHTS]
         self.power: Tensor
         self.mean: Tensor
+        self.usual: Tensor
+        self.adds: Tensor
+        self.untold: Tensor
+        entries = sum(self._entries)
         self.register_buffer("power", torch.full((3, size, size // 2 + 1), 0.1))
         self.register_buffer("mean", torch.zeros(3))
+        # Of each entry of what is told: its mean, and what one of it adds to the mean colour.
+        self.register_buffer("usual", torch.zeros(entries))
+        self.register_buffer("adds", torch.zeros(entries, 3))
+        # What S(0) gains on each colour axis where the vector, region or light is not said.
+        self.register_buffer("untold", torch.zeros(len(self._entries), 3))
         self.register_buffer("kept", noise_schedule().alphas_cumprod.float(), persistent=False)
 
-    def fit(self, images: npt.NDArray[np.uint8]) -> None:
-        """Takes mean and power from uint8 RGB images (n, size, size, 3)."""
+    def fit(self, images: npt.NDArray[np.uint8], conditions: Conditions) -> None:
+        """Takes means and power from uint8 RGB images (n, size, size, 3) and what they are."""
+        colours = torch.from_numpy(images.mean((1, 2)) / 127.5 - 1.0)
+        self.mean.copy_(colours.mean(0))
+        told, said = self._told(conditions)
+        often = said.sum(0).clamp(min=1).repeat_interleave(torch.tensor(self._entries))
+        self.usual.copy_(told.sum(0) / often)
+        differs = self._differs(told, said)
+        entries = torch.cat(differs, dim=1).double()
+        doubt = _DOUBT * torch.eye(entries.shape[1], dtype=torch.float64)
+        moved = entries.T @ (colours - colours.mean(0))
+        self.adds.copy_(torch.linalg.solve(entries.T @ entries + doubt, moved))
+        for kind, (part, adds) in enumerate(zip(differs, self._adds(), strict=True)):
+            self.untold[kind] = (_turned(part @ adds) ** 2).mean(0) * images[0].shape[0] ** 2
         total = torch.zeros_like(self.power, dtype=torch.float64)
-        mean = torch.from_numpy(images.mean((0, 1, 2)) / 127.5 - 1.0).float()
-        for image in images:
+        means, _ = self._expected(conditions)
+        for image, mean in zip(images, means, strict=True):
             signal = torch.from_numpy(image).permute(2, 0, 1).float() / 127.5 - 1.0
             total += _spectrum(signal - mean[:, None, None]).abs().double() ** 2
         self.power.copy_(total / len(images))
-        self.mean.copy_(mean)
 
-    def forward(self, noisy: Tensor, t: Tensor) -> Tensor:
-        """noisy: float (n, 3, size, size). t: whole numbers (n,)."""
+    def forward(self, noisy: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+        """noisy: float (n, 3, size, size). t: whole numbers (n,). conditions: of all n."""
         kept = cast("Tensor", self.kept)[t][:, None, None, None]
         alpha, sigma = kept.sqrt(), (1 - kept).sqrt()
-        mean = self.mean[:, None, None]
-        gain = alpha * sigma * (1 - self.power) / (alpha**2 * self.power + sigma**2)
+        colour, untold = self._expected(conditions)
+        mean = colour[..., None, None]
+        power = self.power.repeat(len(noisy), 1, 1, 1)
+        power[..., 0, 0] += untold
+        gain = alpha * sigma * (1 - power) / (alpha**2 * power + sigma**2)
         # In 32 bits whatever the rest computes in: there is no such transform in 16.
         with torch.autocast(noisy.device.type, enabled=False):
             filtered = _spectrum(noisy.float() - alpha * mean) * gain
             return _signal(filtered, noisy.shape[-2:]) - sigma * mean
+
+    def _expected(self, conditions: Conditions) -> tuple[Tensor, Tensor]:
+        """m(c), (n, 3), and what S(0) gains for what is not said, (n, 3)."""
+        told, said = self._told(conditions)
+        colour = self.mean.expand(len(told), 3)
+        # Element by element, so that an image is the same in any batch.
+        for part, adds in zip(self._differs(told, said), self._adds(), strict=True):
+            colour = colour + (part[..., None] * adds).sum(1)
+        return colour, ((1 - said)[..., None] * self.untold).sum(1)
+
+    def _told(self, conditions: Conditions) -> tuple[Tensor, Tensor]:
+        """Vector, region and light as one row of entries, (n, k), and which of the three are said,
+        0 or 1, (n, 3)."""
+        _, regions, lights = self._entries
+        parts = (
+            conditions.vector,
+            one_hot(conditions.region, 1 + regions)[:, 1:].float(),
+            one_hot(conditions.light, 1 + lights)[:, 1:].float(),
+        )
+        said = [part.ne(0).any(1).float() for part in parts]
+        return torch.cat(parts, dim=1), torch.stack(said, dim=1)
+
+    def _differs(self, told: Tensor, said: Tensor) -> list[Tensor]:
+        """By how much what is said is not as usual: (n, entries) for each of the three."""
+        parts = torch.split(told - self.usual, self._entries, dim=1)
+        return [part * is_said[:, None] for part, is_said in zip(parts, said.T, strict=True)]
+
+    def _adds(self) -> tuple[Tensor, ...]:
+        return torch.split(self.adds, self._entries)
 
 
 def _spectrum(signal: Tensor) -> Tensor:
     """(..., 3, h, w) to (..., 3, h, w / 2 + 1), by colour axis; white noise has the power 1."""
     turned = torch.einsum("ac,...chw->...ahw", _AXES.to(signal.device), signal)
     return cast("Tensor", torch.fft.rfft2(turned, norm="ortho"))
+
+
+def _turned(colours: Tensor) -> Tensor:
+    """Colours (..., 3) by colour axis."""
+    return colours @ _AXES.to(colours.device).T
 
 
 def _signal(spectrum: Tensor, shape: torch.Size) -> Tensor:

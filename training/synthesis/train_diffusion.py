@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_agent.grades import GRADES
-from training.data.dataset import ImageSet, evenly
+from training.data.dataset import evenly
 from training.sampling import reseed
 from training.synthesis import backbone
 from training.synthesis.backbone import Pretrained
@@ -38,13 +38,13 @@ def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
     )
     examples = examples_of(run, segmented, vocabulary)
     reseed(run.config.seed, 0, 1)
-    network = begun(architecture, pretrained, run.train)
+    network = begun(architecture, pretrained, examples)
     if config.control == "frozen":
         # As published: first a network without ControlNet, then a copy of it beside the frozen one.
         without = architecture.model_copy(update={"control": "none"})
         file = stage.folder / BASE_NAME
         if not file.exists():
-            base = begun(without, pretrained, run.train)
+            base = begun(without, pretrained, examples)
             if not _train_base(run, stage, base, examples):
                 return False
             del base
@@ -80,11 +80,13 @@ def _train_base(run: Run, stage: Stage, base: Denoiser, examples: Examples) -> b
     return True
 
 
-def begun(architecture: Architecture, pretrained: Pretrained | None, train: ImageSet) -> Denoiser:
+def begun(
+    architecture: Architecture, pretrained: Pretrained | None, examples: Examples
+) -> Denoiser:
     """A network before its first step: with the backbone's weights, or its linear part fitted."""
     network = Denoiser(architecture)
     if pretrained is None:
-        network.linear.fit(train.images)
+        network.linear.fit(examples.images, examples.conditions)
         return network
     network.unet.load_state_dict(pretrained.unet)
     network.vae.load_state_dict(pretrained.vae)
