@@ -54,6 +54,27 @@ def test_scarce_grades_get_what_they_lack(out: Path) -> None:
     assert {row["method"] for row in rows if row["grade"] != "undefined"} == {"segment"}
 
 
+def test_scarce_cane_is_drawn_along_the_edges_of_commoner_cane(
+    data: Path, out: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(out, tmp_path / "run")
+    for stage in ("generate", "set"):
+        shutil.rmtree(folder(copied, stage))
+    arguments = ("--data", data, "--out", copied, "--preset", "fast", "--method", "translate")
+    result = run("synthesize", *arguments, "--threads", 1)
+    assert result.exit_code == 0, result.output
+    assert done(copied, "diffuse") == done(out, "diffuse")  # the same model
+    rows = table(folder(copied, "generate") / CANDIDATES_NAME)
+    grades = {row["truck"]: row["grade"] for row in table(data / "manifest.csv")}
+    burnt = [row for row in rows if row["grade"].startswith("burn")]
+    for row in burnt:
+        *shapes, look = (grades[truck] for truck in row["parent_trucks"].split())
+        assert shapes == ["fresh_clean", "fresh_trash"]
+        assert look == row["grade"]
+    ways = [{row["method"] for row in rows if row["grade"] == grade} for grade in GRADES[1:]]
+    assert ways == [{"segment"}, {"translate"}, {"translate"}, {"single"}]
+
+
 def test_what_is_kept_is_a_dataset_for_training(out: Path) -> None:
     kept = folder(out, "set")
     rows = table(kept / "manifest.csv")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from edge_agent.grades import GRADES, Grade
 from training.data.dataset import ImageSet
@@ -25,9 +28,11 @@ from training.synthesis.blend import (
     trash_share,
 )
 from training.synthesis.boundary import Boundary
+from training.synthesis.config import SynthesisConfig
 from training.synthesis.edges import canny, shapes
 
 SIZE = 48
+BURNT = (Grade.BURN_CLEAN, Grade.BURN_TRASH)
 
 
 def loads(count: int = 40, split: Split = "train") -> ImageSet:
@@ -95,6 +100,64 @@ def test_without_blends_each_candidate_is_one_load_of_its_grade() -> None:
     assert {grade: sum(base.grade is grade for base in single) for grade in wanted} == wanted
     blended = planner.plan(wanted, method="alpha", levels=LEVELS)
     assert all(len(base.parents) == 2 for base in blended)
+
+
+def scarce(left: int) -> ImageSet:
+    """Of burnt loads so many of each grade are left."""
+    every = loads(200)
+    few = [np.flatnonzero(every.labels == GRADES.index(g))[:left] for g in BURNT]
+    fresh = np.flatnonzero(~np.isin(every.labels, [GRADES.index(g) for g in BURNT]))
+    return every[np.concatenate([fresh, *few])]
+
+
+@pytest.mark.parametrize("with_masks", [True, False])
+def test_translated_the_shapes_are_of_the_commoner_cane_and_the_look_is_of_the_grade(
+    with_masks: bool,
+) -> None:
+    found = scarce(4)
+    planner = Planner(found, covered(found) if with_masks else None, seed=1)
+    wanted = {Grade.FRESH_TRASH: 5, Grade.BURN_CLEAN: 20, Grade.BURN_TRASH: 20, Grade.UNDEFINED: 3}
+    planned = planner.plan(wanted, method="translate", levels=LEVELS)
+    assert [base.number for base in planned] == list(range(48))
+    assert {grade: sum(base.grade is grade for base in planned) for grade in wanted} == wanted
+    for base in planned:
+        parents = [GRADES[found.labels[parent]] for parent in base.parents]
+        if base.grade is Grade.UNDEFINED:
+            assert (parents, base.look) == ([Grade.UNDEFINED], None)
+            continue
+        assert parents == [Grade.FRESH_CLEAN, Grade.FRESH_TRASH]
+        assert base.soft_label[GRADES.index(base.grade)] >= 0.5
+        drawn = planner.draw(base)
+        if base.grade is Grade.FRESH_TRASH:  # the commoner kind itself
+            assert base.look is None
+            assert planner.lit_as(base, drawn) is drawn
+            continue
+        assert base.look is not None
+        assert GRADES[found.labels[base.look]] is base.grade
+        assert base.region == found.rows[base.look].region
+        assert np.array_equal(planner.lit_as(base, drawn), found.images[base.look])
+        told = bases.provenance(base, found)
+        assert told["method"] == "translate"
+        assert told["parent_trucks"].split()[-1] == found.rows[base.look].truck
+    looks = {base.look for base in planned if base.grade is Grade.BURN_TRASH}
+    assert len(looks) == 4
+
+
+def test_where_no_other_cane_is_commoner_nothing_is_translated() -> None:
+    found = loads(200)  # as many of all
+    planner = Planner(found, covered(found), seed=1)
+    wanted = {Grade.BURN_CLEAN: 6, Grade.BURN_TRASH: 6}
+    planned = planner.plan(wanted, method="translate", levels=LEVELS)
+    assert planned == planner.plan(wanted, method="segment", levels=LEVELS)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"generate": {"strength": 0.5}}, {"diffuse": {"control": "none"}}]
+)
+def test_translation_needs_edges_and_nothing_else_of_a_load(changes: dict[str, Any]) -> None:
+    changes = {**changes, "generate": {"method": "translate", **changes.get("generate", {})}}
+    with pytest.raises(ValidationError, match="translate draws other cane along the edges"):
+        SynthesisConfig.model_validate(changes)
 
 
 def covered(found: ImageSet) -> Image:

@@ -61,6 +61,7 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "blended-paired": Arm("study", {"generate": {"strength": 0.0, "partners": True}}),
         "blended-alpha": Arm("study", {"generate": {"strength": 0.0, "method": "alpha"}}),
         "unblended": Arm("study", {"generate": _SINGLE}),
+        "translated": Arm("study", {"generate": {"method": "translate"}}),
         "image-to-image-30": Arm("study", {"generate": {"strength": 0.3}}),
         "image-to-image-50": Arm("study", {"generate": {"strength": 0.5}}),
         "image-to-image-70": Arm("study", {"generate": {"strength": 0.7}}),

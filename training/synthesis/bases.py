@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -22,11 +22,14 @@ LEAST: Final = 2
 SINGLE: Final = "single"
 """What stands for the method of a candidate that is no blend."""
 
+_OTHER: Final = {Grade.FRESH_CLEAN: Grade.BURN_CLEAN, Grade.BURN_CLEAN: Grade.FRESH_CLEAN}
+"""The clean grade of the other pair."""
 _TRIES: Final = 8
 """Blends tried for each candidate that is wanted."""
 
-Way = Literal["alpha", "segment", "single"]
-"""How candidates begin: with a blend, or each with one load of its grade."""
+Way = Literal["alpha", "segment", "single", "translate"]
+"""How candidates begin: with a blend, or each with one load of its grade; or with a blend of a
+commoner kind of cane, whose shapes are then drawn as cane of the scarce kind."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Base:
     ImageSet, one or two. level: of the blend, 0 to 100. method: of blending; None for one parent.
     trash: share of leaf and trash on the load, 0 to 100, as masks show it; without masks, the
     level. trashy: how trashy it counts as, 0 to 1. region: of the first parent. same_region:
-    whether the second one is from there too.
+    whether the second one is from there too. look: where the parents are of another kind, a load
+    of the grade, by position; what is drawn has its light and region instead.
     """
 
     number: int
@@ -49,6 +53,7 @@ class Base:
     trashy: float
     region: str
     same_region: bool
+    look: int | None = None
 
     @property
     def soft_label(self) -> npt.NDArray[np.float32]:
@@ -139,19 +144,26 @@ class Planner:
         """Bases for so many images of each grade; a function of its arguments.
 
         Grades of a pair come from blends that count as the grade, unless the method is `single`;
-        undefined, and a grade whose partner has too few images, from single images. Fewer than
-        wanted only where too few blends of any level count as the grade.
+        undefined, and a grade whose partner has too few images, from single images. By `translate`
+        the blends are of the other pair, where that has more images. Fewer than wanted only where
+        too few blends of any level count as the grade.
         """
-        counts = np.bincount(self.train.labels, minlength=len(GRADES))
         found: list[Base] = []
         for grade, count in wanted.items():
-            clean = _clean_of(grade)
-            pair = () if clean is None else (clean, PAIRS[clean])
-            paired = clean is not None and all(counts[GRADES.index(g)] >= LEAST for g in pair)
-            if clean is not None and paired and method != SINGLE:
-                found += self._blends(grade, clean, count, len(found), method, levels)
+            clean, first = _clean_of(grade), len(found)
+            if clean is None or method == SINGLE:
+                found += self._singles(grade, count, first)
+                continue
+            blending: Method = "segment" if self.has_masks else "alpha"
+            if method != "translate":
+                blending = method
+            elif self._pairs(other := _OTHER[clean]) > self._pairs(clean):
+                found += self._translated(grade, other, count, first, blending, levels)
+                continue
+            if self._pairs(clean):
+                found += self._blends(grade, clean, count, first, blending, levels)
             else:
-                found += self._singles(grade, count, len(found))
+                found += self._singles(grade, count, first)
         return found
 
     def of_blend(self, number: int, clean: Grade, drawn: Blend) -> Base:
@@ -196,6 +208,10 @@ class Planner:
                 image = np.flip(image, axis)
         return np.ascontiguousarray(image)
 
+    def lit_as(self, base: Base, drawn: Image) -> Image:
+        """The image whose light a base is to have. drawn: see `draw`."""
+        return drawn if base.look is None else self.train.images[base.look]
+
     def _blends(
         self,
         grade: Grade,
@@ -227,6 +243,32 @@ class Planner:
             if len(found) == count:
                 break
         return found
+
+    def _translated(
+        self,
+        grade: Grade,
+        clean: Grade,
+        count: int,
+        first: int,
+        method: Method,
+        levels: Sequence[int],
+    ) -> list[Base]:
+        """Blends of the pair that begins with `clean`, each to look like a load of the grade."""
+        shapes = PAIRS[clean] if grade.has_trash else clean
+        rng = np.random.default_rng([self._seed, GRADES.index(grade), 1])
+        ours = np.flatnonzero(self.train.labels == GRADES.index(grade)).tolist()
+        blends = self._blends(shapes, clean, count, first, method, levels)
+        looks = [int(look) for look in rng.choice(ours, len(blends))]
+        return [
+            replace(base, grade=grade, look=look, region=self.train.rows[look].region)
+            for base, look in zip(blends, looks, strict=True)
+        ]
+
+    def _pairs(self, clean: Grade) -> int:
+        """How many pairs of loads the two grades have to blend; 0 where one has too few."""
+        counts = np.bincount(self.train.labels, minlength=len(GRADES))
+        both = [int(counts[GRADES.index(grade)]) for grade in (clean, PAIRS[clean])]
+        return math.prod(both) if min(both) >= LEAST else 0
 
     def _singles(self, grade: Grade, count: int, first: int) -> list[Base]:
         rng = np.random.default_rng([self._seed, GRADES.index(grade)])
@@ -262,11 +304,13 @@ def trash_of(
 
 
 def provenance(base: Base, train: ImageSet) -> dict[str, Any]:
-    """What a manifest says of it: parents by image and truck, level, method, trash."""
-    rows = [train.rows[i] for i in base.parents]
+    """What a manifest says of it: parents (a look is the last of them) by image and truck, level,
+    method, trash."""
+    looks = () if base.look is None else (base.look,)
+    rows = [train.rows[i] for i in (*base.parents, *looks)]
     return {
         "level": base.level,
-        "method": base.method or SINGLE,
+        "method": "translate" if looks else base.method or SINGLE,
         "trash": f"{base.trash:.2f}",
         "trashy": f"{base.trashy:.4f}",
         "parents": " ".join(row.image for row in rows),

@@ -39,7 +39,7 @@ def synthesize_command(
         str,
         typer.Option(
             help="Candidates begin with blends by segment (by masks) or alpha (as the study), or "
-            "with one load of their grade: single."
+            "with one load of their grade: single. translate: along the edges of commoner cane."
         ),
     ] = "segment",
     control: Annotated[

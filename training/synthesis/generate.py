@@ -36,7 +36,7 @@ def planner_of(run: Run, segmented: Stage) -> Planner:
 def _planned(run: Run, planner: Planner) -> list[Base]:
     """All bases of the run, in the order of their numbers. Raises RunError where there is none."""
     config = run.config.generate
-    by_segment = config.method == "segment" and planner.has_masks
+    by_segment = config.method in ("segment", "translate") and planner.has_masks
     if by_segment and planner.boundary is not None:
         share = planner.boundary.share
         run.report.say(f"blends count as trashy from {share:.0f} % of trash on")
@@ -88,9 +88,10 @@ def generate(
             continue
         made = np.stack([planner.draw(base) for base in batch])
         if painter.network is not None:
+            lit_as = [planner.lit_as(base, one) for base, one in zip(batch, made, strict=True)]
             made = painter.draw(
                 asked_of(batch, run.config.seed),
-                made,
+                np.stack(lit_as),
                 painter.hints(made),
                 steps=config.steps,
                 guidance=config.guidance,
