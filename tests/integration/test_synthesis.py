@@ -72,7 +72,7 @@ def test_scarce_cane_is_drawn_along_the_edges_of_commoner_cane(
         assert shapes == ["fresh_clean", "fresh_trash"]
         assert look == row["grade"]
     ways = [{row["method"] for row in rows if row["grade"] == grade} for grade in GRADES[1:]]
-    assert ways == [{"segment"}, {"translate"}, {"translate"}, {"single"}]
+    assert ways == [{"segment"}, {"translate segment"}, {"translate segment"}, {"single"}]
 
 
 def test_what_is_kept_is_a_dataset_for_training(out: Path) -> None:

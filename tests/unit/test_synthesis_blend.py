@@ -137,10 +137,14 @@ def test_translated_the_shapes_are_of_the_commoner_cane_and_the_look_is_of_the_g
         assert base.region == found.rows[base.look].region
         assert np.array_equal(planner.lit_as(base, drawn), found.images[base.look])
         told = bases.provenance(base, found)
-        assert told["method"] == "translate"
+        assert told["method"] == f"translate {base.method}"
+        assert base.method == ("segment" if with_masks else "alpha")
         assert told["parent_trucks"].split()[-1] == found.rows[base.look].truck
     looks = {base.look for base in planned if base.grade is Grade.BURN_TRASH}
     assert len(looks) == 4
+    # The grade whose shapes these are has other pairs of its own.
+    of = {g: [b.parents for b in planned if b.grade is g] for g in wanted}
+    assert of[Grade.BURN_TRASH][:5] != of[Grade.FRESH_TRASH]
 
 
 def test_where_no_other_cane_is_commoner_nothing_is_translated() -> None:

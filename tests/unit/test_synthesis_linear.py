@@ -140,6 +140,18 @@ def test_being_told_helps_most_where_there_is_most_noise() -> None:
     assert worth[0] < worth[1] < worth[2]
 
 
+def test_what_nobody_says_is_not_expected() -> None:
+    """Untold, mean colours differ by more than they do among images that are told the same."""
+    images, regions = tinted(400, 1)
+    linear = LinearDenoiser(SIZE, REGIONS)
+    linear.fit(images, told(regions))
+    noisy, t, true = velocity(tinted(400, 2)[0], 100)
+    right = float(((linear(noisy, t, unsaid(400)) - true) ** 2).mean())
+    linear.untold.zero_()
+    certain = float(((linear(noisy, t, unsaid(400)) - true) ** 2).mean())
+    assert right < 0.9 * certain
+
+
 def test_a_region_of_few_images_hardly_counts() -> None:
     images, regions = tinted(400, 1)
     few = np.where(np.arange(400) < 4, regions, 1)  # one image of the second

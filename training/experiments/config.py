@@ -87,8 +87,8 @@ METHOD: Final = 2
 """Raised when what arms with synthetic images do changes otherwise than by their configuration:
 runs from before are then another study's. 2: the rule by which shares are chosen."""
 DIFFUSION: Final = 3
-"""The same, of arms whose images a diffusion model draws. 3: it expects colours of what it is
-told."""
+"""The same, of arms whose images a diffusion model of ours draws. 3: its linear part expects
+colours of what is told."""
 
 
 class StudyConfig(BaseModel):
@@ -178,7 +178,7 @@ class StudyConfig(BaseModel):
         else:
             asked = self.synthesis_of(arm)
             parts = [asked.model_dump_json(exclude_none=True), ARMS[arm].judged_by or ""]
-            if asked.generate.strength > 0:
+            if asked.generate.strength > 0 and asked.diffuse.backbone is None:
                 parts.append(str(DIFFUSION))
         return hashlib.sha256("\n".join([str(METHOD), *parts]).encode()).hexdigest()
 

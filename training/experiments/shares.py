@@ -23,13 +23,14 @@ from torch.nn.functional import binary_cross_entropy, one_hot
 
 from edge_agent.grades import GRADES
 from training import parallel
+from training.augmentation import is_balanced
 from training.calibration import temperature
 from training.config import FitConfig
 from training.data.dataset import Dataset, ImageSet
-from training.errors import RunError
+from training.errors import RunError, WeightsError
 from training.evaluation import load_split
 from training.experiments.config import ARMS, METHOD, Run, StudyConfig
-from training.experiments.finished import figures_of
+from training.experiments.finished_runs import finished_run
 from training.loop import Loop
 from training.mixture import Mixture, Synthetic, load, mix
 from training.model import TrainedModel, logits, write_json
@@ -90,7 +91,7 @@ def chosen_shares(
         if not file.exists():
             said = None
             if not share:
-                said = _said_by_twin(trial, run, dataset, validation, out, config, start)
+                said = _said_by_twin(trial, run, dataset, validation, out, config, start, report)
             if said is None:
                 report.begin(f"{run.name}, {share:.0%} synthetic on trial")
                 shuffled_by = trial.seed if ARMS[run.arm].shuffled else None
@@ -190,19 +191,22 @@ def _said_by_twin(
     out: Path,
     config: StudyConfig,
     start: Mapping[str, str],
+    report: Report,
 ) -> Tensor | None:
     """Logits on the validation split of a finished run that learnt as a trial without synthetic
-    images would; None where there is none."""
+    images would; None where there is none. Trials draw grades evenly, so such a run must too."""
     for arm in ARMS:
         twin = Run(run.model, arm, run.seed)
-        if ARMS[arm].is_enriched or config.fit(twin) != trial:
+        if ARMS[arm].is_enriched or not is_balanced(ARMS[arm].augment) or config.fit(twin) != trial:
             continue
         try:
-            if figures_of(twin, out, config, start, dataset) is None:
+            if finished_run(twin, out, config, start, dataset) is None:
                 continue
-        except RunError:
-            continue  # of another study
-        return logits(TrainedModel.load(twin.folder(out)).network, validation.images)
+            network = TrainedModel.load(twin.folder(out)).network
+        except (RunError, WeightsError):
+            continue  # of another study, or broken
+        report.say(f"{run.name}, no synthetic images on trial: {twin.name} is that")
+        return logits(network, validation.images)
     return None
 
 

@@ -21,7 +21,7 @@ from training.experiments import baselines, enrichment, results, shares, simple_
 from training.experiments import external as external_tests
 from training.experiments.config import ARMS, Run, StudyConfig
 from training.experiments.enrichment import Start
-from training.experiments.finished import figures_of
+from training.experiments.finished_runs import finished_run
 from training.model import write_json
 from training.train import (
     CHECKPOINT_NAME,
@@ -78,7 +78,7 @@ def study(
     asked = list(config.runs())
     _require_judges(asked, out, config, starts, dataset)
     for number, run in enumerate(asked, start=1):
-        if figures_of(run, out, config, starts[run.model], dataset) is None:
+        if finished_run(run, out, config, starts[run.model], dataset) is None:
             report.say(f"run {number} of {len(asked)}: {run.name}")
             synthetic = None
             if ARMS[run.arm].is_enriched:
@@ -138,7 +138,7 @@ def _require_judges(
         judge = run.judge
         if judge is None or judge in asked:
             continue
-        if figures_of(judge, out, config, starts[judge.model], dataset) is None:
+        if finished_run(judge, out, config, starts[judge.model], dataset) is None:
             raise RunError(
                 f"arm {run.arm}: is judged by {judge.name}, which is not finished; name the arm "
                 f"{judge.arm} too"
@@ -197,7 +197,7 @@ def _finished_runs(
         if run.model not in starts:
             starts[run.model] = _start_of(file)
         try:
-            metrics = figures_of(run, out, config, starts[run.model], dataset)
+            metrics = finished_run(run, out, config, starts[run.model], dataset)
         except RunError as error:
             left_out[run.name] = str(error)
             report.say(f"{run.name} is left out: {error}")

@@ -1,4 +1,4 @@
-"""What each synthetic image starts from: one or two training images, a level and a grade."""
+"""What each synthetic image starts from: training images, a level and a grade."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ LEAST: Final = 2
 """So many training images a grade must have to be enriched."""
 SINGLE: Final = "single"
 """What stands for the method of a candidate that is no blend."""
+TRANSLATE: Final = "translate"
 
 _OTHER: Final = {Grade.FRESH_CLEAN: Grade.BURN_CLEAN, Grade.BURN_CLEAN: Grade.FRESH_CLEAN}
 """The clean grade of the other pair."""
@@ -39,9 +40,9 @@ class Base:
     number: of the image in its run, and of its random numbers. parents: positions in the training
     ImageSet, one or two. level: of the blend, 0 to 100. method: of blending; None for one parent.
     trash: share of leaf and trash on the load, 0 to 100, as masks show it; without masks, the
-    level. trashy: how trashy it counts as, 0 to 1. region: of the first parent. same_region:
-    whether the second one is from there too. look: where the parents are of another kind, a load
-    of the grade, by position; what is drawn has its light and region instead.
+    level. trashy: how trashy it counts as, 0 to 1. look: where the parents are of another kind, a
+    load of the grade, by position, whose light and region the image is to have. region: of the
+    look; without one, of the first parent. same_region: whether the parents are of one region.
     """
 
     number: int
@@ -145,8 +146,8 @@ class Planner:
 
         Grades of a pair come from blends that count as the grade, unless the method is `single`;
         undefined, and a grade whose partner has too few images, from single images. By `translate`
-        the blends are of the other pair, where that has more images. Fewer than wanted only where
-        too few blends of any level count as the grade.
+        the blends are of the other pair, where that has more images. Without masks all blends are
+        by alpha. Fewer than wanted only where too few blends of any level count as the grade.
         """
         found: list[Base] = []
         for grade, count in wanted.items():
@@ -154,14 +155,12 @@ class Planner:
             if clean is None or method == SINGLE:
                 found += self._singles(grade, count, first)
                 continue
-            blending: Method = "segment" if self.has_masks else "alpha"
-            if method != "translate":
-                blending = method
-            elif self._pairs(other := _OTHER[clean]) > self._pairs(clean):
+            blending: Method = "segment" if self.has_masks and method != "alpha" else "alpha"
+            if method == TRANSLATE and self._pairs(other := _OTHER[clean]) > self._pairs(clean):
                 found += self._translated(grade, other, count, first, blending, levels)
                 continue
             if self._pairs(clean):
-                found += self._blends(grade, clean, count, first, blending, levels)
+                found += self._blends(grade, clean, count, first, blending, levels, grade)
             else:
                 found += self._singles(grade, count, first)
         return found
@@ -220,7 +219,9 @@ class Planner:
         first: int,
         method: Method,
         levels: Sequence[int],
+        drawn_for: Grade,
     ) -> list[Base]:
+        """drawn_for: what is made of them, and so the seed: no two grades get the same blends."""
         by_mask = method == "segment" and self.boundary is not None
         # Whose grade only the mask tells, is drawn at all levels; half of them are of the other.
         ours = levels if by_mask else [v for v in levels if blend.grade_at(clean, v) is grade]
@@ -229,8 +230,7 @@ class Planner:
             _TRIES * count if by_mask else count,
             clean,
             ours,
-            # Of a seed of its own: the two grades of a pair draw from the same loads.
-            seed=self._seed * len(GRADES) + GRADES.index(grade),
+            seed=self._seed * len(GRADES) + GRADES.index(drawn_for),
             method=method,
         )
         found: list[Base] = []
@@ -257,7 +257,7 @@ class Planner:
         shapes = PAIRS[clean] if grade.has_trash else clean
         rng = np.random.default_rng([self._seed, GRADES.index(grade), 1])
         ours = np.flatnonzero(self.train.labels == GRADES.index(grade)).tolist()
-        blends = self._blends(shapes, clean, count, first, method, levels)
+        blends = self._blends(shapes, clean, count, first, method, levels, grade)
         looks = [int(look) for look in rng.choice(ours, len(blends))]
         return [
             replace(base, grade=grade, look=look, region=self.train.rows[look].region)
@@ -308,9 +308,10 @@ def provenance(base: Base, train: ImageSet) -> dict[str, Any]:
     method, trash."""
     looks = () if base.look is None else (base.look,)
     rows = [train.rows[i] for i in (*base.parents, *looks)]
+    how = base.method or SINGLE
     return {
         "level": base.level,
-        "method": "translate" if looks else base.method or SINGLE,
+        "method": f"{TRANSLATE} {how}" if looks else how,
         "trash": f"{base.trash:.2f}",
         "trashy": f"{base.trashy:.4f}",
         "parents": " ".join(row.image for row in rows),

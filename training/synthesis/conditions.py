@@ -1,7 +1,8 @@
 """What a synthetic image is asked to be: soft grade, share of trash, region, and light.
 
 Grade and share are a vector, since blends lie between grades. Region and light are numbers that a
-learned embedding turns into tokens, f(x_t, t, region) in the study's notation. Number 0 of each
+learned embedding turns into tokens, f(x_t, t, region) in the study's notation; the linear part (see
+`linear`) expects a mean colour of all three. Number 0 of each
 means "not said": networks learn to do without, for classifier-free guidance (Ho and Salimans 2022,
 arXiv:2207.12598).
 """

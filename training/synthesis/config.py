@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from training.synthesis.bases import Way
+from training.synthesis.bases import TRANSLATE, Way
 from training.synthesis.blend import LEVELS
 from training.synthesis.denoiser import Control
 
@@ -128,7 +128,7 @@ class SynthesisConfig(_Section):
     @model_validator(mode="after")
     def _translates_shapes_alone(self) -> SynthesisConfig:
         steered = self.generate.strength == 1 and self.diffuse.control != "none"
-        if self.generate.method == "translate" and not steered:
+        if self.generate.method == TRANSLATE and not steered:
             raise ValueError(
                 "translate draws other cane along the edges of a load: it needs strength 1 and a "
                 "ControlNet"

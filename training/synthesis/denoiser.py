@@ -174,7 +174,8 @@ class Denoiser(nn.Module):
         if not in_pixels:
             return cast("Tensor", predicted)
         learned = pixel_shuffle(cast("Tensor", predicted), patch)
-        return learned + cast("Tensor", self.linear(noisy, t, expected or conditions))
+        told = conditions if expected is None else expected
+        return learned + cast("Tensor", self.linear(noisy, t, told))
 
     def save(self, path: Path, weights: Mapping[str, Tensor]) -> None:
         """Writes `weights` (as of state_dict) under the name only when complete."""

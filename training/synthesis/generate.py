@@ -36,7 +36,7 @@ def planner_of(run: Run, segmented: Stage) -> Planner:
 def _planned(run: Run, planner: Planner) -> list[Base]:
     """All bases of the run, in the order of their numbers. Raises RunError where there is none."""
     config = run.config.generate
-    by_segment = config.method in ("segment", "translate") and planner.has_masks
+    by_segment = config.method in ("segment", bases.TRANSLATE) and planner.has_masks
     if by_segment and planner.boundary is not None:
         share = planner.boundary.share
         run.report.say(f"blends count as trashy from {share:.0f} % of trash on")
@@ -48,11 +48,7 @@ def _planned(run: Run, planner: Planner) -> list[Base]:
     wanted = bases.lacking(run.train.labels, config.surplus)
     if config.partners:
         wanted = bases.with_partners(wanted, run.train.labels)
-    found = planner.plan(
-        wanted,
-        method="alpha" if config.method == "segment" and not by_segment else config.method,
-        levels=config.levels,
-    )
+    found = planner.plan(wanted, method=config.method, levels=config.levels)
     planned = Counter(base.grade for base in found)
     for grade, count in wanted.items():
         if planned[grade] < count:

@@ -8,8 +8,8 @@ of v)
                      - sigma m(c)
 
 m(c) is one colour for the whole image: the training images' mean, and what grade, share of trash,
-region and light add to it, by least squares; where one of these is not said, S(0) is larger by what
-it would have told. A network alone is slow to learn such colours: they
+region and light add to it, by ridge regression; where none of these is said, S(0) is larger by what
+they would have told. A network alone is slow to learn such colours: they
 are all but lost only in the heaviest noise, and are a small part of its loss even there.
 
 The filter generalises the skip connection of Karras et al. 2022 (arXiv:2206.00364, table 1), which
@@ -39,8 +39,7 @@ _AXES = torch.tensor(
 )
 """Grey and two colours, orthonormal. Photographs vary finely in grey, but hardly in colour."""
 _DOUBT: Final = 10.0
-"""Images that speak for nothing being added: mean colours differ from load to load some three times
-as far as from region to region."""
+"""Images' worth of belief that nothing is added: few loads of a region tell more of themselves."""
 
 
 class LinearDenoiser(nn.Module):
@@ -52,20 +51,20 @@ class LinearDenoiser(nn.Module):
 
     def __init__(self, size: int, regions: int) -> None:
         super().__init__()
-        self._entries = [VECTOR, regions, LIGHTS]
+        self._regions = regions
         self.power: Tensor
         self.mean: Tensor
         self.usual: Tensor
         self.adds: Tensor
         self.untold: Tensor
-        entries = sum(self._entries)
+        entries = VECTOR + regions + LIGHTS
         self.register_buffer("power", torch.full((3, size, size // 2 + 1), 0.1))
         self.register_buffer("mean", torch.zeros(3))
         # Of each entry of what is told: its mean, and what one of it adds to the mean colour.
         self.register_buffer("usual", torch.zeros(entries))
         self.register_buffer("adds", torch.zeros(entries, 3))
-        # What S(0) gains on each colour axis where the vector, region or light is not said.
-        self.register_buffer("untold", torch.zeros(len(self._entries), 3))
+        # What S(0) gains on each colour axis where nothing is said.
+        self.register_buffer("untold", torch.zeros(3))
         self.register_buffer("kept", noise_schedule().alphas_cumprod.float(), persistent=False)
 
     def fit(self, images: npt.NDArray[np.uint8], conditions: Conditions) -> None:
@@ -73,21 +72,19 @@ class LinearDenoiser(nn.Module):
         colours = torch.from_numpy(images.mean((1, 2)) / 127.5 - 1.0)
         self.mean.copy_(colours.mean(0))
         told, said = self._told(conditions)
-        often = said.sum(0).clamp(min=1).repeat_interleave(torch.tensor(self._entries))
-        self.usual.copy_(told.sum(0) / often)
-        differs = self._differs(told, said)
-        entries = torch.cat(differs, dim=1).double()
-        doubt = _DOUBT * torch.eye(entries.shape[1], dtype=torch.float64)
-        moved = entries.T @ (colours - colours.mean(0))
-        self.adds.copy_(torch.linalg.solve(entries.T @ entries + doubt, moved))
-        for kind, (part, adds) in enumerate(zip(differs, self._adds(), strict=True)):
-            self.untold[kind] = (_turned(part @ adds) ** 2).mean(0) * images[0].shape[0] ** 2
-        total = torch.zeros_like(self.power, dtype=torch.float64)
+        self.usual.copy_(told.sum(0) / said.sum(0).clamp(min=1))
+        differs = ((told - self.usual) * said).double()
+        doubt = _DOUBT * torch.eye(differs.shape[1], dtype=torch.float64)
+        moved = differs.T @ (colours - colours.mean(0))
+        self.adds.copy_(torch.linalg.solve(differs.T @ differs + doubt, moved))
         means, _ = self._expected(conditions)
+        total = torch.zeros_like(self.power, dtype=torch.float64)
         for image, mean in zip(images, means, strict=True):
             signal = torch.from_numpy(image).permute(2, 0, 1).float() / 127.5 - 1.0
             total += _spectrum(signal - mean[:, None, None]).abs().double() ** 2
         self.power.copy_(total / len(images))
+        strays = (_turned(colours - colours.mean(0)) ** 2).mean(0) * images[0].shape[0] ** 2
+        self.untold.copy_(strays - self.power[:, 0, 0])
 
     def forward(self, noisy: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """noisy: float (n, 3, size, size). t: whole numbers (n,). conditions: of all n."""
@@ -104,33 +101,23 @@ class LinearDenoiser(nn.Module):
             return _signal(filtered, noisy.shape[-2:]) - sigma * mean
 
     def _expected(self, conditions: Conditions) -> tuple[Tensor, Tensor]:
-        """m(c), (n, 3), and what S(0) gains for what is not said, (n, 3)."""
+        """m(c), (n, 3), and what S(0) gains, (n, 3)."""
         told, said = self._told(conditions)
-        colour = self.mean.expand(len(told), 3)
+        differs = (told - self.usual) * said
         # Element by element, so that an image is the same in any batch.
-        for part, adds in zip(self._differs(told, said), self._adds(), strict=True):
-            colour = colour + (part[..., None] * adds).sum(1)
-        return colour, ((1 - said)[..., None] * self.untold).sum(1)
+        adds = (differs[..., None] * self.adds).sum(1)
+        return self.mean + adds, (said.sum(1) == 0)[:, None] * self.untold
 
     def _told(self, conditions: Conditions) -> tuple[Tensor, Tensor]:
-        """Vector, region and light as one row of entries, (n, k), and which of the three are said,
-        0 or 1, (n, 3)."""
-        _, regions, lights = self._entries
+        """Vector, region and light as one row of entries, and which of them are said, 0 or 1: both
+        (n, entries)."""
         parts = (
             conditions.vector,
-            one_hot(conditions.region, 1 + regions)[:, 1:].float(),
-            one_hot(conditions.light, 1 + lights)[:, 1:].float(),
+            one_hot(conditions.region, 1 + self._regions)[:, 1:].float(),
+            one_hot(conditions.light, 1 + LIGHTS)[:, 1:].float(),
         )
-        said = [part.ne(0).any(1).float() for part in parts]
-        return torch.cat(parts, dim=1), torch.stack(said, dim=1)
-
-    def _differs(self, told: Tensor, said: Tensor) -> list[Tensor]:
-        """By how much what is said is not as usual: (n, entries) for each of the three."""
-        parts = torch.split(told - self.usual, self._entries, dim=1)
-        return [part * is_said[:, None] for part, is_said in zip(parts, said.T, strict=True)]
-
-    def _adds(self) -> tuple[Tensor, ...]:
-        return torch.split(self.adds, self._entries)
+        said = [part.ne(0).any(1, keepdim=True).expand_as(part).float() for part in parts]
+        return torch.cat(parts, dim=1), torch.cat(said, dim=1)
 
 
 def _spectrum(signal: Tensor) -> Tensor:
@@ -141,7 +128,7 @@ def _spectrum(signal: Tensor) -> Tensor:
 
 def _turned(colours: Tensor) -> Tensor:
     """Colours (..., 3) by colour axis."""
-    return colours @ _AXES.to(colours.device).T
+    return colours @ _AXES.to(colours).T
 
 
 def _signal(spectrum: Tensor, shape: torch.Size) -> Tensor:

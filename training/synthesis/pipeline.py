@@ -73,7 +73,9 @@ class Stages:
         before = [segmented]
         diffused, adapted = None, None
         if config.generate.strength > 0:  # blends as they are need no diffusion model
-            told = {"tokens": "by attention and by step", "colours": "expected of what is told"}
+            told = {"tokens": "by attention and by step"}
+            if config.diffuse.backbone is None:
+                told["colours"] = "expected of what is told"
             diffused = Stage.of(out, "diffuse", section["diffuse"] | shared | told, segmented)
             before.append(diffused)
             if config.adapt is not None:

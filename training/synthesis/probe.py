@@ -59,7 +59,10 @@ def probe_set(
         run = load_run(dataset, config, accelerator, report)
         stages = Stages.of(run, folder.parent)
         if stages.kept.folder.name != folder.resolve().name:
-            raise RunError(f"{folder}: is not of the data in {data}; give the data it was made of")
+            raise RunError(
+                f"{folder}: is not of the data in {data}, or another version made it; give "
+                "the data it was made of, or make it again"
+            )
         painter = Painter(run, stages.segmented, stages.diffused, stages.adapted)
         found = Probe(run, painter, planner_of(run, stages.segmented), count)
         return {

@@ -17,7 +17,7 @@ _NOT_ASKED: Final = {
 }
 
 
-def figures_of(
+def finished_run(
     run: Run, out: Path, config: StudyConfig, start: Mapping[str, str], dataset: Dataset
 ) -> dict[str, Any] | None:
     """The metrics.json of a finished run of this study; None where it is not finished.
