@@ -24,7 +24,8 @@ done
 [ -f "$work/all/manifest.csv" ] || cane-train data merge $merge --out "$work/all"
 # shellcheck disable=SC2086 # an option and its value, or nothing
 cane-train fit --data "$work/all" --out "$work/run" --size 128 --seed 1 --epochs 8 --patience 8 \
-    --learning-rate 0.0005 --label-smoothing 0.05 --augment camera --level-weight 3 --weights "$weights" $pixels
+    --learning-rate 0.0005 --label-smoothing 0.05 --augment camera --level-weight 3 \
+    --precision fp32 --weights "$weights" $pixels
 # Half the size, as the bundle is committed; computed in 32 bits.
 cane-export bundle --checkpoint "$work/run" --data "$work/all" --out "$out" \
     --precision fp16-weights --model-version 0.2.0 \

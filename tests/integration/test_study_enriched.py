@@ -135,6 +135,9 @@ def test_the_run_of_another_arm_can_judge(data: Path, tmp_path: Path) -> None:
         baseline["validation"]["accuracy"], abs=1e-4
     )
     assert config(out, "unblended-judged")["synthetic_sha256"] == Synthetic(folder, ()).sha256
+    # What draws images as often as they occur is no trial: those draw grades evenly.
+    said = study(data, out, "--arms", "unblended-judged-plain")
+    assert "is that" not in " ".join(said.split())
 
 
 def test_shares_are_chosen_by_each_grade_on_the_validation_split(out: Path) -> None:
@@ -166,7 +169,8 @@ def test_a_trial_goes_on_where_it_was(data: Path, out: Path, tmp_path: Path) -> 
     assert "time is up in a trial of simple_dcnn-blended-1" in " ".join(said.split())
     assert [file.suffix for file in (ours / "trials").iterdir()] == [".pt"]
     # The finished run `augmented` stands for the trial without synthetic images.
-    study(data, tmp_path / "with", "--arms", "blended", "--max-time", "0s")
+    said = study(data, tmp_path / "with", "--arms", "blended", "--max-time", "0s")
+    assert "on trial: simple_dcnn-augmented-1 is that" in " ".join(said.split())
     assert {file.suffix for file in (tmp_path / "with" / "trials").iterdir()} == {".npy", ".pt"}
     study(data, ours, "--arms", "blended")
     assert [file.suffix for file in (ours / "trials").iterdir()] == [".npy"] * len(SHARES)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from training.experiments import config
 from training.experiments.config import PRESETS, Run
 from training.experiments.shares import SHARES, choose, losses_of, summary
 
@@ -74,8 +75,22 @@ def test_the_first_seed_chooses_unless_another_run_judges() -> None:
 
 
 def test_images_that_come_first_are_those_of_the_arm_that_has_them_throughout() -> None:
-    config = PRESETS["cpu"]
+    cpu = PRESETS["cpu"]
     for arm in ("synthesized", "blended"):
-        first, throughout = (config.fit(Run("mobilenetv2", a, 1)) for a in (f"{arm}-first", arm))
+        first, throughout = (cpu.fit(Run("mobilenetv2", a, 1)) for a in (f"{arm}-first", arm))
         assert first.synthetic_recipe == throughout.synthetic_recipe
         assert (first.synthetic_until, throughout.synthetic_until) == (0.5, None)
+
+
+def test_a_newer_diffusion_model_makes_other_runs_of_those_alone_that_it_draws_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arms = ("synthesized", "image-to-image-30", "blended", "baseline")
+
+    def recipes() -> list[str | None]:
+        return [PRESETS["cpu"].fit(Run("mobilenetv2", arm, 1)).synthetic_recipe for arm in arms]
+
+    before = recipes()
+    monkeypatch.setattr(config, "DIFFUSION", config.DIFFUSION + 1)
+    changed = [one != other for one, other in zip(before, recipes(), strict=True)]
+    assert changed == [True, True, False, False]
