@@ -16,7 +16,7 @@ import httpx
 import pytest
 from demo_keys import SUMMARY_KEYS, TRUCK_KEYS
 
-from edge_agent.grades import GRADES
+from edge_agent.grades import GRADES, Grade
 
 BUNDLE = Path(__file__).parents[2] / "deploy" / "models" / "sim-mobilenetv2.bundle"
 
@@ -89,6 +89,9 @@ def test_refused_and_graded_trucks_all_have_records(tmp_path: Path) -> None:
     assert set(graded["truth"]) == {"grade", "trash", "region"}
     assert graded["grade"] in set(GRADES)
     assert set(graded["probabilities"]) == set(GRADES)
+    if graded["grade"] != Grade.UNDEFINED:  # the demo's model tells the share of trash
+        estimate = [graded["trash"][bound] for bound in ("low", "middle", "high")]
+        assert estimate == sorted(estimate)
     assert set(graded["frames"]) == {"C101", "C201", "C301", "C401"}
     assert {frame["clock"] for frame in graded["frames"].values()} == {"rtcp"}
     times = [datetime.fromisoformat(f["captured_at"]) for f in graded["frames"].values()]
