@@ -22,7 +22,7 @@ from simulator.truth import TRASH_LIMIT
 from training import provenance
 from training.data.dataset import Dataset
 from training.synthesis import blend, segment
-from training.synthesis.bases import Planner
+from training.synthesis.planner import Planner
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ from training.data.dataset import ImageSet
 from training.data.manifest import Row, Split
 from training.errors import DataError
 from training.synthesis import bases
-from training.synthesis.bases import Planner
 from training.synthesis.blend import (
     LEVELS,
     PAIRS,
@@ -30,6 +29,7 @@ from training.synthesis.blend import (
 from training.synthesis.boundary import Boundary
 from training.synthesis.config import SynthesisConfig
 from training.synthesis.edges import canny, shapes
+from training.synthesis.planner import Planner
 
 SIZE = 48
 BURNT = (Grade.BURN_CLEAN, Grade.BURN_TRASH)

@@ -12,11 +12,11 @@ from scenes import SIZE, scene_folder
 
 from training.console import RichReport
 from training.data.dataset import Dataset
-from training.synthesis.bases import Planner
 from training.synthesis.config import PRESETS
 from training.synthesis.diffuse import hints
 from training.synthesis.painter import Asked, Painter
 from training.synthesis.pipeline import load_run
+from training.synthesis.planner import Planner
 from training.synthesis.probe import LEVELS, Probe, summary
 from training.synthesis.run import Run
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -13,20 +12,13 @@ import numpy.typing as npt
 from edge_agent.grades import GRADES, Grade
 from training.data.dataset import ImageSet
 from training.errors import DataError
-from training.synthesis import blend
-from training.synthesis.blend import PAIRS, Blend, Image, Method, trash_share
-from training.synthesis.boundary import Boundary
+from training.synthesis.blend import PAIRS, Method, trash_share
 
 LEAST: Final = 2
 """So many training images a grade must have to be enriched."""
 SINGLE: Final = "single"
 """What stands for the method of a candidate that is no blend."""
 TRANSLATE: Final = "translate"
-
-_OTHER: Final = {Grade.FRESH_CLEAN: Grade.BURN_CLEAN, Grade.BURN_CLEAN: Grade.FRESH_CLEAN}
-"""The clean grade of the other pair."""
-_TRIES: Final = 8
-"""Blends tried for each candidate that is wanted."""
 
 Way = Literal["alpha", "segment", "single", "translate"]
 """How candidates begin: with a blend, or each with one load of its grade; or with a blend of a
@@ -66,7 +58,7 @@ def soft_label(grade: Grade, trashy: float) -> npt.NDArray[np.float32]:
     """(5,) in the order of GRADES, sums to one: how much of an image is of each grade of the pair
     that `grade` belongs to."""
     label = np.zeros(len(GRADES), np.float32)
-    clean = _clean_of(grade)
+    clean = clean_of(grade)
     if clean is None:
         label[GRADES.index(grade)] = 1.0
     else:
@@ -113,186 +105,6 @@ def with_partners(wanted: dict[Grade, int], labels: npt.NDArray[np.int64]) -> di
     return {grade: found[grade] for grade in GRADES if grade in found}
 
 
-class Planner:
-    """Plans what is drawn from some training images.
-
-    masks: (n, size, size), see `run.masks_of`. boundary: see the module of that name; None where
-    masks are not to be had, or not to be believed.
-    """
-
-    def __init__(self, train: ImageSet, masks: npt.NDArray[np.uint8] | None, *, seed: int) -> None:
-        """Raises DataError for images that are not for training."""
-        foreign = next((row for row in train.rows if row.split != "train"), None)
-        if foreign is not None:
-            raise DataError(
-                f"{foreign.image}: is in split {foreign.split}; synthesis takes training images"
-            )
-        self.train, self._masks, self._seed = train, masks, seed
-        self.trash = trash_of(train.labels, masks)
-        self.boundary: Boundary | None = None
-        if masks is not None:
-            graded = np.array([_clean_of(GRADES[label]) is not None for label in train.labels])
-            graded &= (masks != 0).any((1, 2))  # where no load is seen, its trash is not known
-            trashy = np.array([bool(GRADES[label].has_trash) for label in train.labels])
-            self.boundary = Boundary.of(self.trash[graded], trashy[graded])
-
-    @property
-    def has_masks(self) -> bool:
-        """Are there any?"""
-        return self._masks is not None
-
-    def plan(self, wanted: dict[Grade, int], *, method: Way, levels: Sequence[int]) -> list[Base]:
-        """Bases for so many images of each grade; a function of its arguments.
-
-        Grades of a pair come from blends that count as the grade, unless the method is `single`;
-        undefined, and a grade whose partner has too few images, from single images. By `translate`
-        the blends are of the other pair, where that has more images. Without masks all blends are
-        by alpha. Fewer than wanted only where too few blends of any level count as the grade.
-        """
-        found: list[Base] = []
-        for grade, count in wanted.items():
-            clean, first = _clean_of(grade), len(found)
-            if clean is None or method == SINGLE:
-                found += self._singles(grade, count, first)
-                continue
-            blending: Method = "segment" if self.has_masks and method != "alpha" else "alpha"
-            if method == TRANSLATE and self._pairs(other := _OTHER[clean]) > self._pairs(clean):
-                found += self._translated(grade, other, count, first, blending, levels)
-                continue
-            if self._pairs(clean):
-                found += self._blends(grade, clean, count, first, blending, levels, grade)
-            else:
-                found += self._singles(grade, count, first)
-        return found
-
-    def of_blend(self, number: int, clean: Grade, drawn: Blend) -> Base:
-        """The base of a blend of the pair that this clean grade begins."""
-        parents = (drawn.clean, drawn.trash)
-        trashy = drawn.level / 100
-        # Without masks the two loads count as 0 and 100 %, and this is the level.
-        trash = float((1 - trashy) * self.trash[drawn.clean] + trashy * self.trash[drawn.trash])
-        if drawn.method == "segment" and self._masks is not None:
-            ours, theirs = (self._masks[parent] for parent in parents)
-            mask, _ = blend.segment_mask(ours, theirs, drawn.level, self._rng(number))
-            trash = trash_share(mask)
-            if self.boundary is not None:
-                trashy = self.boundary.trashy(trash)
-        return Base(
-            number,
-            blend.grade_at(clean, 100 * trashy),
-            parents,
-            drawn.level,
-            drawn.method,
-            trash,
-            trashy,
-            self.train.rows[drawn.clean].region,
-            drawn.same_region,
-        )
-
-    def draw(self, base: Base) -> Image:
-        """The blend itself, or the single image, mirrored at random: uint8 RGB (size, size, 3)."""
-        rng = self._rng(base.number)
-        first, *others = base.parents
-        image = self.train.images[first]
-        if base.method == "alpha":
-            image = blend.alpha(image, self.train.images[others[0]], base.level)
-        elif base.method == "segment":
-            assert self._masks is not None  # noqa: S101 - without masks nothing is cut out
-            ours, theirs = self._masks[first], self._masks[others[0]]
-            image, _ = blend.by_segment(
-                image, ours, self.train.images[others[0]], theirs, base.level, rng
-            )
-        for axis in (0, 1):
-            if rng.random() < 0.5:
-                image = np.flip(image, axis)
-        return np.ascontiguousarray(image)
-
-    def lit_as(self, base: Base, drawn: Image) -> Image:
-        """The image whose light a base is to have. drawn: see `draw`."""
-        return drawn if base.look is None else self.train.images[base.look]
-
-    def _blends(
-        self,
-        grade: Grade,
-        clean: Grade,
-        count: int,
-        first: int,
-        method: Method,
-        levels: Sequence[int],
-        drawn_for: Grade,
-    ) -> list[Base]:
-        """drawn_for: what is made of them, and so the seed: no two grades get the same blends."""
-        by_mask = method == "segment" and self.boundary is not None
-        # Whose grade only the mask tells, is drawn at all levels; half of them are of the other.
-        ours = levels if by_mask else [v for v in levels if blend.grade_at(clean, v) is grade]
-        drawn = blend.plan(
-            self.train,
-            _TRIES * count if by_mask else count,
-            clean,
-            ours,
-            seed=self._seed * len(GRADES) + GRADES.index(drawn_for),
-            method=method,
-        )
-        found: list[Base] = []
-        for one in drawn:
-            if one.level == 0 and grade is not clean:
-                continue  # the clean load itself, whatever its mask shows
-            base = self.of_blend(first + len(found), clean, one)
-            if base.grade is grade:
-                found.append(base)
-            if len(found) == count:
-                break
-        return found
-
-    def _translated(
-        self,
-        grade: Grade,
-        clean: Grade,
-        count: int,
-        first: int,
-        method: Method,
-        levels: Sequence[int],
-    ) -> list[Base]:
-        """Blends of the pair that begins with `clean`, each to look like a load of the grade."""
-        shapes = PAIRS[clean] if grade.has_trash else clean
-        rng = np.random.default_rng([self._seed, GRADES.index(grade), 1])
-        ours = np.flatnonzero(self.train.labels == GRADES.index(grade)).tolist()
-        blends = self._blends(shapes, clean, count, first, method, levels, grade)
-        looks = [int(look) for look in rng.choice(ours, len(blends))]
-        return [
-            replace(base, grade=grade, look=look, region=self.train.rows[look].region)
-            for base, look in zip(blends, looks, strict=True)
-        ]
-
-    def _pairs(self, clean: Grade) -> int:
-        """How many pairs of loads the two grades have to blend; 0 where one has too few."""
-        counts = np.bincount(self.train.labels, minlength=len(GRADES))
-        both = [int(counts[GRADES.index(grade)]) for grade in (clean, PAIRS[clean])]
-        return math.prod(both) if min(both) >= LEAST else 0
-
-    def _singles(self, grade: Grade, count: int, first: int) -> list[Base]:
-        rng = np.random.default_rng([self._seed, GRADES.index(grade)])
-        ours = np.flatnonzero(self.train.labels == GRADES.index(grade)).tolist()
-        trashy = bool(grade.has_trash)
-        return [
-            Base(
-                first + place,
-                grade,
-                (int(parent),),
-                100 * trashy,
-                None,
-                float(self.trash[parent]),
-                float(trashy),
-                self.train.rows[parent].region,
-                True,
-            )
-            for place, parent in enumerate(rng.choice(ours, count))
-        ]
-
-    def _rng(self, number: int) -> np.random.Generator:
-        return np.random.default_rng([self._seed, number])
-
-
 def trash_of(
     labels: npt.NDArray[np.int64], masks: npt.NDArray[np.uint8] | None
 ) -> npt.NDArray[np.float64]:
@@ -320,6 +132,6 @@ def provenance(base: Base, train: ImageSet) -> dict[str, Any]:
     }
 
 
-def _clean_of(grade: Grade) -> Grade | None:
+def clean_of(grade: Grade) -> Grade | None:
     """The clean grade of the pair that a grade belongs to; None for undefined."""
     return next((clean for clean, trash in PAIRS.items() if grade in (clean, trash)), None)

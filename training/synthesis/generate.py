@@ -18,8 +18,9 @@ from training.data import tables
 from training.data.dataset import ImageSet
 from training.errors import RunError
 from training.synthesis import bases, blend
-from training.synthesis.bases import Base, Planner
+from training.synthesis.bases import Base
 from training.synthesis.painter import Asked, Painter
+from training.synthesis.planner import Planner
 from training.synthesis.run import CANDIDATES_NAME, Run, masks_of
 from training.synthesis.stages import Stage
 

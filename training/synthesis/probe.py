@@ -27,13 +27,14 @@ from training import parallel, provenance
 from training.data.dataset import Dataset, ImageSet, evenly
 from training.errors import DataError, RunError
 from training.synthesis import bases, blend
-from training.synthesis.bases import Planner, trash_of
+from training.synthesis.bases import trash_of
 from training.synthesis.blend import PAIRS, trash_share
 from training.synthesis.config import SynthesisConfig
 from training.synthesis.diffuse import obedience
 from training.synthesis.generate import asked_of, planner_of
 from training.synthesis.painter import Asked, Painter
 from training.synthesis.pipeline import Stages, load_run
+from training.synthesis.planner import Planner
 from training.synthesis.run import Report, Run
 from training.synthesis.stages import DONE_NAME
 
