@@ -6,7 +6,6 @@ import csv
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +19,6 @@ from training.console import RichReport
 from training.data.dataset import Dataset
 from training.errors import DataError
 from training.provenance import sha256
-from training.synthesis.painter import Painter
 from training.synthesis.pipeline import synthesize
 from training.synthesis.run import CANDIDATES_NAME
 from training.train import fit
@@ -56,16 +54,9 @@ def test_scarce_grades_get_what_they_lack(out: Path) -> None:
     assert {row["method"] for row in rows if row["grade"] != "undefined"} == {"segment"}
 
 
-def test_scarce_cane_is_drawn_along_the_edges_of_commoner_cane(
-    data: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_scarce_cane_begins_with_commoner_cane_recoloured(
+    data: Path, out: Path, tmp_path: Path
 ) -> None:
-    draw, lights = Painter.draw, []
-
-    def listening(painter: Painter, asked: Any, lit_as: Any, *further: Any, **how: Any) -> Any:
-        lights.extend(lit_as)
-        return draw(painter, asked, lit_as, *further, **how)
-
-    monkeypatch.setattr(Painter, "draw", listening)
     copied = shutil.copytree(out, tmp_path / "run")
     for stage in ("generate", "set"):
         shutil.rmtree(folder(copied, stage))
@@ -75,14 +66,11 @@ def test_scarce_cane_is_drawn_along_the_edges_of_commoner_cane(
     assert done(copied, "diffuse") == done(out, "diffuse")  # the same model
     rows = table(folder(copied, "generate") / CANDIDATES_NAME)
     grades = {row["truck"]: row["grade"] for row in table(data / "manifest.csv")}
-    train = Dataset.open(data).load("train", SIZE)
-    image_of = {row.truck: image for row, image in zip(train.rows, train.images, strict=True)}
-    for row, light in zip(rows, lights, strict=True):
+    for row in rows:
         if row["grade"].startswith("burn"):
-            *shapes, look = row["parent_trucks"].split()
-            assert [grades[truck] for truck in shapes] == ["fresh_clean", "fresh_trash"]
-            assert grades[look] == row["grade"]
-            assert np.array_equal(light, image_of[look])
+            *shapes, look = (grades[truck] for truck in row["parent_trucks"].split())
+            assert shapes == ["fresh_clean", "fresh_trash"]
+            assert look == row["grade"]
     ways = [{row["method"] for row in rows if row["grade"] == grade} for grade in GRADES[1:]]
     assert ways == [{"segment"}, {"translate segment"}, {"translate segment"}, {"single"}]
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from edge_agent.grades import GRADES, Grade
 from training.data.dataset import ImageSet
@@ -27,7 +24,6 @@ from training.synthesis.blend import (
     trash_share,
 )
 from training.synthesis.boundary import Boundary
-from training.synthesis.config import SynthesisConfig
 from training.synthesis.edges import canny, shapes
 from training.synthesis.planner import Planner
 
@@ -127,15 +123,15 @@ def test_translated_the_shapes_are_of_the_commoner_cane_and_the_look_is_of_the_g
             continue
         assert parents == [Grade.FRESH_CLEAN, Grade.FRESH_TRASH]
         assert base.soft_label[GRADES.index(base.grade)] >= 0.5
-        drawn = planner.draw(base)
         if base.grade is Grade.FRESH_TRASH:  # the commoner kind itself
             assert base.look is None
-            assert planner.lit_as(base, drawn) is drawn
             continue
         assert base.look is not None
         assert GRADES[found.labels[base.look]] is base.grade
         assert base.region == found.rows[base.look].region
-        assert np.array_equal(planner.lit_as(base, drawn), found.images[base.look])
+        # Both are of one grey all over; what is drawn has that of the look.
+        look = found.images[base.look]
+        assert planner.draw(base).mean() == pytest.approx(look.mean(), abs=3)
         told = bases.provenance(base, found)
         assert told["method"] == f"translate {base.method}"
         assert base.method == ("segment" if with_masks else "alpha")
@@ -153,15 +149,6 @@ def test_where_no_other_cane_is_commoner_nothing_is_translated() -> None:
     wanted = {Grade.BURN_CLEAN: 6, Grade.BURN_TRASH: 6}
     planned = planner.plan(wanted, method="translate", levels=LEVELS)
     assert planned == planner.plan(wanted, method="segment", levels=LEVELS)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"generate": {"strength": 0.5}}, {"diffuse": {"control": "none"}}]
-)
-def test_translation_needs_edges_and_nothing_else_of_a_load(changes: dict[str, Any]) -> None:
-    changes = {**changes, "generate": {"method": "translate", **changes.get("generate", {})}}
-    with pytest.raises(ValidationError, match="translate draws other cane along the edges"):
-        SynthesisConfig.model_validate(changes)
 
 
 def covered(found: ImageSet) -> Image:

@@ -21,8 +21,8 @@ SINGLE: Final = "single"
 TRANSLATE: Final = "translate"
 
 Way = Literal["alpha", "segment", "single", "translate"]
-"""How candidates begin: with a blend, or each with one load of its grade; or with a blend of a
-commoner kind of cane, whose shapes are then drawn as cane of the scarce kind."""
+"""How candidates begin: with a blend, or each with one load of its grade; or with a blend of the
+commoner kind of cane in the colours of the scarce kind."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Base:
     ImageSet, one or two. level: of the blend, 0 to 100. method: of blending; None for one parent.
     trash: share of leaf and trash on the load, 0 to 100, as masks show it; without masks, the
     level. trashy: how trashy it counts as, 0 to 1. look: where the parents are of another kind, a
-    load of the grade, by position, whose light and region the image is to have. region: of the
-    look; without one, of the first parent. same_region: whether the parents are of one region.
+    load of the grade, by position, whose colours and region the image gets. region: of the look;
+    without one, of the first parent. same_region: whether the parents are of one region.
     """
 
     number: int

@@ -39,7 +39,7 @@ def synthesize_command(
         str,
         typer.Option(
             help="Candidates begin with blends by segment (by masks) or alpha (as the study), or "
-            "with one load of their grade: single. translate: along the edges of commoner cane."
+            "with one load of their grade: single. translate: blends of commoner cane, recoloured."
         ),
     ] = "segment",
     control: Annotated[

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from training.synthesis.bases import TRANSLATE, Way
+from training.synthesis.bases import Way
 from training.synthesis.blend import LEVELS
 from training.synthesis.denoiser import Control
 
@@ -68,8 +68,8 @@ class GenerateSection(_Section):
     """What is drawn.
 
     method: how blends are made; `single` makes none: each candidate begins with one load of its
-        grade; `translate` takes blends of the commoner kind of cane for the shapes alone, as
-        Diff-Mix translates images from class to class (arXiv:2403.19600).
+        grade; `translate` gives blends of the commoner kind of cane the colours of the scarce kind
+        (see `recolour`), as Diff-Mix translates images from class to class (arXiv:2403.19600).
     levels: of blends. surplus: candidates for each image that a grade lacks beside the commonest
         one, as the filter takes some away. partners: where true, both grades of a pair get as many,
         the commonest one too, so that what making leaves behind in images does not tell the grade.
@@ -123,16 +123,6 @@ class SynthesisConfig(_Section):
     def _one_way_to_tell_regions(self) -> SynthesisConfig:
         if self.adapt is not None and self.diffuse.regions:
             raise ValueError("adapters stand in the place of the embedding: set regions to false")
-        return self
-
-    @model_validator(mode="after")
-    def _translates_shapes_alone(self) -> SynthesisConfig:
-        steered = self.generate.strength == 1 and self.diffuse.control != "none"
-        if self.generate.method == TRANSLATE and not steered:
-            raise ValueError(
-                "translate draws other cane along the edges of a load: it needs strength 1 and a "
-                "ControlNet"
-            )
         return self
 
 

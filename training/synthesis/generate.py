@@ -85,10 +85,9 @@ def generate(
             continue
         made = np.stack([planner.draw(base) for base in batch])
         if painter.network is not None:
-            lit_as = [planner.lit_as(base, one) for base, one in zip(batch, made, strict=True)]
             made = painter.draw(
                 asked_of(batch, run.config.seed),
-                np.stack(lit_as),
+                made,
                 painter.hints(made),
                 steps=config.steps,
                 guidance=config.guidance,

@@ -17,6 +17,7 @@ from training.synthesis import blend
 from training.synthesis.bases import LEAST, SINGLE, TRANSLATE, Base, Way, clean_of, trash_of
 from training.synthesis.blend import PAIRS, Blend, Image, Method, trash_share
 from training.synthesis.boundary import Boundary
+from training.synthesis.recolour import recoloured
 
 _OTHER: Final = {Grade.FRESH_CLEAN: Grade.BURN_CLEAN, Grade.BURN_CLEAN: Grade.FRESH_CLEAN}
 """The clean grade of the other pair."""
@@ -101,26 +102,29 @@ class Planner:
         )
 
     def draw(self, base: Base) -> Image:
-        """The blend itself, or the single image, mirrored at random: uint8 RGB (size, size, 3)."""
+        """The blend itself, or the single image, in the colours of its look where it has one,
+        mirrored at random: uint8 RGB (size, size, 3)."""
         rng = self._rng(base.number)
         first, *others = base.parents
         image = self.train.images[first]
+        # Nothing is told apart, but for blends by segment.
+        mask = look_mask = np.zeros(image.shape[:2], np.uint8)
         if base.method == "alpha":
             image = blend.alpha(image, self.train.images[others[0]], base.level)
         elif base.method == "segment":
             assert self._masks is not None  # noqa: S101 - without masks nothing is cut out
             ours, theirs = self._masks[first], self._masks[others[0]]
-            image, _ = blend.by_segment(
+            image, mask = blend.by_segment(
                 image, ours, self.train.images[others[0]], theirs, base.level, rng
             )
+            if base.look is not None:
+                look_mask = self._masks[base.look]
+        if base.look is not None:
+            image = recoloured(image, mask, self.train.images[base.look], look_mask)
         for axis in (0, 1):
             if rng.random() < 0.5:
                 image = np.flip(image, axis)
         return np.ascontiguousarray(image)
-
-    def lit_as(self, base: Base, drawn: Image) -> Image:
-        """The image whose light a base is to have. drawn: see `draw`."""
-        return drawn if base.look is None else self.train.images[base.look]
 
     def _blends(
         self,

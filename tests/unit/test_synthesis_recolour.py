@@ -1,0 +1,67 @@
+"""A load in another's colours: class by class, its shapes kept."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from training.synthesis.blend import STALK, TRASH, Image
+from training.synthesis.recolour import recoloured
+
+SIZE = 32
+
+
+def load(
+    stalk: tuple[int, int, int], trash: tuple[int, int, int], seed: int
+) -> tuple[Image, Image]:
+    """Stripes of stalk and of trash, in these colours and a little of noise, and their mask."""
+    rng = np.random.default_rng(seed)
+    mask = np.full((SIZE, SIZE), STALK, np.uint8)
+    mask[np.arange(SIZE) % 4 == seed % 4] = TRASH
+    colours = np.where((mask == TRASH)[..., None], trash, stalk)
+    return (colours + rng.normal(0, 6, colours.shape)).clip(0, 255).astype(np.uint8), mask
+
+
+FRESH = load((90, 140, 60), (200, 190, 120), 0)
+BURNT = load((70, 50, 40), (120, 100, 60), 1)
+
+
+def means(image: Image, mask: Image) -> np.ndarray:
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(float)
+    return np.array([lab[mask == kind].mean(0) for kind in (STALK, TRASH)])
+
+
+def test_each_class_gets_the_colours_of_the_same_class() -> None:
+    drawn = recoloured(*FRESH, *BURNT)
+    assert means(drawn, FRESH[1]) == pytest.approx(means(*BURNT), abs=1.5)
+    # By the whole image, stalks would be of the colours between.
+    together = recoloured(FRESH[0], FRESH[1] * 0, BURNT[0], BURNT[1] * 0)
+    assert np.abs(means(together, FRESH[1]) - means(*BURNT)).max() > 4
+
+
+def test_shapes_stay() -> None:
+    grey, ours = (
+        cv2.cvtColor(i, cv2.COLOR_RGB2GRAY) for i in (recoloured(*FRESH, *BURNT), FRESH[0])
+    )
+    assert np.corrcoef(grey.ravel(), ours.ravel())[0, 1] > 0.8
+
+
+def test_a_load_in_its_own_colours_is_itself() -> None:
+    assert np.abs(recoloured(*FRESH, *FRESH).astype(int) - FRESH[0]).max() <= 1
+
+
+def test_a_class_that_the_other_has_not_gets_the_colours_of_all() -> None:
+    image, mask = BURNT
+    only_stalk = np.where(mask == TRASH, np.uint8(0), mask)
+    drawn = recoloured(*FRESH, image, only_stalk)
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(float).mean((0, 1))
+    assert means(drawn, FRESH[1])[1] == pytest.approx(lab, abs=1.5)
+
+
+def test_flat_colours_do_not_blow_up_noise() -> None:
+    flat = np.full((SIZE, SIZE, 3), 120, np.uint8)
+    flat[0, 0] = 121
+    nothing = np.zeros((SIZE, SIZE), np.uint8)
+    drawn = recoloured(flat, nothing, *BURNT[:1], nothing)
+    assert np.ptp(drawn.astype(int), axis=(0, 1)).max() <= 4
