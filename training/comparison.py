@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest  # type: ignore[import-untyped]
 
+from training import rates
 from training.bootstrap import TruckBootstrap
 from training.errors import RunError
 from training.predictions import Against, Predictions
@@ -54,43 +55,40 @@ def compare(
 def difference(
     first: Predictions, second: Predictions, *, against: Against = "label"
 ) -> dict[str, Any]:
-    """The difference in accuracy, second - first, with its interval by truck.
+    """The differences in accuracy and macro F1, second - first, with their intervals by truck.
 
     Also of models that are `pooled` over the same seeds, whose images McNemar's test would count
     several times. Raises RunError as `compare` does.
     """
-    found = _gains(first, second, against)
+    _check_same(first, second, against)
     resampled = TruckBootstrap([first.trucks[i] for i in first.known(against)])
-    drawn = resampled.sums(found) / resampled.sums(np.ones(len(found)))
-    return {
-        "accuracy_difference": _mean(found),
-        "accuracy_difference_ci": resampled.interval(drawn),
+    found, drawn = [], []
+    for one in (first, second):
+        cells = rates.cells(one.indices(against), one.guesses(against))
+        found.append(rates.of(cells.sum(0)))
+        drawn.append(rates.of(resampled.sums(cells)))
+    gains = {
+        "accuracy": (found[1].accuracy - found[0].accuracy, drawn[1].accuracy - drawn[0].accuracy),
+        "macro_f1": (found[1].macro_f1 - found[0].macro_f1, drawn[1].macro_f1 - drawn[0].macro_f1),
     }
+    figures: dict[str, Any] = {}
+    for name, (gain, of_rounds) in gains.items():
+        figures[f"{name}_difference"] = round(float(gain), 4)
+        figures[f"{name}_difference_ci"] = resampled.interval(of_rounds)
+    return figures
 
 
 def accuracy_difference(first: Predictions, second: Predictions) -> float:
     """That of `difference` on the labels, without the work that its interval takes."""
-    return _mean(_gains(first, second, "label"))
-
-
-def _gains(first: Predictions, second: Predictions, against: Against) -> npt.NDArray[np.float64]:
-    """Of each image that has a label: 1 where the second alone is right, -1 where the first is."""
-    right = _right(first, second, against)
-    return right[1].astype(np.float64) - right[0]
-
-
-def _mean(gains: npt.NDArray[np.float64]) -> float:
-    return round(float(gains.mean()), 4)
+    right = _right(first, second, "label")
+    return round(float((right[1].astype(np.float64) - right[0]).mean()), 4)
 
 
 def _right(first: Predictions, second: Predictions, against: Against) -> tuple[Right, Right]:
     """Of each image that has a label: are the first and the second right about it?"""
     _check_same(first, second, against)
-    known, labels = first.known(against), first.indices(against)
-    return (
-        first.probabilities[known].argmax(1) == labels,
-        second.probabilities[known].argmax(1) == labels,
-    )
+    labels = first.indices(against)
+    return first.guesses(against) == labels, second.guesses(against) == labels
 
 
 def _check_same(first: Predictions, second: Predictions, against: Against) -> None:

@@ -40,10 +40,8 @@ def evaluate(
     sure = confidence >= threshold
     resampled = TruckBootstrap(trucks, rounds=rounds, seed=seed)
     counts = confusion_matrix(labels, guesses, labels=range(len(GRADES)))
-    cells = np.zeros((len(labels), len(GRADES), len(GRADES)))
-    cells[np.arange(len(labels)), labels, guesses] = 1
     found = rates.of(counts.astype(np.float64))
-    drawn = rates.of(resampled.sums(cells))
+    drawn = rates.of(resampled.sums(rates.cells(labels, guesses)))
     unsure = resampled.sums(~sure) / resampled.sums(np.ones(len(labels)))
     return {
         "n": len(labels),

@@ -65,6 +65,10 @@ class Predictions:
         grades = self.label if against == "label" else self.truth
         return np.array([GRADES.index(grade) for grade in grades if grade is not None], np.int64)
 
+    def guesses(self, against: Against = "label") -> npt.NDArray[np.int64]:
+        """Class indices of the likeliest grades of those images."""
+        return np.asarray(self.probabilities[self.known(against)].argmax(1), np.int64)
+
     def write(self, path: Path) -> None:
         """Writes the file at once. Probabilities are written in full."""
         rows = [

@@ -72,6 +72,13 @@ class Rates:
     answers: Floats
 
 
+def cells(labels: npt.NDArray[np.int64], guesses: npt.NDArray[np.int64]) -> Floats:
+    """A confusion matrix (5, 5) of each image alone, (n, 5, 5); their sum is that of all."""
+    found = np.zeros((len(labels), len(GRADES), len(GRADES)))
+    found[np.arange(len(labels)), labels, guesses] = 1
+    return found
+
+
 def of(confusion: Floats) -> Rates:
     """The rates of confusion matrices (..., label, guess), 5 x 5, of counts."""
     total = confusion.sum((-2, -1))

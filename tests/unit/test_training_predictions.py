@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import binom
+from sklearn.metrics import f1_score
 
 from edge_agent.grades import GRADES, Grade
 from training.comparison import compare, difference, mcnemar
@@ -119,6 +120,22 @@ def test_two_models_are_compared_image_by_image() -> None:
     low, high = found["accuracy_difference_ci"]
     assert low == 0.0
     assert high > 0.25
+
+
+def test_a_scarce_grade_counts_for_macro_f1_as_much_as_a_common_one() -> None:
+    """Ten of the first grade and two of the second: one model knows the first alone."""
+    labels = "0" * 10 + "11"
+    blind, seeing = guessing("0" * 12, labels), guessing("0" * 8 + "1111", labels)
+    found = difference(blind, seeing)
+    assert found["accuracy_difference"] == 0.0  # two more right, two more wrong
+    before, after = (
+        f1_score(one.indices(), one.guesses(), average="macro") for one in (blind, seeing)
+    )
+    gain = after - before
+    assert found["macro_f1_difference"] == pytest.approx(gain, abs=1e-4)
+    assert gain > 0.3
+    low, high = found["macro_f1_difference_ci"]
+    assert low < gain < high
 
 
 def test_other_images_cannot_be_compared() -> None:

@@ -21,6 +21,10 @@ _KEPT = (
     *("n", "trucks", "calibration_error", "calibration_error_ci"),
     *("hierarchy", "confusion_matrix", "intervals"),
 )
+_BY_GRADE = (
+    *("recall", "recall_ci", "precision", "precision_ci"),
+    *("average_precision", "average_precision_ci"),
+)
 
 
 def summary(out: Path, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
@@ -94,8 +98,7 @@ def _measured(predictions: Predictions) -> dict[str, Any]:
 def _figures(found: dict[str, Any]) -> dict[str, Any]:
     """Of one set of figures in metrics.json, what a table shows."""
     by_grade = {
-        name: {grade.value: found["grades"][grade][name] for grade in GRADES}
-        for name in ("recall", "recall_ci", "precision", "precision_ci")
+        name: {grade.value: found["grades"][grade][name] for grade in GRADES} for name in _BY_GRADE
     }
     return {
         "accuracy": found["accuracy"],

@@ -243,6 +243,15 @@ def _hierarchy(study: dict[str, Any]) -> Table:
     return table("Right answers, and precision and recall of “yes”", columns, rows, names=2)
 
 
+_POINTS = ("accuracy, points", "macro F1, points")
+
+
+def _differences(one: dict[str, Any]) -> list[Cell | str]:
+    """Under _POINTS, of a pair; earlier versions have said nothing of macro F1."""
+    name = "macro_f1_difference"
+    return [points(one, "accuracy_difference"), points(one, name) if name in one else NONE]
+
+
 def _comparisons(study: dict[str, Any], *, of: str = "") -> Table:
     several = len(study["config"]["seeds"]) > 1
     rows: list[list[Cell | str]] = [
@@ -251,12 +260,12 @@ def _comparisons(study: dict[str, Any], *, of: str = "") -> Table:
             _name(one["second"], several=several),
             str(one["only_first_right"]),
             str(one["only_second_right"]),
-            points(one, "accuracy_difference"),
+            *_differences(one),
             probability(one["p_value"]),
         ]
         for one in study["comparisons"]
     ]
-    columns = ["first", "second", "only first right", "only second right", "points", "p"]
+    columns = ["first", "second", "only first right", "only second right", *_POINTS, "p"]
     return table(f"{of}{len(rows)} comparisons", columns, rows, names=2)
 
 
@@ -269,12 +278,12 @@ def _over_seeds(study: dict[str, Any], *, of: str = "") -> list[Table]:
             _name(one["first"]),
             _name(one["second"]),
             ", ".join(NONE if seed is None else str(seed) for seed in one["second"]["seeds"]),
-            points(one, "accuracy_difference"),
+            *_differences(one),
             " / ".join(map(signed, one.get("accuracy_difference_of_seeds", []))),
         ]
         for one in study["pooled_comparisons"]
     ]
-    columns = ["first", "second", "seeds", "points", "points of each seed"]
+    columns = ["first", "second", "seeds", *_POINTS, "accuracy, points of each seed"]
     caption = f"{of}over all seeds" if of else "Over all seeds"
     return [table(caption, columns, rows, names=3)]
 
