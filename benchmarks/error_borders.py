@@ -64,7 +64,7 @@ def bands(apart: Floats, crossed: Bools) -> list[dict[str, Any]]:
 def borders(said: Predictions, rows: dict[str, dict[str, str]]) -> dict[str, Any]:
     """The figures of one model. rows: the manifest's, by image."""
     truth = [grade for grade in said.truth if grade is not None]
-    guess = [GRADES[index] for index in said.probabilities.argmax(1)]
+    guess = [GRADES[index] for index in said.guesses("truth")]
     pairs = list(zip(truth, guess, strict=True))
     is_cane = np.array([t.is_sugarcane and g.is_sugarcane for t, g in pairs])
     burnt = np.array([t.is_burnt is not g.is_burnt for t, g in pairs]) & is_cane

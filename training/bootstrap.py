@@ -7,7 +7,7 @@ Welsh, "Bootstrapping clustered data", Journal of the Royal Statistical Society 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,13 @@ class TruckBootstrap:
                 for start in range(0, self.rounds, step)
             ]
         )
+
+    def figure(self, name: str, found: np.floating[Any] | Floats, drawn: Floats) -> dict[str, Any]:
+        """A figure and its interval, `name` and `name_ci`, to four places. What is not defined is
+        null and has no interval. drawn: (rounds,), the figure in each round."""
+        if np.isnan(found):
+            return {name: None, f"{name}_ci": None}
+        return {name: round(float(found), 4), f"{name}_ci": self.interval(drawn)}
 
     def interval(self, values: Floats) -> list[float] | None:
         """The percentile interval of values (rounds,), to four places.

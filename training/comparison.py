@@ -67,15 +67,13 @@ def difference(
         cells = rates.cells(one.indices(against), one.guesses(against))
         found.append(rates.of(cells.sum(0)))
         drawn.append(rates.of(resampled.sums(cells)))
-    gains = {
-        "accuracy": (found[1].accuracy - found[0].accuracy, drawn[1].accuracy - drawn[0].accuracy),
-        "macro_f1": (found[1].macro_f1 - found[0].macro_f1, drawn[1].macro_f1 - drawn[0].macro_f1),
+    (was, now), (was_drawn, now_drawn) = found, drawn
+    accuracy = now.accuracy - was.accuracy, now_drawn.accuracy - was_drawn.accuracy
+    macro_f1 = now.macro_f1 - was.macro_f1, now_drawn.macro_f1 - was_drawn.macro_f1
+    return {
+        **resampled.figure("accuracy_difference", *accuracy),
+        **resampled.figure("macro_f1_difference", *macro_f1),
     }
-    figures: dict[str, Any] = {}
-    for name, (gain, of_rounds) in gains.items():
-        figures[f"{name}_difference"] = round(float(gain), 4)
-        figures[f"{name}_difference_ci"] = resampled.interval(of_rounds)
-    return figures
 
 
 def accuracy_difference(first: Predictions, second: Predictions) -> float:

@@ -16,7 +16,7 @@ from sklearn.metrics import confusion_matrix  # type: ignore[import-untyped]
 
 from edge_agent.grades import GRADES
 from training import bootstrap, precision_recall, rates, reliability
-from training.bootstrap import Floats, TruckBootstrap
+from training.bootstrap import TruckBootstrap
 from training.rates import QUESTIONS, OneAgainstRest
 
 
@@ -53,8 +53,8 @@ def evaluate(
             "rounds": rounds,
             "seed": seed,
         },
-        **_figure("accuracy", found.accuracy, drawn.accuracy, resampled),
-        **_figure("macro_f1", found.macro_f1, drawn.macro_f1, resampled),
+        **resampled.figure("accuracy", found.accuracy, drawn.accuracy),
+        **resampled.figure("macro_f1", found.macro_f1, drawn.macro_f1),
         "grades": {
             grade.value: {
                 **_against_rest(found.grades, drawn.grades, i, resampled),
@@ -72,7 +72,7 @@ def evaluate(
         },
         "hierarchy": {
             question.name: {
-                **_figure("accuracy", found.answers[i], drawn.answers[:, i], resampled),
+                **resampled.figure("accuracy", found.answers[i], drawn.answers[:, i]),
                 **_against_rest(found.questions, drawn.questions, i, resampled),
                 "n": int(counts[question.applies].sum()),
                 "yes": int(counts[question.yes].sum()),
@@ -82,7 +82,7 @@ def evaluate(
         "calibration_error": round(reliability.calibration_error(confidence, right), 4),
         "calibration_error_ci": reliability.interval(confidence, right, resampled),
         "reliability": reliability.diagram(confidence, right),
-        **_figure("asks_a_person", (~sure).mean(), unsure, resampled),
+        **resampled.figure("asks_a_person", (~sure).mean(), unsure),
         "accuracy_when_sure": round(float(right[sure].mean()), 4) if sure.any() else None,
         "pr_curves": {
             grade.value: precision_recall.curve(probabilities[:, i], labels == i)
@@ -92,22 +92,13 @@ def evaluate(
     }
 
 
-def _figure(
-    name: str, found: np.floating[Any] | Floats, drawn: Floats, resampled: TruckBootstrap
-) -> dict[str, Any]:
-    """A figure and its interval. What is not defined is null and has no interval."""
-    if np.isnan(found):
-        return {name: None, f"{name}_ci": None}
-    return {name: round(float(found), 4), f"{name}_ci": resampled.interval(drawn)}
-
-
 def _against_rest(
     found: OneAgainstRest, drawn: OneAgainstRest, i: int, resampled: TruckBootstrap
 ) -> dict[str, Any]:
     return {
-        **_figure("precision", found.precision[i], drawn.precision[:, i], resampled),
-        **_figure("recall", found.recall[i], drawn.recall[:, i], resampled),
-        **_figure("f1", found.f1[i], drawn.f1[:, i], resampled),
+        **resampled.figure("precision", found.precision[i], drawn.precision[:, i]),
+        **resampled.figure("recall", found.recall[i], drawn.recall[:, i]),
+        **resampled.figure("f1", found.f1[i], drawn.f1[:, i]),
     }
 
 

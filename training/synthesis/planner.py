@@ -19,8 +19,13 @@ from training.synthesis.blend import PAIRS, Blend, Image, Method, trash_share
 from training.synthesis.boundary import Boundary
 from training.synthesis.recolour import recoloured
 
-_OTHER: Final = {Grade.FRESH_CLEAN: Grade.BURN_CLEAN, Grade.BURN_CLEAN: Grade.FRESH_CLEAN}
-"""The clean grade of the other pair."""
+_OTHER_KIND: Final = {
+    Grade.FRESH_CLEAN: Grade.BURN_CLEAN,
+    Grade.FRESH_TRASH: Grade.BURN_TRASH,
+    Grade.BURN_CLEAN: Grade.FRESH_CLEAN,
+    Grade.BURN_TRASH: Grade.FRESH_TRASH,
+}
+"""The same of the other kind of cane."""
 _TRIES: Final = 8
 """Blends tried for each candidate that is wanted."""
 
@@ -61,20 +66,17 @@ class Planner:
         the blends are of the other pair, where that has more images. Without masks all blends are
         by alpha. Fewer than wanted only where too few blends of any level count as the grade.
         """
+        blending: Method = "segment" if self.has_masks and method != "alpha" else "alpha"
         found: list[Base] = []
         for grade, count in wanted.items():
-            clean, first = clean_of(grade), len(found)
-            if clean is None or method == SINGLE:
+            first, shapes = len(found), grade
+            if method == TRANSLATE:
+                shapes = max(grade, _OTHER_KIND.get(grade, grade), key=self._pairs)
+            if method == SINGLE or not self._pairs(shapes):
                 found += self._singles(grade, count, first)
                 continue
-            blending: Method = "segment" if self.has_masks and method != "alpha" else "alpha"
-            if method == TRANSLATE and self._pairs(other := _OTHER[clean]) > self._pairs(clean):
-                found += self._translated(grade, other, count, first, blending, levels)
-                continue
-            if self._pairs(clean):
-                found += self._blends(grade, clean, count, first, blending, levels, grade)
-            else:
-                found += self._singles(grade, count, first)
+            blends = self._blends(shapes, count, first, blending, levels, drawn_for=grade)
+            found += blends if shapes is grade else self._translated(blends, grade)
         return found
 
     def of_blend(self, number: int, clean: Grade, drawn: Blend) -> Base:
@@ -129,14 +131,16 @@ class Planner:
     def _blends(
         self,
         grade: Grade,
-        clean: Grade,
         count: int,
         first: int,
         method: Method,
         levels: Sequence[int],
+        *,
         drawn_for: Grade,
     ) -> list[Base]:
         """drawn_for: what is made of them, and so the seed: no two grades get the same blends."""
+        clean = clean_of(grade)
+        assert clean is not None  # noqa: S101 - `plan` blends what has a pair
         by_mask = method == "segment" and self.boundary is not None
         # Whose grade only the mask tells, is drawn at all levels; half of them are of the other.
         ours = levels if by_mask else [v for v in levels if blend.grade_at(clean, v) is grade]
@@ -159,30 +163,23 @@ class Planner:
                 break
         return found
 
-    def _translated(
-        self,
-        grade: Grade,
-        clean: Grade,
-        count: int,
-        first: int,
-        method: Method,
-        levels: Sequence[int],
-    ) -> list[Base]:
-        """Blends of the pair that begins with `clean`, each to look like a load of the grade."""
-        shapes = PAIRS[clean] if grade.has_trash else clean
+    def _translated(self, blends: Sequence[Base], grade: Grade) -> list[Base]:
+        """Blends of the other kind of cane, each to look like a load of the grade."""
         rng = np.random.default_rng([self._seed, GRADES.index(grade), 1])
         ours = np.flatnonzero(self.train.labels == GRADES.index(grade)).tolist()
-        blends = self._blends(shapes, clean, count, first, method, levels, grade)
         looks = [int(look) for look in rng.choice(ours, len(blends))]
         return [
             replace(base, grade=grade, look=look, region=self.train.rows[look].region)
             for base, look in zip(blends, looks, strict=True)
         ]
 
-    def _pairs(self, clean: Grade) -> int:
-        """How many pairs of loads the two grades have to blend; 0 where one has too few."""
-        counts = np.bincount(self.train.labels, minlength=len(GRADES))
-        both = [int(counts[GRADES.index(grade)]) for grade in (clean, PAIRS[clean])]
+    def _pairs(self, grade: Grade) -> int:
+        """How many pairs of loads there are to blend to a grade; 0 where one of its two grades has
+        too few, and of undefined."""
+        clean = clean_of(grade)
+        if clean is None:
+            return 0
+        both = [int((self.train.labels == GRADES.index(g)).sum()) for g in (clean, PAIRS[clean])]
         return math.prod(both) if min(both) >= LEAST else 0
 
     def _singles(self, grade: Grade, count: int, first: int) -> list[Base]:
