@@ -62,6 +62,7 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "blended-alpha": Arm("study", {"generate": {"strength": 0.0, "method": "alpha"}}),
         "unblended": Arm("study", {"generate": _SINGLE}),
         "translated": Arm("study", {"generate": {"method": "translate"}}),
+        "translated-50": Arm("study", {"generate": {"method": "translate", "strength": 0.5}}),
         "recoloured": Arm("study", {"generate": {"method": "translate", "strength": 0.0}}),
         "image-to-image-30": Arm("study", {"generate": {"strength": 0.3}}),
         "image-to-image-50": Arm("study", {"generate": {"strength": 0.5}}),
