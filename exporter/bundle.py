@@ -88,8 +88,8 @@ def make(
     source = Source.open(checkpoint, data)
     dataset = source.dataset
     area = _graded_area(dataset, graded_area)
-    if dataset.description.classes:
-        slots = ", ".join(f"{n} as {g}" for n, g in dataset.description.classes.items())
+    if renamed := dataset.description.renamed:
+        slots = ", ".join(f"{name} as {grade}" for name, grade in renamed.items())
         say(f"note: the labels of {data} had other names ({slots}); the model card says so")
     model = decided(source, leave_out=without_level, say=say)
     size = model.card.size
@@ -189,7 +189,7 @@ def _record(model: TrainedModel, dataset: Dataset) -> TrainingRecord:
         images=len(rows),
         trucks=len({row.truck for row in rows}),
         splits=dict(Counter(str(row.split) for row in rows)),
-        classes=dataset.description.classes,
+        classes=dataset.description.renamed,
         seed=int(metrics["config"]["seed"]),
         machine=str(metrics["machine"]),
         versions={**metrics["versions"], **provenance.versions("onnx", "onnxruntime")},

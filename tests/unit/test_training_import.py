@@ -75,7 +75,11 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
         assert f"1 x {reason}" in said
         assert reason in (tmp_path / "out" / "skipped.csv").read_text()
     dataset = Dataset.open(tmp_path / "out")
-    assert dataset.description.classes == {"Burned": Grade.BURN_CLEAN}
+    # Beside grades' own names another one does not make an end of the grades without a folder.
+    others = {grade: grade for grade in GRADES if grade != "burn_clean"}
+    assert dataset.description.classes == {"Burned": Grade.BURN_CLEAN, **others}
+    assert dataset.description.renamed == {"Burned": Grade.BURN_CLEAN}
+    assert "warning: no readable image of fresh_trash, burn_trash, undefined" in said
     rows = {Path(row.image).name: row for row in dataset.manifest.rows}
     assert rows["T1-a.jpg"].captured_at == datetime(2026, 1, 5, 3, tzinfo=UTC)
     assert rows["T1-b.png"].captured_at is None
@@ -129,6 +133,12 @@ def test_a_class_without_an_image_is_never_silent(tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("\n".join(["image,truck,captured_at,grade", *lines, ""]))
     mapped = [("--class-map", f"my {grade}={grade}") for grade in GRADES[:4]]
+    # One that has a grade's own name among others may miss any.
+    own = tmp_path / "own.csv"
+    own.write_text(table.read_text().replace("my fresh_clean", "fresh_clean"))
+    parts = [part for pair in mapped[1:] for part in pair]
+    said = run("csv", own, "--out", tmp_path / "own", *parts)
+    assert "warning: no readable image of burn_trash, undefined\n" in said
     said = run("csv", table, "--out", tmp_path / "csv", *(part for pair in mapped for part in pair))
     assert "warning: no readable image of burn_trash\n" in said
 
@@ -296,6 +306,22 @@ def test_a_table_with_names_of_its_own(tmp_path: Path) -> None:
     dataset = Dataset.open(tmp_path / "out")
     assert dataset.labels.grades == (Grade.FRESH_CLEAN, Grade.BURN_CLEAN, None)
     assert dataset.manifest.cells[1]["note"] == "y"
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("a.png,T,2026-01-05T03:00:00,fresh_clean", "row 4, captured_at '2026-01-05T03:00:00'"),
+        ("0.png,T,,fresh_clean", "row 4, image '0.png': is in row 2 already"),
+    ],
+)
+def test_a_bad_row_is_named_as_in_the_table(tmp_path: Path, row: str, says: str) -> None:
+    save(tmp_path / "0.png", 0)
+    table = tmp_path / "table.csv"
+    table.write_text(f"image,truck,captured_at,grade\n0.png,,,undefined\n1.png,,,Blurred\n{row}\n")
+    said = run("csv", table, "--out", tmp_path / "out", "--class-map", "Blurred=", code=2)
+    assert f"{table}: {says}" in said
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -172,5 +172,30 @@ def test_merge_tells_trucks_apart_and_finds_the_images(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="exists; choose another"):
         merge([tmp_path / "one"], tmp_path / "both")
     (tmp_path / "two" / "dataset.json").write_text('{"graded_area": [0, 0.04, 1, 0.96]}')
-    with pytest.raises(DataError, match="part"):
+    with pytest.raises(DataError, match="two has graded_area"):
         merge([tmp_path / "one", tmp_path / "two"], tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_merged_with_votes_grades_are_the_votes_of_one_more_expert(tmp_path: Path) -> None:
+    voted = write(tmp_path / "voted", HEADER + GOOD)
+    Description(experts={"vote_1": "nok"}, label_method="majority").write(voted)
+    graded = write(
+        tmp_path / "graded", "image,truck,captured_at,grade\nb.png,T1,,burn_trash\nc.png,T2,,\n"
+    )
+    dataset = Dataset.open(merge([graded, voted], tmp_path / "both").folder)
+    assert dataset.labels.grades == (Grade.BURN_TRASH, None, Grade.FRESH_CLEAN)
+    assert (dataset.labels.disputed, dataset.labels.unlabelled) == (0, 1)
+    assert dataset.description.experts == {"vote_1": "nok", "vote_4": "the grades of graded"}
+    assert dataset.description.label_method == "majority"
+    # Nothing is voted on where no folder has votes.
+    alone = Dataset.open(merge([graded], tmp_path / "alone").folder)
+    assert (alone.labels.source, alone.labels.grades) == ("truth", (Grade.BURN_TRASH, None))
+
+
+def test_a_merge_that_fails_writes_nothing(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(tmp_path / name, HEADER + GOOD.replace("a.png", "../shared.png"))
+    with pytest.raises(DataError, match=r"row 3, image '../shared\.png': is in row 2 already"):
+        merge([tmp_path / "one", tmp_path / "two"], tmp_path / "both")
+    assert not (tmp_path / "both").exists()

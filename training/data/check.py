@@ -98,7 +98,7 @@ class DataReport:
 
     def _empty(self) -> list[str]:
         """Grades without an image, in all or in one of the splits."""
-        used = set(self.description.classes.values()) or set(GRADES)
+        used = self.description.grades_in_use
         assigned = [s for s in SPLITS if any(counts[s] for counts in self.counts.values())]
         faults = []
         for grade, counts in self.counts.items():

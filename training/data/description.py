@@ -33,9 +33,9 @@ class Description(BaseModel):
 
     graded_area: the part of the camera's frame that a network sees; None where nobody said.
     shows: whether the files show that part already, or the whole frame, to be cut on reading.
-    classes: what the labels were called where they came from, and the grade each became. In
-        studies on other pictures than graded loads, the five grades are five slots; this tells
-        what lies in them.
+    classes: what the labels were called where they came from, and the grade each became; empty
+        where all were called as the grades are. In studies on other pictures than graded loads, the
+        five grades are five slots; this tells what lies in them.
     experts: who voted in which column (vote_1, ...).
     grouping, label_method: how splits and labels are made; None for the defaults.
     """
@@ -97,6 +97,11 @@ class Description(BaseModel):
                 "--graded-area LEFT,TOP,RIGHT,BOTTOM (0,0,1,1 is the whole frame)"
             )
         return self.model_copy(update={"graded_area": graded_area, "shows": shows or self.shows})
+
+    @property
+    def renamed(self) -> dict[str, Grade]:
+        """The classes that had another name than their grade's."""
+        return {name: grade for name, grade in self.classes.items() if name != grade}
 
     @property
     def grades_in_use(self) -> tuple[Grade, ...]:

@@ -188,12 +188,18 @@ def manifest_file(folder: Path) -> Path:
     return found[0] if found else folder / MANIFEST_NAME
 
 
-def checked_rows(file: Path, cells: Sequence[tables.Cells]) -> tuple[Row, ...]:
-    """The rows of a table, validated. Raises DataError that names the first fault."""
+def checked_rows(
+    file: Path, cells: Sequence[tables.Cells], numbers: Sequence[int] | None = None
+) -> tuple[Row, ...]:
+    """The rows of a table, validated. Raises DataError that names the first fault.
+
+    numbers: of the rows in the file, where some are left out.
+    """
     rows: list[Row] = []
     faults: list[str] = []
     seen: dict[str, int] = {}
-    for number, row_cells in enumerate(cells, start=2):  # the header is line 1
+    numbers = numbers or range(2, len(cells) + 2)  # the header is line 1
+    for number, row_cells in zip(numbers, cells, strict=True):
         try:
             row = Row.model_validate(row_cells)
         except ValidationError as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from training.data.description import Description
-from training.data.manifest import MANIFEST_NAME, Manifest, manifest_file
+from training.data.manifest import VOTE_COLUMN, Manifest, checked_rows, manifest_file
 from training.errors import DataError
 
 
@@ -14,49 +14,73 @@ def merge(folders: Sequence[Path], out: Path) -> Manifest:
     """Writes OUT/manifest.csv over the images of all folders, which stay where they are.
 
     Trucks are told apart by folder; stations and days are not, so that a day's scenery that two
-    folders share still counts as one. Splits are left to be made anew. Raises DataError when the
-    folders show different parts of the camera's frame, mean different things by a grade or by a
-    vote column, or OUT has a manifest already.
+    folders share still counts as one. Splits are left to be made anew. Beside folders with experts'
+    votes, the grades of one without are the votes of one more expert, as labels are then made of
+    votes alone. Raises DataError when the folders show different parts of the camera's frame, mean
+    different things by a grade or by a vote column, or OUT has a manifest already; nothing is
+    written then.
     """
-    if manifest_file(out).exists():
-        raise DataError(f"{manifest_file(out)}: exists; choose another --out or delete it")
+    file = manifest_file(out)
+    if file.exists():
+        raise DataError(f"{file}: exists; choose another --out or delete it")
     manifests = [Manifest.read(folder) for folder in folders]
     names = [manifest.name for manifest in manifests]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise DataError(f"two folders are called {twice}; rename one, it tells their trucks apart")
-    description = _common(folders, [Description.read(m.folder) for m in manifests])
-    out.mkdir(parents=True, exist_ok=True)
-    columns = tuple(dict.fromkeys(column for m in manifests for column in (*m.columns, "split")))
+    graders = _graders(manifests)
+    description = _common(manifests, graders)
+    seen = {m.name: m.cells_seen_from(out) for m in manifests}
     cells = tuple(
         {
             **row,
-            "truck": f"{manifest.name}/{row['truck']}",
+            **({graders[name]: row.get("grade", "")} if name in graders else {}),
+            "truck": f"{name}/{row['truck']}",
             "split": "",
         }
-        for manifest in manifests
-        for row in manifest.cells_seen_from(out)
+        for name, rows in seen.items()
+        for row in rows
     )
+    columns = tuple(
+        dict.fromkeys((*(c for m in manifests for c in m.columns), "split", *graders.values()))
+    )
+    merged = Manifest(file, columns, cells, checked_rows(file, cells))
+    out.mkdir(parents=True, exist_ok=True)
     description.write(out)
-    merged = Manifest(out / MANIFEST_NAME, columns, cells, ())
     merged.write()
-    return Manifest.read(out)
+    return merged
 
 
-def _common(folders: Sequence[Path], descriptions: Sequence[Description]) -> Description:
+def _graders(manifests: Sequence[Manifest]) -> dict[str, str]:
+    """By folder, the vote column that its grades are to fill; of folders without votes among others
+    with some."""
+    silent = [m.name for m in manifests if not any(row.votes for row in m.rows)]
+    if len(silent) == len(manifests):
+        return {}
+    columns = [c for m in manifests for c in m.columns if VOTE_COLUMN.fullmatch(c)]
+    last = max(int(column.removeprefix("vote_")) for column in columns)
+    return {name: f"vote_{last + place}" for place, name in enumerate(silent, start=1)}
+
+
+def _common(manifests: Sequence[Manifest], graders: Mapping[str, str]) -> Description:
     """What holds for all folders. Raises DataError where they contradict one another."""
-    first = descriptions[0]
-    for folder, other in zip(folders, descriptions, strict=True):
-        for name in ("graded_area", "shows", "classes", "experts", "label_method"):
-            if getattr(other, name) != getattr(first, name):
+    found = {m.folder: Description.read(m.folder) for m in manifests}
+    voted = {m.folder: found[m.folder] for m in manifests if m.name not in graders}
+    for name in ("graded_area", "shows", "classes", "experts", "label_method"):
+        of = voted if name in ("experts", "label_method") else found
+        first, wanted = next((folder, getattr(d, name)) for folder, d in of.items())
+        for folder, other in of.items():
+            if getattr(other, name) != wanted:
                 raise DataError(
-                    f"{folder} has {name} {getattr(other, name)} in dataset.json, {folders[0]} "
-                    f"{getattr(first, name)}; merge only folders that agree in it"
+                    f"{folder} has {name} {getattr(other, name)} in dataset.json, {first} "
+                    f"{wanted}; merge only folders that agree in it"
                 )
+    of_votes = next(iter(voted.values()))
+    graded = {column: f"the grades of {folder}" for folder, column in graders.items()}
     return Description(
-        graded_area=first.graded_area,
-        shows=first.shows,
-        classes=first.classes,
-        experts=first.experts,
-        label_method=first.label_method,
+        graded_area=of_votes.graded_area,
+        shows=of_votes.shows,
+        classes=of_votes.classes,
+        experts={**of_votes.experts, **graded},
+        label_method=of_votes.label_method,
     )

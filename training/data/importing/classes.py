@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edge_agent.grades import GRADES, Grade
@@ -59,7 +59,14 @@ class ClassMap:
                 f"{', '.join(GRADES)} with --class-map NAME=GRADE, or leave it out with NAME="
             )
 
-    @property
-    def described(self) -> dict[str, Grade]:
-        """What dataset.json tells of it: every foreign name that became a grade."""
-        return {name: grade for name, grade in self.names.items() if grade and name != grade}
+    def described(self, used: Iterable[str]) -> dict[str, Grade]:
+        """What dataset.json tells of classes by these names: {} where all are grades' own.
+
+        Every foreign name that became a grade. Where grades' own names are used beside them, these
+        are the five grades, and all are named: one without an image is then missed.
+        """
+        foreign = {name: grade for name, grade in self.names.items() if grade and name != grade}
+        if not foreign or not any(name in GRADES and self.grade(name) == name for name in used):
+            return foreign
+        own = (grade for grade in GRADES if grade not in foreign.values())
+        return foreign | {grade.value: grade for grade in own}

@@ -68,13 +68,14 @@ def find(
     The capture time comes from the pattern or from EXIF. Times without a zone are taken as
     Thailand's. Raises DataError for unknown classes and for an image the pattern does not fit.
     """
-    found = Found(Description(classes=classes.described).showing(area, shows))
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; give one with a sub-folder for each grade")
     levels, folders = _levels_and_classes(root, classes)
     if not folders:
         raise DataError(f"{root}: has no sub-folders; give a folder with one for each grade")
-    classes.require([folder.path.name for folder in folders], str(root))
+    names = [folder.path.name for folder in folders]
+    classes.require(names, str(root))
+    found = Found(Description(classes=classes.described(names)).showing(area, shows))
     for level in (root, *levels):
         loose = sorted(path for path in level.iterdir() if not path.is_dir())
         found.skips += [Skip(path, "lies in no class's folder", _split(level)) for path in loose]

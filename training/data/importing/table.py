@@ -10,7 +10,7 @@ from training.data.description import Area, Description, Shows
 from training.data.images import Skip
 from training.data.importing.classes import ClassMap
 from training.data.importing.target import Found
-from training.data.manifest import VOTE_COLUMN, refuse_reserved
+from training.data.manifest import VOTE_COLUMN, checked_rows, refuse_reserved
 from training.errors import DataError
 
 
@@ -31,7 +31,7 @@ def find(
 
     dataset.json beside the table is taken over where nothing else is given. A row whose class is to
     be left out is skipped; a vote for one is no vote. Raises DataError for a missing column, one
-    with a name that is taken, or an unknown class.
+    with a name that is taken, an unknown class, or a row that no manifest may have.
     """
     names, rows = tables.read(file)
     renamed = _renamed(file, names, columns or {})
@@ -44,28 +44,38 @@ def find(
     known = Description.read(file.parent)
     # Further keys tell how that folder was made; they do not hold for this one.
     kept = {name: getattr(known, name) for name in Description.model_fields}
-    described = Description(**{**kept, "classes": {**known.classes, **classes.described}})
-    found = Found(described.showing(area, shows))
     base = folder or file.parent
+    images: list[tuple[Path, tables.Cells]] = []
+    numbers: list[int] = []
+    skips: list[Skip] = []
+    used: set[str] = set()
     ignored_votes = 0
     for number, row in enumerate(rows, start=2):
         cells = {renamed[name]: text for name, text in row.items()}
         where = f"{file}: row {number}"
-        path = base / cells.pop("image")
+        path = base / cells["image"]
         grade = cells.get("grade", "")
         if grade:
             classes.require([grade], f"{where}, grade")
+            used.add(grade)
             mapped = classes.grade(grade)
             if mapped is None:
-                found.skips.append(Skip(path, f"class {grade} is left out"))
+                skips.append(Skip(path, f"class {grade} is left out"))
                 continue
             cells["grade"] = mapped
         for name in [name for name in cells if VOTE_COLUMN.fullmatch(name) and cells[name]]:
             classes.require([cells[name]], f"{where}, {name}")
+            used.add(cells[name])
             vote = classes.grade(cells[name])
             ignored_votes += vote is None
             cells[name] = vote or ""
-        found.images.append((path, cells))
+        images.append((path, cells))
+        numbers.append(number)
+    # Trucks that are not told are found later, from the images.
+    told = [{**cells, "truck": cells.get("truck") or "unknown"} for _, cells in images]
+    checked_rows(file, told, numbers)
+    described = Description(**{**kept, "classes": {**known.classes, **classes.described(used)}})
+    found = Found(described.showing(area, shows), images, skips)
     if ignored_votes:
         found.notes.append(f"{ignored_votes} votes for classes that are left out do not count")
     return found
