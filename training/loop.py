@@ -195,10 +195,7 @@ class Loop:
         self._optimiser.step()
         value = float(self._accelerator.reduce(loss.detach(), "sum")) / len(batch)
         if not math.isfinite(value):
-            raise RunError(
-                f"{self._file.parent}: the loss is {value} at step {done + 1}; "
-                "start again with a smaller --learning-rate or --precision fp32"
-            )
+            raise self._diverged("loss", value, done + 1)
         progress.losses.append(value)
         progress.step += 1
         self._accelerator.log(
@@ -210,6 +207,8 @@ class Loop:
         """Validates, keeps the best weights, and leaves `progress` at the next epoch."""
         progress = self.progress
         val_loss, accuracy = self._validate()
+        if not math.isfinite(val_loss):
+            raise self._diverged("validation loss", val_loss, len(progress.losses))
         if val_loss < progress.best_loss:
             progress.best_loss, progress.best_epoch = val_loss, progress.epoch
             progress.best_weights = {
@@ -232,6 +231,12 @@ class Loop:
         progress.epoch += 1
         progress.step = 0
         return record
+
+    def _diverged(self, what: str, value: float, step: int) -> RunError:
+        return RunError(
+            f"{self._file.parent}: the {what} is {value} at step {step}; "
+            "start again with a smaller --learning-rate or --precision fp32"
+        )
 
     @torch.inference_mode()
     def _validate(self) -> tuple[float, float]:

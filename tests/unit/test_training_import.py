@@ -279,6 +279,16 @@ def test_several_groups_make_one_truck() -> None:
         "truck": "a/12",
         "station": "S1",
     }
+    many = image_folder.compiled("".join(rf"(?P<truck_{n}>\w)" for n in range(1, 12)))
+    assert image_folder._matched(many, Path("x/abcdefghijk"), Path("x"))["truck"] == (
+        "a/b/c/d/e/f/g/h/i/j/k"
+    )
+
+
+def test_what_no_group_meets_is_no_truck() -> None:
+    pattern = image_folder.compiled(r"(?:(?P<truck_1>[ab])_(?P<truck_2>\d+))?\.png")
+    assert image_folder._matched(pattern, Path("x/a_1.png"), Path("x")) == {"truck": "a/1"}
+    assert image_folder._matched(pattern, Path("x/loose.png"), Path("x")) == {"truck": ""}
 
 
 def test_a_table_with_names_of_its_own(tmp_path: Path) -> None:

@@ -247,6 +247,15 @@ def test_a_loss_that_is_no_number_ends_the_run(accelerator: Accelerator, tmp_pat
         run.run(Listener())
 
 
+def test_a_validation_loss_that_is_no_number_ends_the_run(
+    accelerator: Accelerator, tmp_path: Path
+) -> None:
+    # Of the only step the loss is still that of the first weights.
+    run = loop(accelerator, tmp_path, epochs=None, steps=1, learning_rate=1e30, schedule="constant")
+    with pytest.raises(RunError, match=r"the validation loss is (nan|inf) at step 1; start again"):
+        run.run(Listener())
+
+
 def test_too_few_images_for_batch_norm_are_refused(
     accelerator: Accelerator, tmp_path: Path
 ) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import (
     average_precision_score,
     classification_report,
     f1_score,
     recall_score,
 )
+from torch.nn.functional import cross_entropy
 
 from edge_agent.grades import GRADES
 from training.calibration import confidence_threshold, temperature
@@ -131,7 +134,25 @@ def test_temperature_undoes_overconfidence() -> None:
     honest = torch.randn((4000, 5), generator=generator)
     labels = torch.multinomial(honest.softmax(1), 1, generator=generator).squeeze(1)
     assert temperature(honest * 3, labels) == pytest.approx(3.0, rel=0.1)
-    assert temperature(5 * torch.eye(5), torch.arange(5)) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("margin", [0.1, 5.0, 10.0, 50.0])
+def test_without_a_mistake_the_temperature_is_the_lowest_whatever_the_margin(margin: float) -> None:
+    assert temperature(margin * torch.eye(5), torch.arange(5)) == 0.25
+    assert temperature(-margin * torch.eye(5), torch.arange(5)) == 8.0
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.3, 7.0))
+def test_no_other_temperature_fits_better(seed: int, scale: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    honest = torch.randn((200, 5), generator=generator)
+    labels = torch.multinomial(honest.softmax(1), 1, generator=generator).squeeze(1)
+    logits = honest.double() * scale
+    found = temperature(logits, labels)
+    least = cross_entropy(logits / found, labels)
+    for other in (0.25, found * 0.99, found * 1.01, 8.0):
+        if 0.25 <= other <= 8.0:
+            assert cross_entropy(logits / other, labels) >= least
 
 
 def test_threshold_keeps_accuracy_or_the_limit() -> None:

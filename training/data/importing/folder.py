@@ -158,6 +158,11 @@ def _is_truck(group: str) -> bool:
     return re.fullmatch(r"truck(_\d+)?", group) is not None
 
 
+def _truck_place(group: str) -> int:
+    """truck_2 comes before truck_10."""
+    return int(group.removeprefix("truck").removeprefix("_") or 0) if _is_truck(group) else 0
+
+
 def _matched(pattern: re.Pattern[str] | None, path: Path, root: Path) -> Cells:
     """The cells that the pattern finds in an image's path."""
     if pattern is None:
@@ -173,8 +178,9 @@ def _matched(pattern: re.Pattern[str] | None, path: Path, root: Path) -> Cells:
     cells = {group: text for group, text in groups.items() if not _is_truck(group)}
     if cells.get("captured_at"):
         cells["captured_at"] = _zoned(cells["captured_at"], name)
-    trucks = [groups[group] for group in sorted(groups) if _is_truck(group)]
-    return {**cells, "truck": "/".join(trucks)}
+    trucks = [groups[g] for g in sorted(groups, key=_truck_place) if _is_truck(g)]
+    # Where no part was met, nothing is known: not one truck for all such images.
+    return {**cells, "truck": "/".join(trucks) if any(trucks) else ""}
 
 
 def _zoned(text: str, name: str) -> str:
