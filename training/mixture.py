@@ -35,7 +35,8 @@ class Synthetic:
     def mixed_with(self, train: ImageSet, config: FitConfig) -> Mixture:
         """The real images with these. Raises DataError where one is not for training."""
         shuffled_by = config.seed if self.shuffled else None
-        return mix(train, load(self.folder, config.size), self.shares, shuffled_by=shuffled_by)
+        further = load(self.folder, config.size, agreement=config.agreement)
+        return mix(train, further, self.shares, shuffled_by=shuffled_by)
 
     def described(self) -> dict[str, Any]:
         """What a run's configuration says of it."""
@@ -65,16 +66,23 @@ class Mixture:
     real_weights: npt.NDArray[np.float64]
 
 
-def load(folder: Path, size: int) -> ImageSet:
-    """All of a synthetic set's images, uint8 RGB of this size. Raises DataError."""
-    dataset = Dataset.open(folder)
+def load(folder: Path, size: int, *, agreement: float) -> ImageSet:
+    """All of a synthetic set's labelled images, uint8 RGB of this size.
+
+    agreement: see `training.data.labels`. Raises DataError, also where one cannot be read.
+    """
+    dataset = Dataset.open(folder, agreement=agreement)
     foreign = next((r for r in dataset.manifest.rows if r.split in ("val", "test")), None)
     if foreign is not None:
         raise DataError(
             f"{dataset.manifest.path}: {foreign.image} is in split {foreign.split}; synthetic "
             "images are for training only"
         )
-    return dataset.load(None, size)
+    found = dataset.load(None, size)
+    if found.skips:
+        broken = found.skips[0]
+        raise DataError(f"{broken.path}: {broken.reason}; make it again, or delete its row")
+    return found
 
 
 def mix(

@@ -5,20 +5,26 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import thumbnails
 from scenes import COUNTS, SIZE, scene_folder
-from synthesis_runs import blends_only, done, drawn, folder, run, table, told_of
+from synthesis_runs import CONFIG, blends_only, done, drawn, folder, run, table, told_of
 
 from edge_agent.grades import GRADES
 from training.config import FitConfig
 from training.console import RichReport
 from training.data.dataset import Dataset
 from training.errors import DataError
+from training.experiments import baselines
 from training.provenance import sha256
+from training.synthesis.config import SynthesisConfig
+from training.synthesis.denoiser import Denoiser
 from training.synthesis.pipeline import synthesize
 from training.synthesis.run import CANDIDATES_NAME
 from training.train import fit
@@ -158,9 +164,129 @@ def test_conditioning_is_measured_by_a_command(data: Path, out: Path, tmp_path: 
 
 
 def test_what_drew_an_image_is_named_by_digest(out: Path) -> None:
-    model = sha256(folder(out, "diffuse") / "model.safetensors")
+    files = [folder(out, stage) / "model.safetensors" for stage in ("segment", "diffuse")]
     rows = table(folder(out, "set") / "manifest.csv")
-    assert {(row["model_sha256"], row["seed"]) for row in rows} == {(model, "1")}
+    drawn_by = " ".join(map(sha256, files))
+    assert {(row["model_sha256"], row["seed"]) for row in rows} == {(drawn_by, "1")}
+    assert done(out, "generate")["model_sha256"] == {
+        f"{file.parent.name}/{file.name}": sha256(file) for file in files
+    }
+
+
+def test_each_stage_says_where_it_comes_from(out: Path) -> None:
+    of = json.loads((out / "run.json").read_text("utf-8"))["data"]
+    for stage in ("segment", "diffuse", "generate", "set"):
+        found = done(out, stage)
+        assert found["data"] == of
+        assert found["config"]["size"] == SIZE
+        assert {"command", "date", "machine", "versions"} <= set(found)
+
+
+def test_images_drawn_with_other_weights_are_not_mixed(
+    data: Path, out: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(out, tmp_path / "run")
+    for stage in ("generate", "set"):
+        (folder(copied, stage) / "done.json").unlink()
+    weights = folder(copied, "diffuse") / "model.safetensors"
+    network = Denoiser.load(weights)
+    network.save(weights, {name: w * 1.01 for name, w in network.state_dict().items()})
+    arguments = ("--data", data, "--out", copied, "--preset", "fast", "--threads", 1)
+    result = run("synthesize", *arguments)
+    assert result.exit_code == 2
+    drawn_before = folder(copied, "generate")
+    said = f"{drawn_before}: holds images drawn with other weights; delete it and run again"
+    assert result.stderr.splitlines()[-1].endswith(said)
+    shutil.rmtree(drawn_before)
+    result = run("synthesize", *arguments)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.fixture(scope="module")
+def small(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of few steps."""
+    out = tmp_path_factory.mktemp("small") / "synthesis"
+    with pytest.MonkeyPatch.context() as patch, RichReport(quiet=True) as report:
+        patch.setattr(baselines, "frozen_features", thumbnails.features)
+        assert synthesize(data, out, CONFIG, report, threads=1)
+    return out
+
+
+def variant(data: Path, of: Path, out: Path, **changes: dict[str, Any]) -> Path:
+    """Another run that shares what it has in common with this one; its set."""
+    shutil.copytree(of, out)
+    asked = CONFIG.model_dump()
+    for section, values in changes.items():
+        asked[section] |= values
+    with RichReport(quiet=True) as report:
+        made = synthesize(data, out, SynthesisConfig.model_validate(asked), report, threads=1)
+    assert made is not None
+    for stage in ("segment", *(() if "diffuse" in changes else ("diffuse",))):
+        assert len(list(out.glob(f"{stage}-*"))) == 1, stage
+    assert made not in [out / found.name for found in of.glob("set-*")]
+    return made
+
+
+def test_less_strength_leaves_more_of_a_blend(data: Path, small: Path, tmp_path: Path) -> None:
+    sets = {
+        strength: variant(data, small, tmp_path / str(strength), generate={"strength": strength})
+        for strength in (0.0, 0.5)
+    }
+    sets[1.0] = folder(small, "set")
+    images = {
+        strength: [
+            cv2.imread(str(made / row["image"])).astype(float)
+            for row in table(made / "verdicts.csv")
+        ]
+        for strength, made in sets.items()
+    }
+    away = {
+        strength: np.mean([abs(a - b).mean() for a, b in zip(found, images[0.0], strict=True)])
+        for strength, found in images.items()
+    }
+    assert 0 < away[0.5] < 0.8 * away[1.0]
+
+
+def test_partners_get_as_many(data: Path, small: Path, tmp_path: Path) -> None:
+    made = variant(data, small, tmp_path / "run", generate={"partners": True, "strength": 0.0})
+    counts = Counter(row["grade"] for row in table(made / "verdicts.csv"))
+    assert counts["fresh_clean"] == counts["fresh_trash"] > 0
+    assert counts["burn_clean"] == counts["burn_trash"] > counts["fresh_clean"]
+
+
+def test_unfiltered_all_candidates_are_kept(data: Path, small: Path, tmp_path: Path) -> None:
+    made = variant(data, small, tmp_path / "run", filter={"overlap": 0.0, "copies": "keep"})
+    verdicts = [row["verdict"] for row in table(made / "verdicts.csv")]
+    assert verdicts == ["kept"] * len(table(made / "manifest.csv"))
+    assert len(table(folder(small, "set") / "manifest.csv")) < len(verdicts)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"control": "none"}, {"regions": False}], ids=["uncontrolled", "regionless"]
+)
+def test_a_model_lacks_what_it_is_not_to_have(
+    data: Path, small: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    made = variant(data, small, tmp_path / "run", diffuse=changes)
+    (stage,) = set((tmp_path / "run").glob("diffuse-*")) - {
+        tmp_path / "run" / found.name for found in small.glob("diffuse-*")
+    }
+    network = Denoiser.load(stage / "model.safetensors")
+    has_regions = bool(network.architecture.vocabulary.regions)
+    assert (network.controlnet is not None, has_regions) == (
+        "control" not in changes,
+        "regions" not in changes,
+    )
+    report = json.loads((stage / "done.json").read_text("utf-8"))
+    assert ("edge_agreement" in report) == ("control" not in changes)
+    assert len(Dataset.open(made).load("train", SIZE)) > 0
+
+
+def test_a_size_that_cannot_be_halved_is_refused_at_once(data: Path, tmp_path: Path) -> None:
+    result = run("synthesize", "--data", data, "--out", tmp_path / "run", "--size", 100)
+    assert result.exit_code == 2
+    assert "must be a multiple of 16, such as 96 or 112" in result.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_sheet_shows_real_and_synthetic_images(data: Path, out: Path, tmp_path: Path) -> None:
@@ -175,6 +301,20 @@ def test_a_sheet_shows_real_and_synthetic_images(data: Path, out: Path, tmp_path
     }
     grades = {grade for grade, _ in rows}
     assert drawn_sheet.shape[0] == pytest.approx(96 * (len(rows) + len(grades)), abs=2)
+
+
+def test_a_sheet_is_of_a_sets_own_data(data: Path, out: Path, tmp_path: Path) -> None:
+    kept = folder(out, "set")
+    other = scene_folder(tmp_path / "other", seed=9)
+    for of, made, file, says in (
+        (other, kept, "sheet.png", f"{kept}: is not of the data in {other}"),
+        (data, tmp_path, "sheet.png", f"{tmp_path}: no set of cane-train synthesize"),
+        (data, kept, "sheet.pdx", "sheet.pdx: name it .png or .jpg or .jpeg"),
+    ):
+        result = run("sheet", "--data", of, "--set", made, "--out", tmp_path / file)
+        assert result.exit_code == 2
+        assert says in result.stderr
+        assert not (tmp_path / file).exists()
 
 
 def test_a_run_of_other_data_is_refused(out: Path, tmp_path: Path) -> None:

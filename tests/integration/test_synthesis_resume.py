@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import stepped_by_two
 import thumbnails
+import torch
 from accelerate import Accelerator
 from scenes import scene_folder
 from synthesis_runs import ADAPTED, CONFIG, blends_only, done, drawn, folder, run, table, told_of
@@ -26,6 +28,7 @@ from training.synthesis import adapters
 from training.synthesis.denoiser import Denoiser
 from training.synthesis.optimise import Steps
 from training.synthesis.pipeline import Stages, load_run, synthesize
+from training.synthesis.stages import load_weights
 from training.synthesis.train_adapters import train_adapters
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +57,11 @@ def assert_same_images(one: Path, other: Path) -> None:
     assert ours.keys() == theirs.keys()
     for name, image in ours.items():
         assert np.abs(image.astype(int) - theirs[name]).max() <= 2, name
+
+
+def found_by(out: Path, stage: str) -> dict[str, Any]:
+    """What a stage says, but for when it was."""
+    return {name: value for name, value in done(out, stage).items() if name != "date"}
 
 
 class KilledError(Exception):
@@ -103,11 +111,39 @@ def test_killed_in_any_stage_it_goes_on_to_the_same_images(
     with RichReport(quiet=True) as report:
         assert synthesize(data, broken, ADAPTED, report)
     for stage in ("segment", "diffuse", "adapt"):
-        assert done(broken, stage) == done(adapted, stage)
+        assert found_by(broken, stage) == found_by(adapted, stage)
     assert_same_images(adapted, broken)
     assert [r["parents"] for r in table(folder(adapted, "set") / "manifest.csv")]
     assert not list(broken.rglob(".*.new"))
     assert not list(broken.rglob("*.pt"))
+
+
+def test_a_frozen_base_killed_at_any_time_is_the_same(
+    data: Path, adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(Steps.__init__.__kwdefaults__, "save_every", 0.0)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    frozen = CONFIG.diffuse.model_copy(update={"control": "frozen"})
+    few = CONFIG.generate.model_copy(update={"steps": 1})
+    config = CONFIG.model_copy(update={"diffuse": frozen, "generate": few})
+    for out in (whole, broken):
+        out.mkdir()
+        shutil.copy(adapted / "run.json", out)
+        shutil.copytree(folder(adapted, "segment"), out / folder(adapted, "segment").name)
+    for what, sign in (("base", 3), ("base", 3), ("diffusion", 3)):
+        with pytest.raises(KilledError):
+            synthesize(data, broken, config, KilledIn(what, sign))
+    with RichReport(quiet=True) as report:
+        for out in (whole, broken):
+            assert synthesize(data, out, config, report)
+    assert found_by(broken, "diffuse") == found_by(whole, "diffuse")
+    ours, theirs = (
+        load_weights(folder(out, "diffuse") / "model.safetensors") for out in (whole, broken)
+    )
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    base = load_weights(folder(whole, "diffuse") / "base.safetensors")
+    assert all(torch.equal(tensor, ours[name]) for name, tensor in base.items())
+    assert {name.partition(".")[0] for name in ours.keys() - base.keys()} == {"controlnet"}
 
 
 def test_time_is_kept(data: Path, tmp_path: Path) -> None:
@@ -122,11 +158,29 @@ def test_two_processes_share_the_work_and_a_clock(
     copied = shutil.copytree(adapted, tmp_path / "run")
     shutil.rmtree(folder(copied, "generate"))
     shutil.rmtree(folder(copied, "set"))
+    in_two_processes("drawn_by_two.py", data, copied, ADAPTED.model_dump_json())
+    assert_same_images(adapted, copied)
+    assert list(copied.glob("set-*/manifest.csv"))
+
+
+def test_two_processes_average_their_gradients(accelerator: Accelerator, tmp_path: Path) -> None:
+    """Each sees half of a batch; both end where one that sees all of it does."""
+    in_two_processes("stepped_by_two.py", tmp_path)
+    alone = stepped_by_two.trained(accelerator, tmp_path / "alone.pt", stepped_by_two.BATCH)
+    start = stepped_by_two.network().weight
+    assert not torch.allclose(alone.weight, start, atol=0.01)
+    for rank in "01":
+        found = torch.load(tmp_path / f"{rank}.weights", weights_only=True)
+        assert torch.allclose(found, alone.weight, atol=1e-6)
+
+
+def in_two_processes(name: str, *arguments: object) -> None:
+    """A script beside this file, as a launcher starts it; that ours can be launched, trainings of
+    classifiers show."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     tests = ROOT / "tests"
-    # What a launcher sets; that ours can be launched, trainings of classifiers show.
     together = {
         **os.environ,
         "WORLD_SIZE": "2",
@@ -135,12 +189,11 @@ def test_two_processes_share_the_work_and_a_clock(
         "CUDA_VISIBLE_DEVICES": "",
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT, tests))),
     }
-    script = tests / "integration" / "drawn_by_two.py"
+    command = [sys.executable, tests / "integration" / name, *map(str, arguments)]
     both = [
         subprocess.Popen(
-            [sys.executable, script, data, copied, ADAPTED.model_dump_json()],
+            command,
             env={**together, "RANK": rank, "LOCAL_RANK": rank},
-            cwd=tmp_path,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -154,16 +207,15 @@ def test_two_processes_share_the_work_and_a_clock(
         for process in both:
             process.kill()
             process.wait()
-    assert_same_images(adapted, copied)
-    assert list(copied.glob("set-*/manifest.csv"))
 
 
 def test_adapters_by_region_are_named_beside_the_model(adapted: Path) -> None:
     files = [
+        folder(adapted, "segment") / "model.safetensors",
         folder(adapted, "diffuse") / "model.safetensors",
         *sorted(folder(adapted, "adapt").glob("region-*.safetensors")),
     ]
-    assert len(files) == 3
+    assert len(files) == 4
     drawn_by = {row["model_sha256"] for row in table(folder(adapted, "set") / "verdicts.csv")}
     assert drawn_by == {" ".join(map(sha256, files))}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from image_to_image import gaps
 from pydantic import ValidationError
+from torch import Tensor, nn
 
 from edge_agent.grades import GRADES, Grade
 from training.console import RichReport
@@ -253,6 +254,44 @@ def test_the_last_noise_is_all_noise() -> None:
     """What the docstring says of the schedule's signal-to-noise ratio."""
     kept = float(noise_schedule().alphas_cumprod[-1])
     assert kept / (1 - kept) == pytest.approx(2.4e-9, rel=0.05)
+
+
+def test_edges_that_lie_elsewhere_cost_more() -> None:
+    data = examples(64, 1)
+    space = Denoiser(architecture(control="none")).space
+
+    def loss(of: Examples, weight: float) -> float:
+        """Of a network that draws each image of the batch exactly."""
+
+        def exact(noisy: Tensor, t: Tensor, *_: object) -> Tensor:
+            return space.schedule.get_velocity(signal, noise, t)
+
+        made = DiffusionLoss(of, 16, torch.device("cpu"), weight=weight, space=space)
+        signal = noise = torch.empty(0)
+        encode, noised = space.encode, torch.randn_like
+
+        def encoded(images: Tensor) -> Tensor:
+            nonlocal signal
+            signal = encode(images)
+            return signal
+
+        def drawn(like: Tensor) -> Tensor:
+            nonlocal noise
+            noise = noised(like)
+            return noise
+
+        torch.manual_seed(2)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(space, "encode", encoded)
+            patch.setattr(torch, "randn_like", drawn)
+            return float(made(cast("nn.Module", exact), 0))
+
+    elsewhere = replace(data, hints=np.roll(data.hints, 7, axis=0))
+    nowhere = replace(data, hints=np.zeros_like(data.hints))
+    assert loss(data, 0.0) == pytest.approx(0, abs=1e-9)
+    assert loss(nowhere, 1.0) == pytest.approx(0, abs=1e-9)
+    assert 0.01 < loss(data, 1.0) < 0.7 * loss(elsewhere, 1.0)
+    assert loss(data, 2.0) == pytest.approx(2 * loss(data, 1.0), rel=1e-5)
 
 
 def test_soft_edges_are_where_cannys_are() -> None:

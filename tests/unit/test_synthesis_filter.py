@@ -76,3 +76,36 @@ def test_candidates_taken_for_another_grade_are_left_out() -> None:
 def test_a_grade_without_validation_images_has_the_bar_asked_for() -> None:
     judge = Judge(loads(1), loads(2, grades=4))
     assert judge.bars(FilterSection(overlap=0.4))[4] == 0.4
+
+
+def test_near_copies_are_dropped_and_counted() -> None:
+    train = loads(1)
+    judge = Judge(train, loads(2))
+    # Of each grade half are training images with a grey level changed, half new loads.
+    images = loads(3).images
+    copied = np.arange(len(images)) % 2 == 0
+    images[copied] = train.images[copied]
+    images[copied, 0, 0] += 1
+    asked = np.eye(len(GRADES), dtype=np.float32)[train.labels]
+    config = FilterSection(overlap=0.0)
+    judged = judge.judge(images, asked, train.labels, config)
+    assert [verdict == "near-copy" for verdict in judged.verdicts] == copied.tolist()
+    assert (judged.nearest[copied] < 1).all()
+    assert (judged.nearest[~copied] > 1).all()
+    report = judge.report(judged, train.labels, config)
+    for grade in report["grades"].values():
+        assert (grade["near_copies"], grade["kept"]) == (EACH // 2, EACH // 2)
+        assert grade["memorisation_rate"] == 0.5
+    # Kept, they still count.
+    config = FilterSection(overlap=0.0, copies="keep")
+    judged = judge.judge(images, asked, train.labels, config)
+    assert set(judged.verdicts) == {"kept"}
+    assert (
+        judge.report(judged, train.labels, config)["grades"]["undefined"]
+        | {
+            "kept": EACH,
+            "near_copies": 0,
+            "memorisation_rate": 0.5,
+        }
+        == judge.report(judged, train.labels, config)["grades"]["undefined"]
+    )

@@ -88,7 +88,9 @@ def study_command(
         "learning_rate": learning_rate,
         "precision": chosen,
         "agreement": agreement,
-        "rendered_digest": Dataset.open(rendered).digest if rendered else None,
+        "rendered_digest": (
+            Dataset.open(rendered, agreement=agreement).digest if rendered else None
+        ),
     }
     base = PRESETS["fast" if fast else preset].model_dump()
     config = StudyConfig.model_validate(

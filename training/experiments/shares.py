@@ -69,7 +69,7 @@ def chosen_shares(
     run = run.chooser(config.seeds)
     train = load_split(dataset, "train", config.size, report)
     validation = load_split(dataset, "val", config.size, report)
-    synthetic = load(folder, config.size)
+    synthetic = load(folder, config.size, agreement=config.agreement)
     digest = Synthetic(folder, ()).sha256
     (out / TRIALS_NAME).mkdir(exist_ok=True)
     start = given.described() if given else {}

@@ -118,10 +118,10 @@ def sheet_command(
     out: Annotated[Path, typer.Option(help="PNG or JPEG file to write.")],
     across: Annotated[int, typer.Option(help="Images a row.", min=1, max=40)] = 10,
     size: Annotated[int, typer.Option(help="Of an image, px.", min=16, max=512)] = 96,
-    agreement: Annotated[float, typer.Option(min=0.01, max=1.0)] = 0.6,
 ) -> None:
     """Draw synthetic images below real ones, by grade and share of trash."""
-    contact_sheet(data, folder, out, across=across, size=size, agreement=agreement)
+    for skip in contact_sheet(data, folder, out, across=across, size=size):
+        typer.echo(f"not shown: {skip.path}: {skip.reason}")
 
 
 def conditioning_command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
@@ -118,6 +119,20 @@ class SynthesisConfig(_Section):
     adapt: AdaptSection | None = None
     generate: GenerateSection = GenerateSection()
     filter: FilterSection = FilterSection()
+
+    @model_validator(mode="after")
+    def _size_can_be_halved(self) -> SynthesisConfig:
+        steps = [2 ** (len(self.segment.widths) - 1)]
+        if self.generate.strength > 0 and self.diffuse.backbone is None:
+            steps.append(self.diffuse.patch * 2 ** (len(self.diffuse.widths) - 1))
+        step = math.lcm(*steps)
+        if self.size % step:
+            near = max(step, self.size // step * step)
+            raise ValueError(
+                f"size {self.size}: the networks halve it, so it must be a multiple of {step}, "
+                f"such as {near} or {near + step}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_tell_regions(self) -> SynthesisConfig:

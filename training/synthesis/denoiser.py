@@ -192,12 +192,13 @@ class Denoiser(nn.Module):
             network.load_state_dict(state)
         except OSError as error:
             raise WeightsError(
-                f"diffusion model {path}: {error.strerror or error}; run the stage diffuse first"
+                f"diffusion model {path}: {error.strerror or error}; delete {path.parent} and run "
+                "again"
             ) from error
         except (KeyError, RuntimeError, SafetensorError, ValidationError) as error:
             raise WeightsError(
-                f"diffusion model {path}: broken or another network's; delete it and run the "
-                "stage diffuse again"
+                f"diffusion model {path}: broken or another network's; delete {path.parent} and "
+                "run again"
             ) from error
         return network.eval()
 

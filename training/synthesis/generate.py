@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from training import parallel
 from training.data import tables
 from training.data.dataset import ImageSet
 from training.errors import RunError
+from training.model import write_json
 from training.synthesis import bases, blend
 from training.synthesis.bases import Base
 from training.synthesis.painter import Asked, Painter
@@ -25,6 +27,7 @@ from training.synthesis.run import CANDIDATES_NAME, Run, masks_of
 from training.synthesis.stages import Stage
 
 IMAGES: Final = "images"
+_DRAWN_WITH: Final = "drawn-with.json"
 _BATCH: Final = 16
 """Images drawn together."""
 
@@ -72,6 +75,7 @@ def generate(
     folder = stage.folder / IMAGES
     folder.mkdir(exist_ok=True)
     painter = Painter(run, segmented, diffused, adapted)
+    parallel.main_first(lambda: _require_weights(stage, painter.model_sha256))
     rank, processes = run.accelerator.process_index, run.accelerator.num_processes
     # Shared out first: what others have drawn meanwhile must not move the shares.
     missing = [base for base in plan[rank::processes] if not file_of(folder, base).exists()]
@@ -104,12 +108,25 @@ def generate(
         )
         stage.finish(
             {
+                **run.provenance(),
                 "candidates": len(plan),
                 "model_sha256": painter.model_sha256,
                 "boundary": planner.boundary and asdict(planner.boundary),
             }
         )
     return True
+
+
+def _require_weights(stage: Stage, model_sha256: Mapping[str, str]) -> None:
+    """Raises RunError where what is there already was drawn with other weights, as those of a stage
+    that was deleted and made again."""
+    file = stage.folder / _DRAWN_WITH
+    if not file.exists():
+        write_json(file, dict(model_sha256))
+    elif json.loads(file.read_text("utf-8")) != model_sha256:
+        raise RunError(
+            f"{stage.folder}: holds images drawn with other weights; delete it and run again"
+        )
 
 
 def file_of(folder: Path, base: Base) -> Path:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from edge_agent.grades import GRADES, Grade
-from training import provenance
 from training.data import images, tables
 from training.data.dataset import Dataset
 from training.data.manifest import MANIFEST_NAME
@@ -16,10 +16,11 @@ from training.errors import RunError
 from training.model import TrainedModel, model_file
 from training.provenance import sha256
 from training.synthesis.bases import soft_label
+from training.synthesis.config import SynthesisConfig
 from training.synthesis.filter import Judge
 from training.synthesis.generate import IMAGES
 from training.synthesis.run import CANDIDATES_NAME, Run
-from training.synthesis.stages import Stage
+from training.synthesis.stages import DONE_NAME, Stage
 
 VERDICTS_NAME: Final = "verdicts.csv"
 
@@ -36,6 +37,19 @@ def read_judge(path: Path, dataset: Dataset, size: int) -> TrainedModel:
     if model.card.size != size:
         raise RunError(f"judge {path}: sees {model.card.size} px, the images have {size}")
     return model
+
+
+def read_set(folder: Path) -> tuple[SynthesisConfig, str]:
+    """The configuration of a finished set, and the digest of the data it was made of. Raises
+    RunError."""
+    file = folder / DONE_NAME
+    try:
+        done = json.loads(file.read_text("utf-8"))
+        return SynthesisConfig.model_validate(done["config"]), str(done["data"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{folder}: no set of cane-train synthesize; give the folder that it printed"
+        ) from error
 
 
 def keep(run: Run, stage: Stage, drawn: Stage) -> bool:
@@ -91,12 +105,7 @@ def keep(run: Run, stage: Stage, drawn: Stage) -> bool:
     run.report.say(f"{len(kept)} of {len(rows)} candidates are kept")
     stage.finish(
         {
-            "command": provenance.command_line(),
-            "date": provenance.now(),
-            "machine": provenance.machine(),
-            "versions": provenance.versions("diffusers"),
-            "config": run.config.model_dump(mode="json"),
-            "data": run.dataset.digest,
+            **run.provenance(),
             **judge.report(judged, labels, run.config.filter),
         }
     )

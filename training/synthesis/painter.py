@@ -53,21 +53,20 @@ class Painter:
         """Raises WeightsError for a stage whose files are gone or broken."""
         device = run.accelerator.device
         self._unet: segment.UNet | None = None
-        if has_masks(segmented):
-            file = segmented.folder / WEIGHTS_NAME
-            self._unet = segment.UNet.load(file, run.config.segment.widths).to(device)
         self.network: Denoiser | None = None
         self._adapters: Adapters | None = None
-        self.model_sha256: dict[str, str] = {}
-        """Of the weights that draw, by file; none where nothing is drawn."""
-        if diffused is None:
-            return
-        file = diffused.folder / WEIGHTS_NAME
-        self.network = Denoiser.load(file).to(device)
-        self.model_sha256[file.name] = sha256(file)
-        if adapted is not None:
-            self._adapters = Adapters.load(self.network, adapted.folder)
-            self.model_sha256 |= {f.name: sha256(f) for f in self._adapters.files.values()}
+        files = []
+        if has_masks(segmented):
+            files.append(segmented.folder / WEIGHTS_NAME)
+            self._unet = segment.UNet.load(files[-1], run.config.segment.widths).to(device)
+        if diffused is not None:
+            files.append(diffused.folder / WEIGHTS_NAME)
+            self.network = Denoiser.load(files[-1]).to(device)
+            if adapted is not None:
+                self._adapters = Adapters.load(self.network, adapted.folder)
+                files += self._adapters.files.values()
+        self.model_sha256 = {f"{f.parent.name}/{f.name}": sha256(f) for f in files}
+        """Of all weights that have a part in what is drawn, by file in the run directory."""
 
     def classes(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """What the U-Net takes each pixel for, (n, h, w); see `segment.predict`. 0 without one."""

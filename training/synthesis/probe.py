@@ -11,7 +11,6 @@ regions samples that differ in nothing but the region they are told: how far the
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -23,20 +22,19 @@ import torch
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 from edge_agent.grades import GRADES, Grade
-from training import parallel, provenance
+from training import parallel
 from training.data.dataset import Dataset, ImageSet, evenly
 from training.errors import DataError, RunError
 from training.synthesis import bases, blend
 from training.synthesis.bases import trash_of
 from training.synthesis.blend import PAIRS, trash_share
-from training.synthesis.config import SynthesisConfig
 from training.synthesis.diffuse import obedience
 from training.synthesis.generate import asked_of, planner_of
+from training.synthesis.keep import read_set
 from training.synthesis.painter import Asked, Painter
 from training.synthesis.pipeline import Stages, load_run
 from training.synthesis.planner import Planner
 from training.synthesis.run import Report, Run
-from training.synthesis.stages import DONE_NAME
 
 LEVELS: Final = (0, 25, 50, 75, 100)
 _BATCH: Final = 16
@@ -50,7 +48,7 @@ def probe_set(
     folder: what `cane-train synthesize` printed. count: images drawn of each kind (edges, pair of
     grades and level, region). Raises TrainingError.
     """
-    config = _config(folder)
+    config, _ = read_set(folder)
     if config.generate.strength == 0:
         raise RunError(f"{folder}: is of blends alone; there is no diffusion model to look at")
     if threads is not None:
@@ -67,12 +65,7 @@ def probe_set(
         painter = Painter(run, stages.segmented, stages.diffused, stages.adapted)
         found = Probe(run, painter, planner_of(run, stages.segmented), count)
         return {
-            "command": provenance.command_line(),
-            "date": provenance.now(),
-            "machine": provenance.machine(),
-            "versions": provenance.versions("diffusers"),
-            "data": dataset.digest,
-            "config": config.model_dump(mode="json"),
+            **run.provenance(),
             "model_sha256": painter.model_sha256,
             "images": count,
             "edges": found.edges(),
@@ -111,16 +104,6 @@ def summary(found: dict[str, Any]) -> str:
 
 def _list(values: list[float], form: str) -> str:
     return ", ".join(format(value, form) for value in values)
-
-
-def _config(folder: Path) -> SynthesisConfig:
-    file = folder / DONE_NAME
-    try:
-        return SynthesisConfig.model_validate(json.loads(file.read_text("utf-8"))["config"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{folder}: no set of cane-train synthesize; give the folder that it printed"
-        ) from error
 
 
 class Probe:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from accelerate import Accelerator  # type: ignore[import-untyped]
 
+from training import provenance
 from training.data.dataset import Dataset, ImageSet
 from training.evaluation import Report as EvaluationReport
 from training.synthesis import segment
@@ -43,6 +44,17 @@ class Run:
     accelerator: Accelerator
     report: Report
     deadline: float
+
+    def provenance(self) -> dict[str, Any]:
+        """What each stage's result says of where it comes from, as JSON types."""
+        return {
+            "command": provenance.command_line(),
+            "date": provenance.now(),
+            "machine": provenance.machine(),
+            "versions": provenance.versions("diffusers"),
+            "config": self.config.model_dump(mode="json"),
+            "data": self.dataset.digest,
+        }
 
     def as_drawn(self, loads: ImageSet, predicted: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """The masks of loads of this dataset; see `segment.as_drawn`. Raises DataError."""

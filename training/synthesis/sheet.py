@@ -14,12 +14,14 @@ from matplotlib.figure import Figure
 from edge_agent.grades import GRADES, Grade
 from training.data import images, tables
 from training.data.dataset import Dataset, evenly
+from training.data.images import Skip
 from training.errors import RunError
-from training.synthesis.keep import VERDICTS_NAME
+from training.synthesis.keep import VERDICTS_NAME, read_set
 
 _CELL_INCHES: Final = 1.1
 _BAND: Final = 20
 """Points of trash that share a row."""
+_SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 _MISSING: Final = 235
 """Grey of a cell without an image."""
 
@@ -33,20 +35,23 @@ class Row:
 
 
 def contact_sheet(
-    data: Path, folder: Path, file: Path, *, across: int = 10, size: int = 96, agreement: float
-) -> None:
+    data: Path, folder: Path, file: Path, *, across: int = 10, size: int = 96
+) -> list[Skip]:
     """Draws a picture of a set of `cane-train synthesize`: of each grade real training images, then
     candidates that were kept, by their share of trash, then some that were not kept.
 
-    file: a PNG, or a JPEG by its suffix. across: images a row. size: of an image, in pixels. Raises
-    TrainingError.
+    file: a PNG, or a JPEG by its suffix. across: images a row. size: of an image, in pixels.
+    Returns the real images that cannot be read, and are not shown. Raises TrainingError.
     """
-    dataset = Dataset.open(data, agreement=agreement)
+    if file.suffix.lower() not in _SUFFIXES:
+        raise RunError(f"{file}: name it {' or '.join(_SUFFIXES)}")
+    config, digest = read_set(folder)
+    dataset = Dataset.open(data, agreement=config.agreement)
+    if dataset.digest != digest:
+        raise RunError(f"{folder}: is not of the data in {data}; give the data it was made of")
     verdicts = folder / VERDICTS_NAME
     if not verdicts.exists():
-        raise RunError(
-            f"{folder}: has no {VERDICTS_NAME}; give the folder that cane-train synthesize printed"
-        )
+        raise RunError(f"{folder}: has no {VERDICTS_NAME}; delete the folder and make it again")
     _, cells = tables.read(verdicts)
     by_row: dict[tuple[Grade, int | None], list[Path]] = defaultdict(list)
     for cell in cells:
@@ -55,19 +60,27 @@ def contact_sheet(
         key = (Grade(cell["grade"]), band if cell["verdict"] == "kept" else None)
         by_row[key].append(folder / cell["image"])
     rows = []
+    skipped: list[Skip] = []
     pairs = list(zip(dataset.manifest.rows, dataset.labels.grades, strict=True))
     keys = sorted(by_row, key=_order)
     for grade in dict.fromkeys(grade for grade, _ in keys):
-        real = [
+        files = [
             dataset.manifest.folder / r.image for r, g in pairs if g is grade and r.split == "train"
         ]
-        rows.append(Row(f"{_name(grade)}\nreal", _read(_spread(real, across), size)))
-        rows += [
-            Row(_title(key), _read(_spread(by_row[key], across), size))
-            for key in keys
-            if key[0] is grade
-        ]
+        real, _, skips = images.load(_spread(files, across), size, cut=dataset.description.cut)
+        skipped += skips
+        rows.append(Row(f"{_name(grade)}\nreal", real))
+        for key in keys:
+            if key[0] is grade:
+                drawn, _, broken = images.load(_spread(by_row[key], across), size)
+                if broken:
+                    raise RunError(
+                        f"{broken[0].path}: {broken[0].reason}; delete {folder} and its "
+                        "candidates, and make them again"
+                    )
+                rows.append(Row(_title(key), drawn))
     _draw(rows, across, size).savefig(file, dpi=size / _CELL_INCHES)
+    return skipped
 
 
 def _order(key: tuple[Grade, int | None]) -> tuple[int, int]:
@@ -89,10 +102,6 @@ def _name(grade: Grade) -> str:
 def _spread(files: list[Path], count: int) -> list[Path]:
     """So many of them, evenly over the list."""
     return [files[i] for i in evenly(len(files), count)]
-
-
-def _read(files: list[Path], size: int) -> npt.NDArray[np.uint8]:
-    return images.load(files, size)[0]
 
 
 def _draw(rows: list[Row], across: int, size: int) -> Figure:

@@ -35,7 +35,7 @@ def train_adapters(run: Run, stage: Stage, segmented: Stage, diffused: Stage) ->
             # As large as the whole model, and there are as many as regions.
             checkpoint_of(stage, str(number)).unlink(missing_ok=True)
     if run.accelerator.is_main_process:
-        stage.finish({"loss_of_last_50_steps": losses})
+        stage.finish({**run.provenance(), "loss_of_last_50_steps": losses})
     return True
 
 

@@ -60,6 +60,7 @@ def train_diffusion(run: Run, stage: Stage, segmented: Stage) -> bool:
         network.save(stage.folder / WEIGHTS_NAME, steps.averaged)
         stage.finish(
             {
+                **run.provenance(),
                 "steps": len(steps.losses),
                 "loss_of_last_50_steps": float(np.mean(steps.losses[-50:])),
                 **_obeys(run, stage, examples),

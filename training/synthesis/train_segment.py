@@ -26,15 +26,18 @@ def train_segment(run: Run, stage: Stage) -> bool:
         network = segment.UNet(config.widths)
         masks = segment.Masks.of(run.train, folder, cut)
         run.report.begin("U-Net")
+        processes = run.accelerator.num_processes
         steps = Steps(
             run.accelerator,
             network,
-            segment.SegmentationLoss(masks, config.batch, run.accelerator.device),
+            segment.SegmentationLoss(
+                masks, max(1, config.batch // processes), run.accelerator.device
+            ),
             stage.folder / CHECKPOINT_NAME,
             total=config.steps,
             seed=run.config.seed,
             learning_rate=config.learning_rate,
-            config={"key": stage.key},
+            config={"key": stage.key, "processes": processes},
         )
         if not steps.run(run.report, deadline=run.deadline):
             return False
@@ -53,6 +56,6 @@ def train_segment(run: Run, stage: Stage) -> bool:
         )
     if run.accelerator.is_main_process:
         save_array(stage.folder / CLASSES_NAME, classes)
-        stage.finish({"iou": held_out, "has_masks": masked})
+        stage.finish({**run.provenance(), "iou": held_out, "has_masks": masked})
         (stage.folder / CHECKPOINT_NAME).unlink(missing_ok=True)
     return True
