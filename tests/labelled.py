@@ -16,10 +16,10 @@ SIZE = 32
 COLOURS = [(90, 150, 60), (150, 170, 90), (40, 36, 34), (90, 80, 60), (170, 170, 180)]
 
 
-def labelled_folder(folder: Path, count: int = 60) -> Path:
+def labelled_folder(folder: Path, count: int = 60, seed: int = 1) -> Path:
     """Noise in a colour for each grade: two trucks a day, three experts, one broken image."""
     (folder / "images").mkdir(parents=True)
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     columns = ["image", "truck", "captured_at", "station", "grade", "vote_1", "vote_2", "vote_3"]
     with (folder / "manifest.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)

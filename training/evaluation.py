@@ -18,6 +18,7 @@ from training.data.dataset import Dataset, ImageSet
 from training.data.images import Skip
 from training.data.labels import label
 from training.data.manifest import SPLITS, Split
+from training.data.overlap import learned
 from training.model import ModelCard, Said, TrainedModel, write_json
 from training.predictions import PREDICTIONS_NAME, Predictions
 
@@ -126,10 +127,12 @@ def evaluate(
     asked: Asked | None,
     report: Report,
     *,
+    run: Path | None = None,
     out: Path | None = None,
 ) -> dict[str, Any]:
     """The story of `cane-train evaluate`: the figures of one model on one folder.
 
+    run: the folder of the model, which tells what it has learned from.
     asked: which images; None for all of them, or for the test split of the data that the model was
     trained on. Figures on its other images come with a warning, told and in the result.
     out: file for what is returned; predictions.csv goes beside it.
@@ -149,6 +152,13 @@ def evaluate(
         )
         report.say(f"warning: {warnings[0]}")
     split = None if chosen == "all" else chosen
+    known = None if run is None else learned(dataset, split, run)
+    if known and not warnings:
+        warnings.append(
+            f"{known} of these images are among those that the model was trained or calibrated "
+            "on, so the figures are too good; measure on others"
+        )
+        report.say(f"warning: {warnings[0]}")
     results = {
         "command": provenance.command_line(),
         "date": provenance.now(),
@@ -163,6 +173,7 @@ def evaluate(
         },
         "data": describe_data(dataset),
         "split": chosen,
+        "learned_from": known,
         "warnings": warnings,
         "confidence_threshold": model.card.confidence_threshold,
         **evaluate_on(

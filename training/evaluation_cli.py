@@ -14,7 +14,7 @@ from training.data.description import Shows, parse_area
 from training.data.importing import folder
 from training.evaluation import evaluate
 from training.foreign import open_labelled
-from training.model import TrainedModel
+from training.model import TrainedModel, model_file
 from training.predictions import Against, Predictions
 from training.report.build import draw, folder_of
 
@@ -85,7 +85,8 @@ def evaluate_command(
             area=area,
             shows=shows,
         )
-        metrics = evaluate(model, dataset, split, report, out=out)
+        run = model_file(checkpoint).parent
+        metrics = evaluate(model, dataset, split, report, run=run, out=out)
     typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
 
 

@@ -18,6 +18,7 @@ from training.classifiers.pixels import Pixels
 from training.config import LATER, FitConfig
 from training.data.coverage import require_grades
 from training.data.dataset import Dataset, ImageSet
+from training.data.overlap import copies_apart, remember
 from training.errors import RunError
 from training.evaluation import Report as EvaluationReport
 from training.evaluation import (
@@ -67,7 +68,8 @@ def fit(
     """Trains, calibrates and evaluates; returns what it also writes to OUT/metrics.json.
 
     OUT gets last.pt (to resume from) and history.json; when training is done model.safetensors
-    (calibrated), predictions.csv (of the test split) and metrics.json. A second call with the same
+    (calibrated), predictions.csv (of the test split), learned_from.txt (see `overlap`) and
+    metrics.json. A second call with the same
     arguments resumes; of a finished run it returns the figures it has. Raises TrainingError.
 
     weights, pixels: see `Weights.find`. synthetic: learned from beside the training split.
@@ -89,6 +91,11 @@ def fit(
 
         dataset, given = parallel.main_first(prepare)
         report.say(_describe(dataset))
+        if copies := copies_apart(dataset):
+            report.say(
+                f"warning: {len(copies)} images lie in two splits, as {' and '.join(copies[0])}; "
+                "figures on them are too good, and cane-train data check lists them"
+            )
         if given is not None and given.assumed:
             report.say(given.assumed)
         config = config.model_copy(
@@ -235,6 +242,7 @@ def _finish(
         **evaluate_on(model, dataset, "test", report, folder=out),
     }
     TrainedModel(network, card.model_copy(update={"training": metrics})).save(out / MODEL_NAME)
+    remember(dataset, (train, validation), out)
     write_json(out / METRICS_NAME, metrics)  # the last file: with it the run is finished
     return metrics
 

@@ -38,12 +38,45 @@ def test_evaluate_prints_the_same_figures_for_any_folder(
     metrics = json.loads((run / "metrics.json").read_text())
     again = json.loads(train("evaluate", "--checkpoint", run, "--data", data, "--split", "test"))
     assert again["test"] == metrics["test"]
-    other = labelled_folder(tmp_path / "other", 20)
+    other = labelled_folder(tmp_path / "other", 20, seed=2)
     out = tmp_path / "metrics.json"
     printed = json.loads(train("evaluate", "--checkpoint", run, "--data", other, "--out", out))
     assert printed["all"]["n"] + printed["data"]["disputed"] == 19
     assert json.loads(out.read_text()) == printed
-    assert printed["warnings"] == []
+    assert (printed["learned_from"], printed["warnings"]) == (0, [])
+
+
+def test_images_learned_from_are_told_wherever_they_lie(
+    data: Path, run: Path, tmp_path: Path
+) -> None:
+    # The same images by grade, without splits and by other names, and new ones beside them.
+    rows = TrainingManifest.read(data).rows
+    for i, row in enumerate(rows):
+        if row.image != "images/7.png":
+            file = tmp_path / "sorted" / str(row.grade) / f"{i:03d}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(data / row.image, file)
+    seen = sum(row.split != "test" and row.image != "images/7.png" for row in rows)
+    asked = ("evaluate", "--checkpoint", run, "--data", tmp_path / "sorted")
+    found = json.loads(train(*asked))
+    assert found["learned_from"] == seen
+    assert f"{seen} of these images are among those that the model was" in found["warnings"][0]
+    assert found["warnings"][0] in told(*asked)
+    # A model that lies alone cannot say.
+    shutil.copy(run / "model.safetensors", tmp_path)
+    alone = ("evaluate", "--checkpoint", tmp_path / "model.safetensors", *asked[3:])
+    found = json.loads(train(*alone))
+    assert (found["learned_from"], found["warnings"]) == (None, [])
+
+
+def test_copies_in_two_splits_are_told(data: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(data, tmp_path / "data")
+    rows = TrainingManifest.read(copied).rows
+    one, other = (next(r.image for r in rows if r.split == split) for split in ("train", "test"))
+    shutil.copy(copied / one, copied / other)
+    said = told(*FIT, "--data", copied, "--out", tmp_path / "run", "--max-time", "0s")
+    pair = [row.image for row in rows if row.image in (one, other)]
+    assert f"warning: 1 images lie in two splits, as {' and '.join(pair)}" in said
 
 
 def test_the_models_own_data_are_told(data: Path, run: Path, tmp_path: Path) -> None:

@@ -170,6 +170,15 @@ class Dataset:
         return {grade: self.labels.grades.count(grade) for grade in GRADES}
 
     @cached_property
+    def contents(self) -> tuple[str, ...]:
+        """SHA-256 of every row's image file, in row order; of a missing one, of nothing."""
+        files = self.manifest.images
+        return tuple(
+            hashlib.sha256(file.read_bytes() if file.is_file() else b"").hexdigest()
+            for file in files
+        )
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over what a network learns from: every image's bytes, its label and its split,
         and what is cut out of the images, where something is.
@@ -177,11 +186,8 @@ class Dataset:
         File names and further columns do not count, so that the same images made again elsewhere
         have the same digest. An image that cannot be read counts as empty.
         """
-        lines = []
-        for row, grade in zip(self.manifest.rows, self.labels.grades, strict=True):
-            path = self.manifest.folder / row.image
-            content = path.read_bytes() if path.is_file() else b""
-            lines.append(f"{hashlib.sha256(content).hexdigest()} {grade} {row.split}")
+        rows = zip(self.contents, self.labels.grades, self.manifest.rows, strict=True)
+        lines = [f"{content} {grade} {row.split}" for content, grade, row in rows]
         cut = self.description.cut
         if cut is not None:  # no line where nothing is cut: runs on such data are told by it
             lines.append(f"cut {cut}")

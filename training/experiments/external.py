@@ -55,7 +55,8 @@ def measure(
             report.say("time is up before all runs were asked about the external test set")
             break
         report.say(f"{run.name} on {dataset.manifest.name}")
-        evaluate(TrainedModel.load(run.folder(out)), dataset, "all", report, out=file)
+        folder = run.folder(out)
+        evaluate(TrainedModel.load(folder), dataset, "all", report, run=folder, out=file)
         any_asked = True
     return any_asked
 
