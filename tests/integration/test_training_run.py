@@ -69,6 +69,7 @@ def test_images_learned_from_are_told_wherever_they_lie(
     assert (found["learned_from"], found["warnings"]) == (None, [])
 
 
+@pytest.mark.usefixtures("run")  # it makes the splits
 def test_copies_in_two_splits_are_told(data: Path, tmp_path: Path) -> None:
     copied = shutil.copytree(data, tmp_path / "data")
     rows = TrainingManifest.read(copied).rows
