@@ -27,6 +27,7 @@ from virtual import machine, percentile
 from exporter.graph import INPUT_NAME, OUTPUT_NAME, Serving, export
 from exporter.precision import FLOAT_CONVOLUTIONS
 from exporter.quantization import quantize
+from training import provenance
 from training.classifiers.registry import CLASSIFIERS
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
@@ -64,6 +65,7 @@ def main() -> None:
                 times[name].append((time.perf_counter() - began) * 1000)
     base = percentile(times["onnxruntime fp32"], 50)
     result = {
+        "command": provenance.command_line(),
         "classifier": options.classifier,
         "size": options.size,
         "rounds": options.rounds,

@@ -27,7 +27,7 @@ from diffusers.training_utils import EMAModel
 from virtual import machine
 
 from edge_agent.grades import GRADES
-from training import parallel
+from training import parallel, provenance
 from training.synthesis.conditions import Conditions, Vocabulary
 from training.synthesis.config import PRESETS
 from training.synthesis.denoiser import HINTS, Architecture, Denoiser
@@ -68,7 +68,13 @@ def main() -> None:
         about["gpu"] = torch.cuda.get_device_name()
     sizes = [int(size) for size in options.sizes.split(",")]
     results = {str(size): measure(size, options) for size in sizes}
-    print(json.dumps({"sizes": results, "batch": options.batch, "machine": about}, indent=2))
+    found = {
+        "command": provenance.command_line(),
+        "sizes": results,
+        "batch": options.batch,
+        "machine": about,
+    }
+    print(json.dumps(found, indent=2))
 
 
 def measure(size: int, options: argparse.Namespace) -> dict[str, Any]:

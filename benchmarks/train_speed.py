@@ -27,7 +27,7 @@ import torch
 from torch import nn
 from virtual import machine
 
-from training import parallel
+from training import parallel, provenance
 from training.classifiers.registry import CLASSIFIERS
 from training.config import FitConfig, Precision
 from training.data.dataset import ImageSet
@@ -78,6 +78,7 @@ def main() -> None:
     print(
         json.dumps(
             {
+                "command": provenance.command_line(),
                 "size": options.size,
                 "batch": options.batch,
                 "threads": options.threads,
