@@ -18,7 +18,11 @@ from sklearn.metrics import f1_score
 from edge_agent.grades import GRADES, Grade
 from training.comparison import compare, difference, mcnemar
 from training.errors import DataError, RunError
+from training.experiments.config import Run
+from training.experiments.results import alarms, figures
 from training.predictions import Predictions, pooled
+from training.report.study_page import _alarms
+from training.report.tables import markdown
 
 TEXT = st.text(
     st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="\0"), min_size=1
@@ -163,3 +167,31 @@ def test_pooled_runs_give_the_mean_and_keep_trucks_together() -> None:
     figures = pooled(runs).figures(0.0)
     assert figures["accuracy"] == pytest.approx(np.mean([1, 0.75, 0.5]))
     assert figures["trucks"] == 4
+
+
+def test_a_gain_that_a_leak_would_explain_sets_off_the_alarm() -> None:
+    labels = "01234" * 12
+    # Of the twelve images of one grade none is told, one, or eight.
+    plain, hardly, better = (
+        guessing(labels.replace("2", "0").replace("0103", "0123", told), labels)
+        for told in (0, 1, 8)
+    )
+    found = figures(
+        {
+            Run("mobilenetv2", "baseline", 1): plain,
+            Run("mobilenetv2", "augmented", 1): plain,
+            Run("mobilenetv2", "recoloured", 1): better,
+            Run("mobilenetv2", "synthesized", 1): hardly,
+            Run("simple_dcnn", "recoloured", 1): better,
+        }
+    )
+    # Neither against a training that is not the same otherwise, nor against another model.
+    (one,) = found["alarms"]
+    assert (one["model"], one["arm"], one["over"]) == ("mobilenetv2", "recoloured", "augmented")
+    assert one["accuracy_gain"] == pytest.approx(8 / 60, abs=1e-4)
+    study = {**found, "data": {"name": "season"}, "external_tests": []}
+    (line,) = alarms(study)
+    assert line.startswith("leakage alarm: on season mobilenetv2 gains +13.3 points of accuracy")
+    assert line.endswith("by recoloured over augmented; explain it before you report it")
+    assert "season" in markdown(_alarms(study)[0].tables)
+    assert _alarms({**study, "alarms": []}) == []

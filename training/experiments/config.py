@@ -45,6 +45,8 @@ class Arm:
 
 
 _SINGLE: Final = {"method": "single"}
+_RECOLOURED: Final = {"method": "translate", "strength": 0.0}
+_UNFILTERED: Final = {"overlap": 0.0, "copies": "keep"}
 
 ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
     {
@@ -63,7 +65,9 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "unblended": Arm("study", {"generate": _SINGLE}),
         "translated": Arm("study", {"generate": {"method": "translate"}}),
         "translated-50": Arm("study", {"generate": {"method": "translate", "strength": 0.5}}),
-        "recoloured": Arm("study", {"generate": {"method": "translate", "strength": 0.0}}),
+        "recoloured": Arm("study", {"generate": _RECOLOURED}),
+        "recoloured-unfiltered": Arm("study", {"generate": _RECOLOURED, "filter": _UNFILTERED}),
+        "recoloured-shuffled": Arm("study", {"generate": _RECOLOURED}, shuffled=True),
         "image-to-image-30": Arm("study", {"generate": {"strength": 0.3}}),
         "image-to-image-50": Arm("study", {"generate": {"strength": 0.5}}),
         "image-to-image-70": Arm("study", {"generate": {"strength": 0.7}}),
@@ -71,7 +75,7 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "frozen-base": Arm("study", {"diffuse": {"control": "frozen"}}),
         "regionless": Arm("study", {"diffuse": {"regions": False}}),
         "region-adapters": Arm("study", {"diffuse": {"regions": False}, "adapt": {}}),
-        "unfiltered": Arm("study", {"filter": {"overlap": 0.0, "copies": "keep"}}),
+        "unfiltered": Arm("study", {"filter": _UNFILTERED}),
         "judged": Arm("study", {}, judged_by="baseline"),
         "unblended-judged": Arm("study", {"generate": _SINGLE}, judged_by="baseline"),
         "unblended-judged-plain": Arm("none", {"generate": _SINGLE}, judged_by="baseline"),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from edge_agent.grades import GRADES
 from training.comparison import accuracy_difference, compare, difference
@@ -16,6 +16,9 @@ from training.experiments import published
 from training.experiments.config import ARMS, Run
 from training.predictions import Predictions, pooled
 from training.train import HISTORY_NAME, METRICS_NAME
+
+ALARM: Final = 0.10
+"""A gain that synthetic images are not believed without an explanation."""
 
 _KEPT = (
     *("n", "trucks", "calibration_error", "calibration_error_ci"),
@@ -43,7 +46,7 @@ def summary(out: Path, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
 
 
 def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
-    """rows, pooled, comparisons and pooled_comparisons, of runs on the same images.
+    """rows, pooled, comparisons, pooled_comparisons and alarms, of runs on the same images.
 
     rows: one a run. pooled: one a model and arm, over its seeds; intervals keep a truck's images of
     all seeds together, and do not cover how seeds differ: `accuracy_of_seeds` shows that, as far
@@ -51,9 +54,11 @@ def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
     arms.
     comparisons: McNemar's tests on the images' labels. p-values are not corrected for their
     number. pooled_comparisons: differences in accuracy over the seeds that both sides have, and of
-    each of them alone.
+    each of them alone. alarms: synthetic images that gain more than ALARM over the same training
+    without them, which a leak would explain too.
     """
     runs = list(predictions)
+    pairs = list(_pooled_comparisons(predictions))
     measured = {run: _measured(found) for run, found in predictions.items()}
     return {
         "rows": [{**_names(run), **measured[run]} for run in runs],
@@ -66,7 +71,8 @@ def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
             }
             for first, second in _pairs(runs)
         ],
-        "pooled_comparisons": list(_pooled_comparisons(predictions)),
+        "pooled_comparisons": pairs,
+        "alarms": list(_alarms(pairs)),
     }
 
 
@@ -155,6 +161,31 @@ def _pooled_comparisons(predictions: dict[Run, Predictions]) -> Iterator[dict[st
                 accuracy_difference(a, b) for a, b in zip(ours, theirs, strict=True)
             ],
         }
+
+
+def _alarms(pairs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for pair in pairs:
+        first, second = pair["first"], pair["second"]
+        if first["model"] != second["model"]:
+            continue
+        plain, enriched = ARMS[first["arm"]], ARMS[second["arm"]]  # in this order in ARMS
+        if plain.is_enriched or not enriched.is_enriched or plain.augment != enriched.augment:
+            continue
+        gains = {f"{name}_gain": pair[f"{name}_difference"] for name in ("accuracy", "macro_f1")}
+        if max(gains.values()) > ALARM:
+            yield {"model": first["model"], "arm": second["arm"], "over": first["arm"], **gains}
+
+
+def alarms(study: dict[str, Any]) -> Iterator[str]:
+    """A line for people on each of a study's alarms."""
+    for found in (study, *study["external_tests"]):
+        for one in found["alarms"]:
+            yield (
+                f"leakage alarm: on {found['data']['name']} {one['model']} gains "
+                f"{100 * one['accuracy_gain']:+.1f} points of accuracy and "
+                f"{100 * one['macro_f1_gain']:+.1f} of macro F1 by {one['arm']} over "
+                f"{one['over']}; explain it before you report it"
+            )
 
 
 def _groups(runs: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:

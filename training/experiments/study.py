@@ -123,6 +123,8 @@ def study(
     if test is not None and external_tests.measure(out, done, test, report, deadline=deadline):
         found["external_tests"] = list(external_tests.summaries(out, done))
         write_json(out / STUDY_NAME, found)
+    for line in results.alarms(found):
+        report.say(line)
     return found
 
 
