@@ -16,10 +16,10 @@ from edge_agent.grades import GRADES, Grade
 SIZE: Final = 32
 
 
-def straw_folder(folder: Path, count: int = 150, *, known: bool = True) -> Path:
+def straw_folder(folder: Path, count: int = 150, *, known: bool = True, seed: int = 3) -> Path:
     """Green loads with straw on a known share of their pixels; from 50 % on they are trashy."""
     (folder / "images").mkdir(parents=True)
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seed)
     names = ["image", "truck", "captured_at", "grade", "trash_share"]
     with (folder / "manifest.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)

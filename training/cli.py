@@ -7,6 +7,7 @@ from typing import Annotated, get_args
 
 import typer
 
+from edge_agent.grades import GRADES
 from training import parallel
 from training.classifiers.pixels import Pixels
 from training.classifiers.registry import CLASSIFIERS
@@ -15,6 +16,7 @@ from training.console import OneLineErrors, RichReport, choice, seconds
 from training.data.cli import app as data_app
 from training.evaluation_cli import compare_command, evaluate_command, report_command
 from training.experiments.cli import study_command
+from training.mixture import Synthetic
 from training.synthesis.cli import conditioning_command, sheet_command, synthesize_command
 from training.train import fit, train_summary
 
@@ -66,8 +68,8 @@ def fit_command(
     augment: Annotated[
         str,
         typer.Option(
-            help="none; study: its five operations, grades balanced; "
-            "camera: these and colour, blur, noise, JPEG."
+            help="none; oversample: grades balanced, nothing varied; study: its five operations, "
+            "grades balanced; camera: these and colour, blur, noise, JPEG."
         ),
     ] = "study",
     precision: Annotated[
@@ -84,6 +86,20 @@ def fit_command(
             min=0.001,
         ),
     ] = None,
+    synthetic: Annotated[
+        Path | None,
+        typer.Option(
+            help="Learn from these images too: a set of cane-train synthesize, made of --data."
+        ),
+    ] = None,
+    synthetic_share: Annotated[
+        float,
+        typer.Option(
+            help="Of the images of a grade that are drawn, how many are synthetic.",
+            min=0.01,
+            max=0.99,
+        ),
+    ] = 0.5,
     weights: Annotated[
         str | None,
         typer.Option(help="Start from this file (timm's or torchvision's names), or hub."),
@@ -130,6 +146,9 @@ def fit_command(
             "level_weight": level_weight,
         }
     )
+    further = None
+    if synthetic is not None:
+        further = Synthetic(synthetic, (synthetic_share,) * len(GRADES))
     try:
         with RichReport(quiet=not parallel.is_main()) as report:
             metrics = fit(
@@ -139,6 +158,7 @@ def fit_command(
                 report,
                 weights=weights,
                 pixels=weights_pixels,
+                synthetic=further,
                 threads=threads,
                 max_seconds=seconds(max_time) if max_time else float("inf"),
                 save_every=seconds(save_every),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ from edge_agent.grades import GRADES
 from training.config import FitConfig
 from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import Manifest
+from training.data.overlap import require_disjoint
 from training.errors import DataError
+from training.synthesis.stages import DONE_NAME
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,23 @@ class Synthetic:
             "synthetic_shares": self.shares,
             "synthetic_shuffled": self.shuffled,
         }
+
+    def require_of(self, dataset: Dataset) -> None:
+        """Raises DataError where the set was made of another dataset, or of other splits: whoever
+        is measured on may then be a parent."""
+        file = self.folder / DONE_NAME
+        if not file.exists():
+            require_disjoint(dataset.manifest.path, self.folder)  # it was not made of anything
+            return
+        try:
+            made_of = json.loads(file.read_text("utf-8"))["data"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{file}: not readable; make the set again") from error
+        if made_of != dataset.digest:
+            raise DataError(
+                f"{self.folder}: was made of other images, labels or splits than those of "
+                f"{dataset.manifest.path}; give a set made of these"
+            )
 
     @property
     def sha256(self) -> str:

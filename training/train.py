@@ -91,6 +91,8 @@ def fit(
 
         dataset, given = parallel.main_first(prepare)
         report.say(_describe(dataset))
+        if synthetic is not None:
+            synthetic.require_of(dataset)
         if copies := copies_apart(dataset):
             report.say(
                 f"warning: {len(copies)} images lie in two splits, as {' and '.join(copies[0])}; "

@@ -252,6 +252,10 @@ def test_partners_get_as_many(data: Path, small: Path, tmp_path: Path) -> None:
     counts = Counter(row["grade"] for row in table(made / "verdicts.csv"))
     assert counts["fresh_clean"] == counts["fresh_trash"] > 0
     assert counts["burn_clean"] == counts["burn_trash"] > counts["fresh_clean"]
+    # Of blends as they are the masks say what one sees; of what a model draws nothing does.
+    rows = table(made / "manifest.csv")
+    assert [row["trash_share"] for row in rows] == [row["trash"] for row in rows]
+    assert "trash_share" not in table(folder(small, "set") / "manifest.csv")[0]
 
 
 def test_unfiltered_all_candidates_are_kept(data: Path, small: Path, tmp_path: Path) -> None:

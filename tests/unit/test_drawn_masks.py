@@ -229,6 +229,18 @@ def test_the_same_drawing_makes_the_same_mask(data: Path, tmp_path: Path, name: 
     assert [cells["plate"] for cells in manifest.cells] == ["60-1", "60-1"]
     found = cv2.imread(str(data / str(manifest.rows[0].mask)), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(np.asarray(found), expected())
+    share = 100 * (expected() == 2).sum() / (expected() > 0).sum()
+    assert manifest.rows[0].trash_share == pytest.approx(share, abs=0.01)
+    assert manifest.rows[1].trash_share is None
+
+
+def test_a_share_that_is_known_already_stands(data: Path, tmp_path: Path) -> None:
+    file = data / "manifest.csv"
+    first, *others = file.read_text().splitlines()
+    file.write_text("\n".join([f"{first},trash_share", *(f"{row},12.5" for row in others), ""]))
+    (tmp_path / "export").write_text(coco_polygons())
+    imported(data, tmp_path / "export", "coco")
+    assert [row.trash_share for row in Manifest.read(data).rows] == [12.5, 12.5]
 
 
 @settings(deadline=None)

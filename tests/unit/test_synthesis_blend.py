@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edge_agent.grades import GRADES, Grade
 from training.data.dataset import ImageSet
 from training.data.manifest import Row, Split
+from training.data.trash import trash_share
 from training.errors import DataError
 from training.synthesis import bases
 from training.synthesis.blend import (
@@ -21,7 +22,6 @@ from training.synthesis.blend import (
     by_segment,
     grade_at,
     plan,
-    trash_share,
 )
 from training.synthesis.boundary import Boundary
 from training.synthesis.edges import canny, shapes

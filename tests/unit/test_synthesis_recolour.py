@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from training.synthesis.blend import STALK, TRASH, Image
+from training.data.trash import STALK, TRASH
+from training.synthesis.blend import Image
 from training.synthesis.recolour import recoloured
 
 SIZE = 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -152,6 +153,36 @@ def test_a_network_learns_it_and_keeps_it(tmp_path: Path, one_thread: None) -> N
     assert alone.card.level is None
     assert alone.says(pixels).levels is None
     assert np.array_equal(alone.probabilities(pixels), model.probabilities(pixels))
+
+
+def test_it_learns_from_synthetic_loads_too(tmp_path: Path, one_thread: None) -> None:
+    data = straw_folder(tmp_path / "data")
+    train("data", "split", "--data", data)
+    with (data / "manifest.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        # Nobody has said how much trash the trashy ones have.
+        if row["split"] == "train" and row["grade"] in ("fresh_trash", "burn_trash"):
+            row["trash_share"] = ""
+    with (data / "manifest.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    made = straw_folder(tmp_path / "made", 200, seed=4)
+    errors = []
+    for out, further in (("alone", ()), ("more", ("--synthetic", made))):
+        run = tmp_path / out
+        train(*FIT, "--data", data, "--out", run, "--level-weight", 3, *further)
+        metrics = json.loads((run / "metrics.json").read_text())
+        errors.append(metrics["test_level"]["mean_absolute_error"])
+    assert metrics["config"]["synthetic_shares"] == [0.5] * 5
+    assert errors[1] < 0.6 * errors[0]
+    # Images of the data itself are none to learn from beside it, nor is a set of other data.
+    again = (*FIT, "--data", data, "--out", tmp_path / "none")
+    assert "take other images" in told(*again, "--synthetic", data, code=2)
+    (made / "done.json").write_text('{"data": "other"}')
+    said = told(*again, "--synthetic", made, code=2)
+    assert f"{made}: was made of other images, labels or splits than those of" in said
 
 
 def test_shares_that_nobody_knows_are_told_in_a_line(tmp_path: Path, one_thread: None) -> None:

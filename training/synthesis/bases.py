@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from edge_agent.grades import GRADES, Grade
 from training.data.dataset import ImageSet
+from training.data.trash import trash_share
 from training.errors import DataError
-from training.synthesis.blend import PAIRS, Method, trash_share
+from training.synthesis.blend import PAIRS, Method
 
 LEAST: Final = 2
 """So many training images a grade must have to be enriched."""

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from edge_agent.grades import GRADES, Grade
 from training.data.dataset import ImageSet
+from training.data.trash import STALK, TRASH
 from training.errors import DataError
 
 Image = npt.NDArray[np.uint8]
@@ -38,8 +39,6 @@ LEVELS: Final[tuple[int, ...]] = tuple(range(0, 101, 10))
 BOUNDARY: Final = 50
 """From this level on a blend by alpha counts as the trashy grade, and any that is as trashy as
 that, in percent."""
-STALK, TRASH = 1, 2
-"""Classes in masks; 0 is everything else."""
 NEIGHBOURS: Final = 5
 _EDGE_PX: Final = 1.0
 """Pasted clumps are softened by a Gaussian of this sigma, as a lens would."""
@@ -157,12 +156,6 @@ def segment_mask(
     # Trash lies on the load: beside it, on deck and yard, it would hang in the air.
     chosen &= clean_mask != 0
     return np.where(chosen, np.uint8(TRASH), clean_mask), chosen
-
-
-def trash_share(mask: Image) -> float:
-    """Leaf and trash among all pixels of the load, 0 to 100; 0 where there is no load."""
-    load = int((mask != 0).sum())
-    return 100.0 * int((mask == TRASH).sum()) / load if load else 0.0
 
 
 def _clumps(

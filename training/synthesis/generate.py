@@ -104,7 +104,12 @@ def generate(
     run.accelerator.wait_for_everyone()
     if run.accelerator.is_main_process:
         _write_candidates(
-            stage.folder / CANDIDATES_NAME, plan, run.train, run.config.seed, painter.model_sha256
+            stage.folder / CANDIDATES_NAME,
+            plan,
+            run.train,
+            run.config.seed,
+            painter.model_sha256,
+            trash_is_known=planner.has_masks and painter.network is None,
         )
         stage.finish(
             {
@@ -160,9 +165,19 @@ def _write(path: Path, image: npt.NDArray[np.uint8]) -> None:
 
 
 def _write_candidates(
-    path: Path, plan: Sequence[Base], train: ImageSet, seed: int, model_sha256: Mapping[str, str]
+    path: Path,
+    plan: Sequence[Base],
+    train: ImageSet,
+    seed: int,
+    model_sha256: Mapping[str, str],
+    *,
+    trash_is_known: bool,
 ) -> None:
-    """One row a candidate, with all that is known of it before it is judged."""
+    """One row a candidate, with all that is known of it before it is judged.
+
+    trash_is_known: of blends as they are, by their masks. What a model draws has less or more of it
+    than it was told.
+    """
     model = " ".join(model_sha256.values())
     rows = [
         {
@@ -175,5 +190,7 @@ def _write_candidates(
         }
         for base in plan
     ]
+    if trash_is_known:
+        rows = [{**row, "trash_share": row["trash"]} for row in rows]
     columns = tuple(rows[0]) if rows else ("image", "grade")
     tables.write(path, columns, rows)

@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from edge_agent.grades import GRADES, Grade
 from training.data.dataset import ImageSet
+from training.data.trash import trash_share
 from training.errors import DataError
 from training.synthesis import blend
 from training.synthesis.bases import LEAST, SINGLE, TRANSLATE, Base, Way, clean_of, trash_of
-from training.synthesis.blend import PAIRS, Blend, Image, Method, trash_share
+from training.synthesis.blend import PAIRS, Blend, Image, Method
 from training.synthesis.boundary import Boundary
 from training.synthesis.recolour import recoloured
 

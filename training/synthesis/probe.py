@@ -24,10 +24,11 @@ from scipy.stats import spearmanr  # type: ignore[import-untyped]
 from edge_agent.grades import GRADES, Grade
 from training import parallel
 from training.data.dataset import Dataset, ImageSet, evenly
+from training.data.trash import trash_share
 from training.errors import DataError, RunError
 from training.synthesis import bases, blend
 from training.synthesis.bases import trash_of
-from training.synthesis.blend import PAIRS, trash_share
+from training.synthesis.blend import PAIRS
 from training.synthesis.diffuse import obedience
 from training.synthesis.generate import asked_of, planner_of
 from training.synthesis.keep import read_set

@@ -20,6 +20,7 @@ from training.data import images
 from training.data.drawn import coco, cvat, label_studio
 from training.data.drawn.regions import Drawing
 from training.data.manifest import Manifest
+from training.data.trash import trash_share
 from training.errors import DataError
 
 Tool = Literal["coco", "cvat", "label-studio"]
@@ -40,7 +41,8 @@ class Drawn:
 def import_masks(
     data: Path, export: Path, tool: Tool, labels: Mapping[str, int] | None = None
 ) -> Drawn:
-    """Writes a mask for each image that the export has regions of, and names it in the manifest.
+    """Writes a mask for each image that the export has regions of, and names it in the manifest,
+    with its share of trash where the manifest has none.
 
     What nobody drew on is of value 0, the rest. Later regions cover earlier ones. labels: values of
     further label names, or of the usual ones by another choice.
@@ -74,9 +76,11 @@ def import_masks(
         # By row number: names may be the same in several folders.
         name = f"{FOLDER}/{number:06d}-{PurePosixPath(manifest.rows[number].image).stem}.png"
         (manifest.folder / name).write_bytes(cv2.imencode(".png", mask)[1].tobytes())
-        cells[number] = {**cells[number], "mask": name}
-    columns = manifest.columns if "mask" in manifest.columns else (*manifest.columns, "mask")
-    replace(manifest, columns=columns, cells=tuple({"mask": "", **row} for row in cells)).write()
+        share = cells[number].get("trash_share") or f"{trash_share(mask):.2f}"
+        cells[number] = {**cells[number], "mask": name, "trash_share": share}
+    filled = dict.fromkeys(("mask", "trash_share"), "")
+    columns = tuple(dict.fromkeys((*manifest.columns, *filled)))
+    replace(manifest, columns=columns, cells=tuple({**filled, **row} for row in cells)).write()
     return Drawn(len(made), tuple(unknown))
 
 
