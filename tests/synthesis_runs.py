@@ -10,9 +10,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
+import thumbnails
 from typer.testing import CliRunner, Result
 
 from training.cli import app as cane_train
+from training.console import RichReport
+from training.experiments import baselines
 from training.synthesis.config import (
     PRESETS,
     AdaptSection,
@@ -20,6 +24,7 @@ from training.synthesis.config import (
     SegmentSection,
     SynthesisConfig,
 )
+from training.synthesis.pipeline import synthesize
 
 FAST = PRESETS["fast"]
 CONFIG = FAST.model_copy(
@@ -39,6 +44,14 @@ ADAPTED = CONFIG.model_copy(
 
 def run(*arguments: Any) -> Result:
     return CliRunner().invoke(cane_train, [str(a) for a in arguments])
+
+
+def finished(data: Path, out: Path, config: SynthesisConfig) -> Path:
+    """A finished run, judged by thumbnails."""
+    with pytest.MonkeyPatch.context() as patch, RichReport(quiet=True) as report:
+        patch.setattr(baselines, "frozen_features", thumbnails.features)
+        assert synthesize(data, out, config, report, threads=1)
+    return out
 
 
 def table(path: Path) -> list[dict[str, str]]:

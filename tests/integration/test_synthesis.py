@@ -12,16 +12,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import thumbnails
 from scenes import COUNTS, SIZE, scene_folder
-from synthesis_runs import CONFIG, blends_only, done, drawn, folder, run, table, told_of
+from synthesis_runs import CONFIG, blends_only, done, drawn, finished, folder, run, table, told_of
 
 from edge_agent.grades import GRADES
 from training.config import FitConfig
 from training.console import RichReport
 from training.data.dataset import Dataset
 from training.errors import DataError
-from training.experiments import baselines
 from training.provenance import sha256
 from training.synthesis.config import SynthesisConfig
 from training.synthesis.denoiser import Denoiser
@@ -205,11 +203,7 @@ def test_images_drawn_with_other_weights_are_not_mixed(
 @pytest.fixture(scope="module")
 def small(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of few steps."""
-    out = tmp_path_factory.mktemp("small") / "synthesis"
-    with pytest.MonkeyPatch.context() as patch, RichReport(quiet=True) as report:
-        patch.setattr(baselines, "frozen_features", thumbnails.features)
-        assert synthesize(data, out, CONFIG, report, threads=1)
-    return out
+    return finished(data, tmp_path_factory.mktemp("small") / "synthesis", CONFIG)
 
 
 def variant(data: Path, of: Path, out: Path, **changes: dict[str, Any]) -> Path:

@@ -14,15 +14,24 @@ from typing import Any
 import numpy as np
 import pytest
 import stepped_by_two
-import thumbnails
 import torch
 from accelerate import Accelerator
 from scenes import scene_folder
-from synthesis_runs import ADAPTED, CONFIG, blends_only, done, drawn, folder, run, table, told_of
+from synthesis_runs import (
+    ADAPTED,
+    CONFIG,
+    blends_only,
+    done,
+    drawn,
+    finished,
+    folder,
+    run,
+    table,
+    told_of,
+)
 
 from training.console import RichReport
 from training.data.dataset import Dataset
-from training.experiments import baselines
 from training.provenance import sha256
 from training.synthesis import adapters
 from training.synthesis.denoiser import Denoiser
@@ -43,12 +52,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def adapted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run with adapters by region, of few steps, judged by thumbnails."""
-    out = tmp_path_factory.mktemp("adapted") / "synthesis"
-    with pytest.MonkeyPatch.context() as patch, RichReport(quiet=True) as report:
-        patch.setattr(baselines, "frozen_features", thumbnails.features)
-        assert synthesize(data, out, ADAPTED, report, threads=1)
-    return out
+    """A finished run with adapters by region, of few steps."""
+    return finished(data, tmp_path_factory.mktemp("adapted") / "synthesis", ADAPTED)
 
 
 def assert_same_images(one: Path, other: Path) -> None:
