@@ -238,7 +238,7 @@ def test_a_finished_adapter_stands_and_nothing_of_it_is_held(
     stages = Stages.of(work, copied)
     assert stages.adapted is not None
     assert stages.diffused is not None
-    before = done(copied, "adapt")
+    before = found_by(copied, "adapt")
     assert set(before["loss_of_last_50_steps"]) == {"east", "north"}
     networks: list[weakref.ref[Denoiser]] = []
     load = Denoiser.load
@@ -257,7 +257,7 @@ def test_a_finished_adapter_stands_and_nothing_of_it_is_held(
             file.unlink()
         assert train_adapters(work, stages.adapted, stages.segmented, stages.diffused)
         assert len(networks) == trained
-        assert done(copied, "adapt") == before
+        assert found_by(copied, "adapt") == before
     assert {file.name for file in stages.adapted.folder.iterdir()} == {
         *(east.name, north.name, "done.json")
     }
