@@ -89,7 +89,8 @@ def fit_command(
     synthetic: Annotated[
         Path | None,
         typer.Option(
-            help="Learn from these images too: a set of cane-train synthesize, made of --data."
+            help="Learn from these images too: a set of cane-train synthesize made of --data, or "
+            "labelled images that are none of its."
         ),
     ] = None,
     synthetic_share: Annotated[

@@ -18,7 +18,7 @@ from training.data.dataset import Dataset, ImageSet
 from training.data.images import Skip
 from training.data.labels import label
 from training.data.manifest import SPLITS, Split
-from training.data.overlap import learned
+from training.learned import learned
 from training.model import ModelCard, Said, TrainedModel, write_json
 from training.predictions import PREDICTIONS_NAME, Predictions
 
@@ -223,7 +223,7 @@ def describe_data(dataset: Dataset, loaded: tuple[ImageSet, ...] = ()) -> dict[s
         "disputed": labels.disputed,
         "unlabelled": labels.unlabelled,
         "skipped": sum(len(images.skips) for images in loaded),
-        "classes": {name: str(grade) for name, grade in dataset.description.classes.items()},
+        "classes": {name: str(grade) for name, grade in dataset.description.renamed.items()},
         "grouping": dataset.grouping,
         "grades": {grade.value: count for grade, count in dataset.counts().items()},
         "splits": {

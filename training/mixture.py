@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import Manifest
 from training.data.overlap import require_disjoint
 from training.errors import DataError
-from training.synthesis.stages import DONE_NAME
+from training.synthesis.stages import DONE_NAME, read_done
 
 
 @dataclass(frozen=True)
@@ -49,18 +48,23 @@ class Synthetic:
             "synthetic_shuffled": self.shuffled,
         }
 
+    @property
+    def files(self) -> list[Path]:
+        """Of all its images."""
+        return Manifest.read(self.folder).images
+
     def require_of(self, dataset: Dataset) -> None:
-        """Raises DataError where the set was made of another dataset, or of other splits: whoever
-        is measured on may then be a parent."""
-        file = self.folder / DONE_NAME
-        if not file.exists():
-            require_disjoint(dataset.manifest.path, self.folder)  # it was not made of anything
-            return
-        try:
-            made_of = json.loads(file.read_text("utf-8"))["data"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{file}: not readable; make the set again") from error
-        if made_of != dataset.digest:
+        """Raises TrainingError for a set made of another dataset, or of other splits: a load that
+        is measured on may then be a parent. Images that nothing says to be made are to be none of
+        the dataset's."""
+        if not (self.folder / DONE_NAME).exists():
+            if "parents" in Manifest.read(self.folder).columns:
+                raise DataError(
+                    f"{self.folder}: has no {DONE_NAME}, so it is not finished, or a copy that "
+                    "lacks it; give the folder that cane-train synthesize printed"
+                )
+            require_disjoint(dataset.manifest.path, self.folder)
+        elif read_done(self.folder).get("data") != dataset.digest:
             raise DataError(
                 f"{self.folder}: was made of other images, labels or splits than those of "
                 f"{dataset.manifest.path}; give a set made of these"
@@ -69,9 +73,8 @@ class Synthetic:
     @property
     def sha256(self) -> str:
         """Of the manifest and of every image it names."""
-        manifest = Manifest.read(self.folder)
-        digest = hashlib.sha256(manifest.path.read_bytes())
-        for image in manifest.images:
+        digest = hashlib.sha256(Manifest.read(self.folder).path.read_bytes())
+        for image in self.files:
             digest.update(hashlib.sha256(image.read_bytes()).digest())
         return digest.hexdigest()
 

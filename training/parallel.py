@@ -117,3 +117,8 @@ def _state() -> PartialState:
 def _on_cpu() -> bool:
     """No GPU, or `accelerate launch --cpu`. Said to accelerate, which else joins GPUs only."""
     return parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available()
+
+
+def share_of(batch: int, accelerator: Accelerator) -> int:
+    """How many images of a batch each process takes, one at least."""
+    return max(1, batch // int(accelerator.num_processes))

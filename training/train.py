@@ -18,7 +18,7 @@ from training.classifiers.pixels import Pixels
 from training.config import LATER, FitConfig
 from training.data.coverage import require_grades
 from training.data.dataset import Dataset, ImageSet
-from training.data.overlap import copies_apart, remember
+from training.data.overlap import copies_apart
 from training.errors import RunError
 from training.evaluation import Report as EvaluationReport
 from training.evaluation import (
@@ -28,6 +28,7 @@ from training.evaluation import (
     level_figures,
     load_split,
 )
+from training.learned import remember
 from training.level import card_of, digest, require
 from training.loop import End, Loop
 from training.mixture import Synthetic
@@ -68,9 +69,9 @@ def fit(
     """Trains, calibrates and evaluates; returns what it also writes to OUT/metrics.json.
 
     OUT gets last.pt (to resume from) and history.json; when training is done model.safetensors
-    (calibrated), predictions.csv (of the test split), learned_from.txt (see `overlap`) and
-    metrics.json. A second call with the same
-    arguments resumes; of a finished run it returns the figures it has. Raises TrainingError.
+    (calibrated), predictions.csv (of the test split), learned_from.txt (see `learned`) and
+    metrics.json. A second call with the same arguments resumes; of a finished run it returns the
+    figures it has. Raises TrainingError.
 
     weights, pixels: see `Weights.find`. synthetic: learned from beside the training split.
     max_seconds: from now; training then stops at the next step. save_every: seconds between
@@ -95,8 +96,9 @@ def fit(
             synthetic.require_of(dataset)
         if copies := copies_apart(dataset):
             report.say(
-                f"warning: {len(copies)} images lie in two splits, as {' and '.join(copies[0])}; "
-                "figures on them are too good, and cane-train data check lists them"
+                f"warning: equal images in two splits: {len(copies)}, as "
+                f"{' and '.join(copies[0])}; figures on them are too good, and cane-train data "
+                "check lists them"
             )
         if given is not None and given.assumed:
             report.say(given.assumed)
@@ -123,6 +125,7 @@ def fit(
         if level:
             require(train, "train")
             require(validation, "val")
+        mixture = synthetic.mixed_with(train, config) if synthetic else None
         network = initial_network(config.classifier, config.seed, train, given, level=level)
         loop = Loop(
             accelerator,
@@ -131,7 +134,7 @@ def fit(
             validation,
             config,
             out / CHECKPOINT_NAME,
-            mixture=synthetic.mixed_with(train, config) if synthetic else None,
+            mixture=mixture,
             save_every=save_every,
         )
         done = len(loop.progress.losses)
@@ -157,7 +160,10 @@ def fit(
                 "command goes on from here"
             )
             return None
-        return _finish(loop, ended, dataset, train, validation, out, report)
+        seen = [dataset.manifest.folder / r.image for r in (*train.rows, *validation.rows)]
+        remember([*seen, *(synthetic.files if synthetic else ())], out)
+        learned = train if mixture is None else mixture.images
+        return _finish(loop, ended, dataset, train, validation, learned, out, report)
 
 
 def finished(out: Path, wanted: Mapping[str, Any], digest: str) -> dict[str, Any] | None:
@@ -203,10 +209,14 @@ def _finish(
     dataset: Dataset,
     train: ImageSet,
     validation: ImageSet,
+    learned: ImageSet,
     out: Path,
     report: Report,
 ) -> dict[str, Any]:
-    """The network is fixed. Calibration sees the validation split, figures the test split."""
+    """The network is fixed. Calibration sees the validation split, figures the test split.
+
+    learned: the training split, with further images where there are any.
+    """
     config, network = loop.config, loop.kept_network()
     on_validation = outputs(network, validation.images)
     val_logits = grades_of(on_validation)
@@ -218,7 +228,7 @@ def _finish(
         temperature=t,
         confidence_threshold=threshold,
         level=(
-            card_of(levels_of(on_validation), validation, train)
+            card_of(levels_of(on_validation), validation, learned)
             if config.level_weight is not None
             else None
         ),
@@ -244,7 +254,6 @@ def _finish(
         **evaluate_on(model, dataset, "test", report, folder=out),
     }
     TrainedModel(network, card.model_copy(update={"training": metrics})).save(out / MODEL_NAME)
-    remember(dataset, (train, validation), out)
     write_json(out / METRICS_NAME, metrics)  # the last file: with it the run is finished
     return metrics
 

@@ -77,7 +77,7 @@ def test_copies_in_two_splits_are_told(data: Path, tmp_path: Path) -> None:
     shutil.copy(copied / one, copied / other)
     said = told(*FIT, "--data", copied, "--out", tmp_path / "run", "--max-time", "0s")
     pair = [row.image for row in rows if row.image in (one, other)]
-    assert f"warning: 1 images lie in two splits, as {' and '.join(pair)}" in said
+    assert f"warning: equal images in two splits: 1, as {' and '.join(pair)}" in said
 
 
 def test_the_models_own_data_are_told(data: Path, run: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from pycocotools import mask as rle
 from typer.testing import CliRunner
 
 from training.cli import app
+from training.data.description import Description
 from training.data.drawn.label_studio import _brush
 from training.data.manifest import Manifest
 
@@ -239,8 +241,35 @@ def test_a_share_that_is_known_already_stands(data: Path, tmp_path: Path) -> Non
     first, *others = file.read_text().splitlines()
     file.write_text("\n".join([f"{first},trash_share", *(f"{row},12.5" for row in others), ""]))
     (tmp_path / "export").write_text(coco_polygons())
-    imported(data, tmp_path / "export", "coco")
-    assert [row.trash_share for row in Manifest.read(data).rows] == [12.5, 12.5]
+    for _ in range(2):
+        imported(data, tmp_path / "export", "coco")
+        assert [row.trash_share for row in Manifest.read(data).rows] == [12.5, 12.5]
+
+
+def test_drawn_anew_a_mask_has_another_share(data: Path, tmp_path: Path) -> None:
+    def share() -> float | None:
+        (tmp_path / "export").write_text(json.dumps(export))
+        imported(data, tmp_path / "export", "coco")
+        return Manifest.read(data).rows[0].trash_share
+
+    export = json.loads(coco_polygons())
+    first = share()
+    assert first is not None
+    whole = export["annotations"]
+    export["annotations"] = [one for one in whole if one["category_id"] == 1]  # stalk alone
+    assert share() == 0
+    export["annotations"] = whole
+    assert share() == first
+
+
+def test_a_share_is_of_the_graded_area(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "export").write_text(coco_polygons())
+    # Left of the trash there is stalk alone, above both there is nothing.
+    for area, shown in (((0.0, 0.0, 0.3, 1.0), 0.0), ((0.0, 0.0, 1.0, 0.1), None)):
+        copied = shutil.copytree(data, tmp_path / str(shown))
+        Description(graded_area=area, shows="frame").write(copied)
+        imported(copied, tmp_path / "export", "coco")
+        assert Manifest.read(copied).rows[0].trash_share == shown
 
 
 @settings(deadline=None)

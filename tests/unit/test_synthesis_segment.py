@@ -191,3 +191,9 @@ def test_one_mask_is_not_enough() -> None:
 def test_a_class_that_is_nowhere_has_no_iou() -> None:
     empty = np.zeros((1, 4, 4), np.uint8)
     assert iou(empty, empty) == {"other": 1.0, "stalk": None, "leaf and trash": None}
+
+
+def test_any_size_is_told_apart() -> None:
+    network = UNet((4, 8, 16)).eval()
+    images = np.random.default_rng(1).integers(0, 256, (1, 30, 21, 3), np.uint8)
+    assert predict(network, images).shape == (1, 30, 21)

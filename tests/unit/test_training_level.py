@@ -176,10 +176,17 @@ def test_it_learns_from_synthetic_loads_too(tmp_path: Path, one_thread: None) ->
         metrics = json.loads((run / "metrics.json").read_text())
         errors.append(metrics["test_level"]["mean_absolute_error"])
     assert metrics["config"]["synthetic_shares"] == [0.5] * 5
+    # They are learned from, and evaluation knows them.
+    found = json.loads(train("evaluate", "--checkpoint", run, "--data", made))
+    assert found["learned_from"] == 200
     assert errors[1] < 0.6 * errors[0]
     # Images of the data itself are none to learn from beside it, nor is a set of other data.
     again = (*FIT, "--data", data, "--out", tmp_path / "none")
     assert "take other images" in told(*again, "--synthetic", data, code=2)
+    manifest = made / "manifest.csv"
+    text = manifest.read_text()
+    manifest.write_text("\n".join(f"{line},parents" for line in text.splitlines()) + "\n")
+    assert "it is not finished, or a copy that" in told(*again, "--synthetic", made, code=2)
     (made / "done.json").write_text('{"data": "other"}')
     said = told(*again, "--synthetic", made, code=2)
     assert f"{made}: was made of other images, labels or splits than those of" in said

@@ -196,6 +196,31 @@ def test_merged_with_votes_grades_are_the_votes_of_one_more_expert(tmp_path: Pat
 def test_a_merge_that_fails_writes_nothing(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write(tmp_path / name, HEADER + GOOD.replace("a.png", "../shared.png"))
-    with pytest.raises(DataError, match=r"row 3, image '../shared\.png': is in row 2 already"):
+    with pytest.raises(DataError, match=r"shared\.png: is in one and in two; leave one out"):
         merge([tmp_path / "one", tmp_path / "two"], tmp_path / "both")
     assert not (tmp_path / "both").exists()
+
+
+def test_merged_folders_may_call_grades_otherwise_but_not_mean_others(tmp_path: Path) -> None:
+    own = {grade.value: grade for grade in GRADES if grade != "burn_clean"}
+    for name, classes in (
+        ("plain", {}),
+        ("burned", {"Burned": Grade.BURN_CLEAN, **own}),
+        ("things", {"glass": Grade.FRESH_CLEAN, "paper": Grade.BURN_CLEAN}),
+        ("others", {"glass": Grade.BURN_CLEAN, "paper": Grade.FRESH_CLEAN}),
+        ("wrong", {"Burned": Grade.BURN_TRASH, **own}),
+    ):
+        folder = write(tmp_path / name, HEADER + GOOD.replace("a.png", f"{name}.png"))
+        Description(classes=classes).write(folder)
+    merged = merge([tmp_path / "plain", tmp_path / "burned"], tmp_path / "both")
+    description = Description.read(merged.folder)
+    assert description.renamed == {"Burned": Grade.BURN_CLEAN}
+    assert set(description.grades_in_use) == set(GRADES)
+    for first, second, says in (
+        ("plain", "things", "has classes"),
+        ("things", "others", "glass is burn_clean there, and fresh_clean elsewhere"),
+        ("burned", "wrong", "Burned is burn_trash there, and burn_clean elsewhere"),
+    ):
+        with pytest.raises(DataError, match=says):
+            merge([tmp_path / first, tmp_path / second], tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import (
     average_precision_score,
@@ -142,6 +142,7 @@ def test_without_a_mistake_the_temperature_is_the_lowest_whatever_the_margin(mar
     assert temperature(-margin * torch.eye(5), torch.arange(5)) == 8.0
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.3, 7.0))
 def test_no_other_temperature_fits_better(seed: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -104,6 +104,11 @@ class Description(BaseModel):
         return {name: grade for name, grade in self.classes.items() if name != grade}
 
     @property
+    def is_of_grades(self) -> bool:
+        """Are labels grades, and not other things that take their places?"""
+        return not self.classes or any(name == grade for name, grade in self.classes.items())
+
+    @property
     def grades_in_use(self) -> tuple[Grade, ...]:
         """The grades that `classes` names; all five where it names none."""
         named = set(self.classes.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from edge_agent.grades import Grade
 from training.data.description import Description
 from training.data.manifest import VOTE_COLUMN, Manifest, checked_rows, manifest_file
 from training.errors import DataError
@@ -44,6 +45,11 @@ def merge(folders: Sequence[Path], out: Path) -> Manifest:
     columns = tuple(
         dict.fromkeys((*(c for m in manifests for c in m.columns), "split", *graders.values()))
     )
+    owners: dict[str, str] = {}
+    for name, rows in seen.items():
+        for row in rows:
+            if (owner := owners.setdefault(row["image"], name)) != name:
+                raise DataError(f"{row['image']}: is in {owner} and in {name}; leave one out")
     merged = Manifest(file, columns, cells, checked_rows(file, cells))
     out.mkdir(parents=True, exist_ok=True)
     description.write(out)
@@ -66,7 +72,16 @@ def _common(manifests: Sequence[Manifest], graders: Mapping[str, str]) -> Descri
     """What holds for all folders. Raises DataError where they contradict one another."""
     found = {m.folder: Description.read(m.folder) for m in manifests}
     voted = {m.folder: found[m.folder] for m in manifests if m.name not in graders}
+    names: dict[str, Grade] = {}
+    for folder, description in found.items():
+        for name, grade in description.classes.items():
+            if names.setdefault(name, grade) is not grade:
+                raise DataError(f"{folder}: {name} is {grade} there, and {names[name]} elsewhere")
+    # What all call grades may have other names in some.
+    alike = all(description.is_of_grades for description in found.values())
     for name in ("graded_area", "shows", "classes", "experts", "label_method"):
+        if name == "classes" and alike:
+            continue
         of = voted if name in ("experts", "label_method") else found
         first, wanted = next((folder, getattr(d, name)) for folder, d in of.items())
         for folder, other in of.items():
@@ -80,7 +95,7 @@ def _common(manifests: Sequence[Manifest], graders: Mapping[str, str]) -> Descri
     return Description(
         graded_area=of_votes.graded_area,
         shows=of_votes.shows,
-        classes=of_votes.classes,
+        classes=names,
         experts={**of_votes.experts, **graded},
         label_method=of_votes.label_method,
     )

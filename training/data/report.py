@@ -109,7 +109,7 @@ def _grades(report: DataReport) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("grade")
     stands_for: dict[str, list[str]] = {}
-    for name, grade in report.description.classes.items():
+    for name, grade in report.description.renamed.items():
         stands_for.setdefault(grade, []).append(name)
     if stands_for:
         table.add_column("stands for")

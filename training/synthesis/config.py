@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
@@ -122,15 +121,13 @@ class SynthesisConfig(_Section):
 
     @model_validator(mode="after")
     def _size_can_be_halved(self) -> SynthesisConfig:
-        steps = [2 ** (len(self.segment.widths) - 1)]
-        if self.generate.strength > 0 and self.diffuse.backbone is None:
-            steps.append(self.diffuse.patch * 2 ** (len(self.diffuse.widths) - 1))
-        step = math.lcm(*steps)
-        if self.size % step:
+        step = self.diffuse.patch * 2 ** (len(self.diffuse.widths) - 1)
+        draws = self.generate.strength > 0 and self.diffuse.backbone is None
+        if draws and self.size % step:
             near = max(step, self.size // step * step)
             raise ValueError(
-                f"size {self.size}: the networks halve it, so it must be a multiple of {step}, "
-                f"such as {near} or {near + step}"
+                f"size {self.size}: the diffusion model halves it, so it must be a multiple of "
+                f"{step}, such as {near} or {near + step}"
             )
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -109,7 +109,7 @@ def generate(
             run.train,
             run.config.seed,
             painter.model_sha256,
-            trash_is_known=planner.has_masks and painter.network is None,
+            trash_of=planner.trash_shown if painter.network is None else None,
         )
         stage.finish(
             {
@@ -126,9 +126,14 @@ def _require_weights(stage: Stage, model_sha256: Mapping[str, str]) -> None:
     """Raises RunError where what is there already was drawn with other weights, as those of a stage
     that was deleted and made again."""
     file = stage.folder / _DRAWN_WITH
-    if not file.exists():
+    if not file.exists() and not any((stage.folder / IMAGES).iterdir()):
         write_json(file, dict(model_sha256))
-    elif json.loads(file.read_text("utf-8")) != model_sha256:
+        return
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        found = None  # of a version that did not write it
+    if found != model_sha256:
         raise RunError(
             f"{stage.folder}: holds images drawn with other weights; delete it and run again"
         )
@@ -171,12 +176,12 @@ def _write_candidates(
     seed: int,
     model_sha256: Mapping[str, str],
     *,
-    trash_is_known: bool,
+    trash_of: Callable[[Base], float | None] | None,
 ) -> None:
     """One row a candidate, with all that is known of it before it is judged.
 
-    trash_is_known: of blends as they are, by their masks. What a model draws has less or more of it
-    than it was told.
+    trash_of: what one sees of blends as they are; None where a model draws, which draws less of it
+    than it was told, or more.
     """
     model = " ".join(model_sha256.values())
     rows = [
@@ -190,7 +195,9 @@ def _write_candidates(
         }
         for base in plan
     ]
-    if trash_is_known:
-        rows = [{**row, "trash_share": row["trash"]} for row in rows]
+    if trash_of is not None:
+        for row, base in zip(rows, plan, strict=True):
+            shown = trash_of(base)
+            row["trash_share"] = "" if shown is None else f"{shown:.2f}"
     columns = tuple(rows[0]) if rows else ("image", "grade")
     tables.write(path, columns, rows)

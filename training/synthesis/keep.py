@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +19,7 @@ from training.synthesis.config import SynthesisConfig
 from training.synthesis.filter import Judge
 from training.synthesis.generate import IMAGES
 from training.synthesis.run import CANDIDATES_NAME, Run
-from training.synthesis.stages import DONE_NAME, Stage
+from training.synthesis.stages import Stage, read_done
 
 VERDICTS_NAME: Final = "verdicts.csv"
 
@@ -42,11 +41,10 @@ def read_judge(path: Path, dataset: Dataset, size: int) -> TrainedModel:
 def read_set(folder: Path) -> tuple[SynthesisConfig, str]:
     """The configuration of a finished set, and the digest of the data it was made of. Raises
     RunError."""
-    file = folder / DONE_NAME
     try:
-        done = json.loads(file.read_text("utf-8"))
+        done = read_done(folder)
         return SynthesisConfig.model_validate(done["config"]), str(done["data"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (RunError, ValueError, KeyError) as error:
         raise RunError(
             f"{folder}: no set of cane-train synthesize; give the folder that it printed"
         ) from error

@@ -104,6 +104,13 @@ class Planner:
             drawn.same_region,
         )
 
+    def trash_shown(self, base: Base) -> float | None:
+        """Share of trash that the base's own mask shows, 0 to 100; None where it has none, or shows
+        no load, and of transparencies."""
+        if self._masks is None or base.method == "alpha":
+            return None
+        return base.trash if self._masks[list(base.parents)].any((1, 2)).all() else None
+
     def draw(self, base: Base) -> Image:
         """The blend itself, or the single image, in the colours of its look where it has one,
         mirrored at random: uint8 RGB (size, size, 3)."""

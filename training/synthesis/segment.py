@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 
 from training.data import images
 from training.data.dataset import ImageSet
@@ -39,7 +39,7 @@ _FLAT: Final = 0.02
 
 
 class UNet(nn.Module):
-    """Images with edges, float (batch, 4, h, w), to logits (batch, 3, h, w); h, w multiples of 8.
+    """Images with edges, float (batch, 4, h, w), to logits (batch, 3, h, w).
 
     The four planes are red, green, blue and edges, all in [0, 1]. Each colour is standardised over
     its image first: lamps, night and dust say nothing of what a pixel is, and what is brighter or
@@ -74,13 +74,17 @@ class UNet(nn.Module):
         colours = x[:, :3]
         spread, mean = torch.std_mean(colours, dim=(2, 3), keepdim=True)
         x = torch.cat([(colours - mean) / (spread + _FLAT), x[:, 3:]], dim=1)
+        height, width = x.shape[2:]
+        step = 2 ** len(self.down)
+        if height % step or width % step:
+            x = pad(x, (0, -width % step, 0, -height % step), mode="replicate")
         kept = [self.first(x)]
         for block in self.down:
             kept.append(block(self.pool(kept[-1])))
         x = kept.pop()
         for widen, block in zip(self.widen, self.up, strict=True):
             x = block(torch.cat([kept.pop(), widen(x)], dim=1))
-        return cast("Tensor", self.head(x))
+        return cast("Tensor", self.head(x)[..., :height, :width])
 
 
 def _double(channels_in: int, channels_out: int) -> nn.Sequential:

@@ -46,12 +46,8 @@ class Stage:
         file = self.folder / DONE_NAME
         if not file.exists():
             return None
-        try:
-            content: dict[str, Any] = json.loads(file.read_text("utf-8"))
-            fits = content["key"] == self.key
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{file}: not readable; delete {self.folder} and run again") from error
-        if not fits:
+        content = read_done(self.folder)
+        if content.get("key") != self.key:
             raise RunError(f"{file}: of another stage; delete {self.folder} and run again")
         return content
 
@@ -60,6 +56,15 @@ class Stage:
         whole = {"key": self.key, **content}
         write_json(self.folder / DONE_NAME, whole)
         return whole
+
+
+def read_done(folder: Path) -> dict[str, Any]:
+    """What a stage wrote when it was done. Raises RunError, also where it is not."""
+    file = folder / DONE_NAME
+    try:
+        return dict(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(f"{file}: not readable; delete {folder} and run again") from error
 
 
 def open_run(out: Path, identity: Mapping[str, Any]) -> None:

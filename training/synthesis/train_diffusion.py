@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_agent.grades import GRADES
+from training import parallel
 from training.data.dataset import evenly
 from training.sampling import reseed
 from training.synthesis import backbone
@@ -134,7 +135,7 @@ def steps_of(
     config, accelerator = run.config.diffuse, run.accelerator
     loss = DiffusionLoss(
         examples,
-        max(1, config.batch // accelerator.num_processes),
+        parallel.share_of(config.batch, accelerator),
         accelerator.device,
         weight=config.edge_weight if network.controlnet is not None else 0.0,
         space=network.space,

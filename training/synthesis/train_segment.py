@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from training import parallel
 from training.sampling import reseed
 from training.synthesis import segment
 from training.synthesis.optimise import Steps
@@ -26,18 +27,20 @@ def train_segment(run: Run, stage: Stage) -> bool:
         network = segment.UNet(config.widths)
         masks = segment.Masks.of(run.train, folder, cut)
         run.report.begin("U-Net")
-        processes = run.accelerator.num_processes
+        accelerator = run.accelerator
+        batch = parallel.share_of(config.batch, accelerator)
+        # Of one process checkpoints say what those of earlier versions did.
+        several = accelerator.num_processes > 1
         steps = Steps(
-            run.accelerator,
+            accelerator,
             network,
-            segment.SegmentationLoss(
-                masks, max(1, config.batch // processes), run.accelerator.device
-            ),
+            segment.SegmentationLoss(masks, batch, accelerator.device),
             stage.folder / CHECKPOINT_NAME,
             total=config.steps,
             seed=run.config.seed,
             learning_rate=config.learning_rate,
-            config={"key": stage.key, "processes": processes},
+            config={"key": stage.key}
+            | ({"processes": accelerator.num_processes} if several else {}),
         )
         if not steps.run(run.report, deadline=run.deadline):
             return False

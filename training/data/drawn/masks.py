@@ -17,9 +17,11 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import parse as parse_xml
 
 from training.data import images
+from training.data.description import Area, Description
 from training.data.drawn import coco, cvat, label_studio
 from training.data.drawn.regions import Drawing
 from training.data.manifest import Manifest
+from training.data.tables import Cells
 from training.data.trash import trash_share
 from training.errors import DataError
 
@@ -69,19 +71,37 @@ def import_masks(
             f"{export}: no image of {manifest.path} has a region in it"
             + (f"; it names {unknown[0]}, for one" if unknown else "")
         )
+    cut = Description.read(manifest.folder).cut
+    cells = list(manifest.cells)
+    shares = {number: _share(mask, cells[number], manifest, cut) for number, mask in made.items()}
     folder = manifest.folder / FOLDER
     folder.mkdir(exist_ok=True)
-    cells = list(manifest.cells)
     for number, mask in made.items():
         # By row number: names may be the same in several folders.
         name = f"{FOLDER}/{number:06d}-{PurePosixPath(manifest.rows[number].image).stem}.png"
         (manifest.folder / name).write_bytes(cv2.imencode(".png", mask)[1].tobytes())
-        share = cells[number].get("trash_share") or f"{trash_share(mask):.2f}"
-        cells[number] = {**cells[number], "mask": name, "trash_share": share}
+        cells[number] = {**cells[number], "mask": name, "trash_share": shares[number]}
     filled = dict.fromkeys(("mask", "trash_share"), "")
     columns = tuple(dict.fromkeys((*manifest.columns, *filled)))
     replace(manifest, columns=columns, cells=tuple({**filled, **row} for row in cells)).write()
     return Drawn(len(made), tuple(unknown))
+
+
+def _share(mask: Any, row: Cells, manifest: Manifest, cut: Area | None) -> str:
+    """What the row is to say of its trash: what somebody knew, or what the mask shows; "" of a mask
+    without a load. What an earlier mask showed is not known any better."""
+    known = row.get("trash_share", "")
+    if known and row.get("mask"):
+        before = cv2.imread(str(manifest.folder / row["mask"]), cv2.IMREAD_UNCHANGED)
+        known = "" if before is not None and known == _shown(before, cut) else known
+    return known or _shown(mask, cut)
+
+
+def _shown(mask: Any, cut: Area | None) -> str:
+    if cut is not None:
+        left, top, right, bottom = images.in_pixels(cut, mask.shape[1], mask.shape[0])
+        mask = mask[top:bottom, left:right]
+    return f"{trash_share(mask):.2f}" if mask.any() else ""
 
 
 def _read(export: Path, tool: Tool) -> list[Drawing]:

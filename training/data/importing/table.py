@@ -74,7 +74,9 @@ def find(
     # Trucks that are not told are found later, from the images.
     told = [{**cells, "truck": cells.get("truck") or "unknown"} for _, cells in images]
     checked_rows(file, told, numbers)
-    described = Description(**{**kept, "classes": {**known.classes, **classes.described(used)}})
+    # Where it has been said what lies in which grade, that stands.
+    named = {**known.classes, **classes.described(() if known.classes else used)}
+    described = Description(**{**kept, "classes": named})
     found = Found(described.showing(area, shows), images, skips)
     if ignored_votes:
         found.notes.append(f"{ignored_votes} votes for classes that are left out do not count")

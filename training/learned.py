@@ -1,0 +1,36 @@
+"""Which images a model has learned from: told by their content, wherever copies of them lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from training.data.dataset import Dataset
+from training.data.manifest import Split
+from training.errors import RunError
+from training.provenance import sha256
+
+LEARNED_NAME: Final = "learned_from.txt"
+
+
+def remember(files: Iterable[Path], folder: Path) -> None:
+    """Writes FOLDER/LEARNED_NAME: the SHA-256 of each of these images, a line each."""
+    temporary = folder / f".{LEARNED_NAME}.new"
+    known = sorted({sha256(file) for file in files})
+    temporary.write_text("".join(f"{content}\n" for content in known), "ascii")
+    temporary.replace(folder / LEARNED_NAME)
+
+
+def learned(dataset: Dataset, split: Split | None, folder: Path) -> int | None:
+    """How many images of a split, of all where it is None, the model in this folder was trained or
+    calibrated on. None where that is not written there. Raises RunError."""
+    file = folder / LEARNED_NAME
+    if not file.exists():
+        return None
+    try:
+        known = set(file.read_text("ascii").split())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file}: not readable ({error}); delete it, or train again") from error
+    rows = zip(dataset.contents, dataset.manifest.rows, strict=True)
+    return sum(content in known for content, row in rows if split in (None, row.split))
