@@ -129,7 +129,7 @@ def _alarms(study: dict[str, Any]) -> list[Section]:
     if not rows:
         return []
     text = (
-        "Synthetic images gain more than ten points here over the same training without them. A "
+        "Further images gain more than ten points here over the same training without them. A "
         "leak would do that too. Before this is reported: are all parents training images (columns "
         "parents and parent_trucks of the set's verdicts.csv)? How many candidates are near-copies "
         "(its done.json)? Is the gain in the scarce grades, and does it last on an external test "
