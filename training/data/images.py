@@ -85,8 +85,7 @@ def read(path: Path, size: int, cut: Area | None = None) -> npt.NDArray[np.uint8
     if isinstance(pixels, Skip):
         return pixels
     if cut is not None:
-        left, top, right, bottom = in_pixels(cut, pixels.shape[1], pixels.shape[0])
-        pixels = pixels[top:bottom, left:right]
+        pixels = cut_out(pixels, cut)
         if not pixels.size:
             return Skip(path, "too small to be cut to the graded area")
     if pixels.shape[:2] != (size, size):
@@ -149,6 +148,12 @@ def _rgb(path: Path, file: ImageFile.ImageFile) -> npt.NDArray[np.uint8] | Skip:
         if upright.getchannel("A").getextrema()[0] != 255:
             return Skip(path, "has transparent parts")
     return np.asarray(upright.convert("RGB"))
+
+
+def cut_out(pixels: npt.NDArray[np.uint8], area: Area) -> npt.NDArray[np.uint8]:
+    """That area of an image (height, width, ...), a view."""
+    left, top, right, bottom = in_pixels(area, pixels.shape[1], pixels.shape[0])
+    return pixels[top:bottom, left:right]
 
 
 def in_pixels(area: Area, width: int, height: int) -> tuple[int, int, int, int]:

@@ -177,8 +177,7 @@ def read_mask(path: Path, size: int, image: Path, cut: Area | None = None) -> np
             f"{width} x {height}; export masks in the size of their images"
         )
     if cut is not None:
-        left, top, right, bottom = images.in_pixels(cut, width, height)
-        mask = mask[top:bottom, left:right]
+        mask = images.cut_out(np.asarray(mask, np.uint8), cut)
     resized = cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
     return np.asarray(resized, np.uint8)
 

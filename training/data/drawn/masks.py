@@ -22,12 +22,14 @@ from training.data.drawn import coco, cvat, label_studio
 from training.data.drawn.regions import Drawing
 from training.data.manifest import Manifest
 from training.data.tables import Cells
-from training.data.trash import trash_share
+from training.data.trash import STALK, TRASH, trash_share
 from training.errors import DataError
 
 Tool = Literal["coco", "cvat", "label-studio"]
 
-VALUES: Final[Mapping[str, int]] = MappingProxyType({"other": 0, "stalk": 1, "trash": 2, "leaf": 2})
+VALUES: Final[Mapping[str, int]] = MappingProxyType(
+    {"other": 0, "stalk": STALK, "trash": TRASH, "leaf": TRASH}
+)
 """Grey values of masks by the labels' usual names; see `training.synthesis.segment`."""
 FOLDER: Final = "masks"
 
@@ -99,8 +101,7 @@ def _share(mask: Any, row: Cells, manifest: Manifest, cut: Area | None) -> str:
 
 def _shown(mask: Any, cut: Area | None) -> str:
     if cut is not None:
-        left, top, right, bottom = images.in_pixels(cut, mask.shape[1], mask.shape[0])
-        mask = mask[top:bottom, left:right]
+        mask = images.cut_out(mask, cut)
     return f"{trash_share(mask):.2f}" if mask.any() else ""
 
 
