@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge_agent.grades import GRADES, Grade
 from training.data.dataset import ImageSet
 from training.data.manifest import Row, Split
-from training.data.trash import trash_share
+from training.data.trash import STALK, trash_share
 from training.errors import DataError
 from training.synthesis import bases
 from training.synthesis.blend import (
@@ -149,6 +149,63 @@ def test_where_no_other_cane_is_commoner_nothing_is_translated() -> None:
     wanted = {Grade.BURN_CLEAN: 6, Grade.BURN_TRASH: 6}
     planned = planner.plan(wanted, method="translate", levels=LEVELS)
     assert planned == planner.plan(wanted, method="segment", levels=LEVELS)
+
+
+@pytest.mark.parametrize("with_masks", [True, False])
+def test_recoloured_one_by_one_the_commoner_cane_lends_its_loads(with_masks: bool) -> None:
+    found = scarce(4)
+    planner = Planner(found, half_covered(found) if with_masks else None, seed=1)
+    wanted = {Grade.FRESH_TRASH: 5, Grade.BURN_CLEAN: 20, Grade.BURN_TRASH: 20, Grade.UNDEFINED: 3}
+    planned = planner.plan(wanted, method="translate-single", levels=LEVELS)
+    assert [base.number for base in planned] == list(range(48))
+    assert {grade: sum(base.grade is grade for base in planned) for grade in wanted} == wanted
+    shapes = {Grade.BURN_CLEAN: Grade.FRESH_CLEAN, Grade.BURN_TRASH: Grade.FRESH_TRASH}
+    for base in planned:
+        (parent,) = base.parents
+        assert base.look is not None
+        assert GRADES[found.labels[parent]] is shapes.get(base.grade, base.grade)
+        assert GRADES[found.labels[base.look]] is base.grade
+        assert base.soft_label.tolist() == [float(grade is base.grade) for grade in GRADES]
+        look = found.images[base.look]
+        assert planner.draw(base).mean() == pytest.approx(look.mean(), abs=3)
+        assert planner.trash_shown(base) is None  # nothing here tells it
+        assert bases.provenance(base, found)["method"] == "translate single"
+    of = {g: [b.parents for b in planned if b.grade is g] for g in wanted}
+    assert of[Grade.BURN_TRASH][:5] != of[Grade.FRESH_TRASH]
+
+
+def test_told_apart_by_masks_the_ground_keeps_to_the_ground_of_the_look() -> None:
+    found = scarce(4)
+    masks = half_covered(found)
+    grounds = found.images.copy()
+    grounds[masks == 0] = 3  # lit or not, the ground is black
+    found = ImageSet(grounds, found.labels, found.rows, ())
+    planner = Planner(found, masks, seed=1)
+    for base in planner.plan({Grade.BURN_CLEAN: 8}, method="translate-single", levels=LEVELS):
+        assert base.look is not None
+        drawn = planner.draw(base)
+        black = (drawn == 3).all(-1)
+        assert black.mean() == pytest.approx(0.5)
+        thing = found.images[base.look][masks[base.look] == 1]
+        assert drawn[~black].mean() == pytest.approx(thing.mean(), abs=3)
+
+
+def test_masks_without_any_trash_say_nothing_of_it() -> None:
+    found = loads(200)
+    with_masks, without = Planner(found, half_covered(found), seed=1), Planner(found, None, seed=1)
+    wanted = {Grade.BURN_CLEAN: 6, Grade.BURN_TRASH: 6}
+    # By segment nothing would be laid on, whatever the level says.
+    planned = with_masks.plan(wanted, method="segment", levels=LEVELS)
+    assert planned == without.plan(wanted, method="segment", levels=LEVELS)
+    assert {base.method for base in planned} == {"alpha"}
+    assert with_masks.boundary is None
+
+
+def half_covered(found: ImageSet) -> Image:
+    """Masks of single things: stalk on the left, ground on the right."""
+    masks = np.zeros((len(found), SIZE, SIZE), np.uint8)
+    masks[:, :, : SIZE // 2] = STALK
+    return masks
 
 
 def covered(found: ImageSet) -> Image:

@@ -46,6 +46,7 @@ class Arm:
 
 _SINGLE: Final = {"method": "single"}
 _RECOLOURED: Final = {"method": "translate", "strength": 0.0}
+_RECOLOURED_SINGLE: Final = {"method": "translate-single", "strength": 0.0}
 _UNFILTERED: Final = {"overlap": 0.0, "copies": "keep"}
 
 ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
@@ -62,11 +63,14 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "blended-first": Arm("study", {"generate": {"strength": 0.0}}, until=0.5),
         "blended-paired": Arm("study", {"generate": {"strength": 0.0, "partners": True}}),
         "blended-alpha": Arm("study", {"generate": {"strength": 0.0, "method": "alpha"}}),
+        "blended-plain": Arm("none", {"generate": {"strength": 0.0}}),
         "unblended": Arm("study", {"generate": _SINGLE}),
         "translated": Arm("study", {"generate": {"method": "translate"}}),
         "translated-50": Arm("study", {"generate": {"method": "translate", "strength": 0.5}}),
         "recoloured": Arm("study", {"generate": _RECOLOURED}),
         "recoloured-unfiltered": Arm("study", {"generate": _RECOLOURED, "filter": _UNFILTERED}),
+        "recoloured-single": Arm("study", {"generate": _RECOLOURED_SINGLE}),
+        "recoloured-single-plain": Arm("none", {"generate": _RECOLOURED_SINGLE}),
         "recoloured-shuffled": Arm("study", {"generate": _RECOLOURED}, shuffled=True),
         "image-to-image-30": Arm("study", {"generate": {"strength": 0.3}}),
         "image-to-image-50": Arm("study", {"generate": {"strength": 0.5}}),

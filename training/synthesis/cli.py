@@ -39,7 +39,8 @@ def synthesize_command(
         str,
         typer.Option(
             help="Candidates begin with blends by segment (by masks) or alpha (as the study), or "
-            "with one load of their grade: single. translate: blends of commoner cane, recoloured."
+            "with one load of their grade: single. translate: blends of commoner cane, recoloured; "
+            "translate-single: single loads, recoloured."
         ),
     ] = "segment",
     control: Annotated[

@@ -69,7 +69,8 @@ class GenerateSection(_Section):
 
     method: how blends are made; `single` makes none: each candidate begins with one load of its
         grade; `translate` gives blends of the commoner kind of cane the colours of the scarce kind
-        (see `recolour`), as Diff-Mix translates images from class to class (arXiv:2403.19600).
+        (see `recolour`), as Diff-Mix translates images from class to class (arXiv:2403.19600);
+        `translate-single` does so with one load each, for photographs of single things.
     levels: of blends. surplus: candidates for each image that a grade lacks beside the commonest
         one, as the filter takes some away. partners: where true, both grades of a pair get as many,
         the commonest one too, so that what making leaves behind in images does not tell the grade.

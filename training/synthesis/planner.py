@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -12,10 +13,19 @@ import numpy.typing as npt
 
 from edge_agent.grades import GRADES, Grade
 from training.data.dataset import ImageSet
-from training.data.trash import trash_share
+from training.data.trash import TRASH, trash_share
 from training.errors import DataError
 from training.synthesis import blend
-from training.synthesis.bases import LEAST, SINGLE, TRANSLATE, Base, Way, clean_of, trash_of
+from training.synthesis.bases import (
+    LEAST,
+    SINGLE,
+    TRANSLATE,
+    TRANSLATE_SINGLE,
+    Base,
+    Way,
+    clean_of,
+    trash_of,
+)
 from training.synthesis.blend import PAIRS, Blend, Image, Method
 from training.synthesis.boundary import Boundary
 from training.synthesis.recolour import recoloured
@@ -48,7 +58,7 @@ class Planner:
         self.train, self._masks, self._seed = train, masks, seed
         self.trash = trash_of(train.labels, masks)
         self.boundary: Boundary | None = None
-        if masks is not None:
+        if masks is not None and self.has_trash:
             graded = np.array([clean_of(GRADES[label]) is not None for label in train.labels])
             graded &= (masks != 0).any((1, 2))  # where no load is seen, its trash is not known
             trashy = np.array([bool(GRADES[label].has_trash) for label in train.labels])
@@ -59,22 +69,35 @@ class Planner:
         """Are there any?"""
         return self._masks is not None
 
+    @cached_property
+    def has_trash(self) -> bool:
+        """Do masks show leaf and trash anywhere? Those of single things need not."""
+        return self._masks is not None and bool((self._masks == TRASH).any())
+
     def plan(self, wanted: dict[Grade, int], *, method: Way, levels: Sequence[int]) -> list[Base]:
         """Bases for so many images of each grade; a function of its arguments.
 
-        Grades of a pair come from blends that count as the grade, unless the method is `single`;
-        undefined, and a grade whose partner has too few images, from single images. By `translate`
-        the blends are of the other pair, where that has more images. Without masks all blends are
-        by alpha. Fewer than wanted only where too few blends of any level count as the grade.
+        Grades of a pair come from blends that count as the grade, unless the method is of single
+        images; undefined, and a grade whose partner has too few images, from single images. By
+        `translate` the blends are of the other pair, where that has more images. By
+        `translate-single` each is one load, of the other kind of cane where that has more of them,
+        in the colours of a load of its grade. Where masks show no trash, and without any, all
+        blends are by alpha. Fewer than wanted only where too few blends of any level count as the
+        grade.
         """
-        blending: Method = "segment" if self.has_masks and method != "alpha" else "alpha"
+        blending: Method = "segment" if self.has_trash and method != "alpha" else "alpha"
         found: list[Base] = []
         for grade, count in wanted.items():
             first, shapes = len(found), grade
+            if method == TRANSLATE_SINGLE:
+                shapes = max(grade, _OTHER_KIND.get(grade, grade), key=self._loads)
+                singles = self._singles(shapes, count, first, drawn_for=grade)
+                found += self._translated(singles, grade)
+                continue
             if method == TRANSLATE:
                 shapes = max(grade, _OTHER_KIND.get(grade, grade), key=self._pairs)
             if method == SINGLE or not self._pairs(shapes):
-                found += self._singles(grade, count, first)
+                found += self._singles(grade, count, first, drawn_for=grade)
                 continue
             blends = self._blends(shapes, count, first, blending, levels, drawn_for=grade)
             found += blends if shapes is grade else self._translated(blends, grade)
@@ -106,8 +129,8 @@ class Planner:
 
     def trash_shown(self, base: Base) -> float | None:
         """Share of trash that the base's own mask shows, 0 to 100; None where it has none, or shows
-        no load, and of transparencies."""
-        if self._masks is None or base.method == "alpha":
+        no load, and of transparencies; of all where no mask shows trash."""
+        if self._masks is None or not self.has_trash or base.method == "alpha":
             return None
         return base.trash if self._masks[list(base.parents)].any((1, 2)).all() else None
 
@@ -117,19 +140,18 @@ class Planner:
         rng = self._rng(base.number)
         first, *others = base.parents
         image = self.train.images[first]
-        # Nothing is told apart, but for blends by segment.
-        mask = look_mask = np.zeros(image.shape[:2], np.uint8)
+        # In a transparency nothing is told apart.
+        masks = None if base.method == "alpha" else self._masks
+        mask = np.zeros(image.shape[:2], np.uint8) if masks is None else masks[first]
         if base.method == "alpha":
             image = blend.alpha(image, self.train.images[others[0]], base.level)
         elif base.method == "segment":
-            assert self._masks is not None  # noqa: S101 - without masks nothing is cut out
-            ours, theirs = self._masks[first], self._masks[others[0]]
+            assert masks is not None  # noqa: S101 - without masks nothing is cut out
             image, mask = blend.by_segment(
-                image, ours, self.train.images[others[0]], theirs, base.level, rng
+                image, mask, self.train.images[others[0]], masks[others[0]], base.level, rng
             )
-            if base.look is not None:
-                look_mask = self._masks[base.look]
         if base.look is not None:
+            look_mask = mask if masks is None else masks[base.look]
             image = recoloured(image, mask, self.train.images[base.look], look_mask)
         for axis in (0, 1):
             if rng.random() < 0.5:
@@ -171,15 +193,19 @@ class Planner:
                 break
         return found
 
-    def _translated(self, blends: Sequence[Base], grade: Grade) -> list[Base]:
-        """Blends of the other kind of cane, each to look like a load of the grade."""
+    def _translated(self, shapes: Sequence[Base], grade: Grade) -> list[Base]:
+        """Blends, or loads, of either kind of cane, each to look like a load of the grade."""
         rng = np.random.default_rng([self._seed, GRADES.index(grade), 1])
         ours = np.flatnonzero(self.train.labels == GRADES.index(grade)).tolist()
-        looks = [int(look) for look in rng.choice(ours, len(blends))]
+        looks = [int(look) for look in rng.choice(ours, len(shapes))]
         return [
             replace(base, grade=grade, look=look, region=self.train.rows[look].region)
-            for base, look in zip(blends, looks, strict=True)
+            for base, look in zip(shapes, looks, strict=True)
         ]
+
+    def _loads(self, grade: Grade) -> int:
+        """How many of a grade there are."""
+        return int((self.train.labels == GRADES.index(grade)).sum())
 
     def _pairs(self, grade: Grade) -> int:
         """How many pairs of loads there are to blend to a grade; 0 where one of its two grades has
@@ -187,11 +213,12 @@ class Planner:
         clean = clean_of(grade)
         if clean is None:
             return 0
-        both = [int((self.train.labels == GRADES.index(g)).sum()) for g in (clean, PAIRS[clean])]
+        both = [self._loads(g) for g in (clean, PAIRS[clean])]
         return math.prod(both) if min(both) >= LEAST else 0
 
-    def _singles(self, grade: Grade, count: int, first: int) -> list[Base]:
-        rng = np.random.default_rng([self._seed, GRADES.index(grade)])
+    def _singles(self, grade: Grade, count: int, first: int, *, drawn_for: Grade) -> list[Base]:
+        """drawn_for: see `_blends`."""
+        rng = np.random.default_rng([self._seed, GRADES.index(drawn_for)])
         ours = np.flatnonzero(self.train.labels == GRADES.index(grade)).tolist()
         trashy = bool(grade.has_trash)
         return [

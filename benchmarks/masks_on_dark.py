@@ -1,0 +1,58 @@
+"""Masks of photographs of single things on a dark ground, such as billets-5: Otsu's threshold.
+
+Writes masks/ and the manifest's column `mask`: 1 (stalk) for the largest bright piece with the
+holes in it, 0 for the ground. No mask shows leaf or trash, and the share of trash stays unknown.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from training.data.drawn.masks import FOLDER
+from training.data.manifest import Manifest
+from training.data.trash import STALK
+
+_BLUR_PX = 1.5
+
+
+def thing_of(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Of a grey picture (height, width): uint8 of its shape, STALK where the thing is."""
+    calm = cv2.GaussianBlur(picture, (0, 0), _BLUR_PX)
+    _, bright = cv2.threshold(calm, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    pieces, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    mask = np.zeros(picture.shape, np.uint8)
+    if pieces:
+        cv2.drawContours(mask, [max(pieces, key=cv2.contourArea)], -1, STALK, cv2.FILLED)
+    return mask
+
+
+def main() -> None:
+    """Writes the masks."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of a manifest")
+    manifest = Manifest.read(parser.parse_args().data)
+    folder = manifest.folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    cells = []
+    for number, (file, row) in enumerate(zip(manifest.images, manifest.cells, strict=True)):
+        picture = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        if picture is None:
+            raise SystemExit(f"{file}: cannot be read; see cane-train data check")
+        name = f"{FOLDER}/{number:06d}-{PurePosixPath(row['image']).stem}.png"
+        cv2.imwrite(str(manifest.folder / name), thing_of(np.asarray(picture, np.uint8)))
+        cells.append({**row, "mask": name})
+    columns = tuple(dict.fromkeys((*manifest.columns, "mask")))
+    replace(manifest, columns=columns, cells=tuple(cells)).write()
+    print(f"{len(cells)} masks in {folder}")
+
+
+if __name__ == "__main__":
+    main()
