@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from edge_agent.config import Intent
 from edge_agent.errors import AgentError
+from edge_agent.inference.bundle import Bundle
 from exporter.check import check
 from exporter.errors import ExportError
 from exporter.fleet import Fleet, Progress, roll_out, tell_all
@@ -19,9 +21,18 @@ from exporter.push import PASSWORD_ENV, Credentials, credentials, deliver, find_
 from exporter.repository.cli import app as repository
 from exporter.repository.store import ModelRepository
 from exporter.shown import progress_bar, show_results
-from training.console import OneLineErrors
+from training.console import OneLineErrors, RichReport
 from training.data.description import parse_area
 from training.errors import TrainingError
+from training.evaluation_options import (
+    Agreement,
+    AskedLabels,
+    AskedSplit,
+    ClassNames,
+    LabelledData,
+    Out,
+    TruckPattern,
+)
 
 
 class _OneLineErrors(OneLineErrors):
@@ -219,6 +230,49 @@ def check_command(
     )
     if again:
         typer.echo(f"done again from {checkpoint}: {again}")
+
+
+@app.command("evaluate")
+def evaluate_command(
+    bundle: Annotated[Path, typer.Argument(help="The bundle to measure.")],
+    data: LabelledData,
+    split: AskedSplit = None,
+    labels: AskedLabels = "auto",
+    agreement: Agreement = 0.6,
+    class_map: ClassNames = None,
+    truck_pattern: TruckPattern = None,
+    whole_frames: Annotated[
+        bool,
+        typer.Option(
+            "--whole-frames",
+            help="Without a manifest: the files show the camera's whole frame, of which the "
+            "bundle's part is graded.",
+        ),
+    ] = False,
+    out: Out = None,
+) -> None:
+    """Print a bundle's figures on any labelled images, as JSON: as a station grades them."""
+    # Training's libraries take seconds to load, and pushing needs none of them.
+    from exporter.evaluate import evaluate
+    from training.data.importing import folder
+    from training.foreign import open_labelled
+
+    opened = Bundle.read(bundle)
+    area = opened.manifest.input.graded_area
+    with RichReport() as report:
+        dataset = open_labelled(
+            data,
+            report,
+            agreement=agreement,
+            source=None if labels == "auto" else labels,
+            classes=class_map or [],
+            trained_on={name: str(g) for name, g in opened.manifest.training.classes.items()},
+            pattern=None if truck_pattern is None else folder.compiled(truck_pattern),
+            area=(area.left, area.top, area.right, area.bottom) if whole_frames else None,
+            shows="frame" if whole_frames else None,
+        )
+        metrics = evaluate(opened, dataset, split, report, out=out)
+    typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":

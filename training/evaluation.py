@@ -139,19 +139,8 @@ def evaluate(
     """
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-    own = is_training_data(model, dataset)
-    chosen: Asked = asked or ("test" if own else "all")
-    warnings = []
-    if own and asked is None:
-        report.say("the data that the model was trained on: its test split is measured")
-    elif own and chosen != "test":
-        warnings.append(
-            f"--split {chosen}: the model was trained, or its epoch, temperature and threshold "
-            "chosen, on such images, so the figures are too good; only --split test tells how "
-            "good it is"
-        )
-        report.say(f"warning: {warnings[0]}")
-    split = None if chosen == "all" else chosen
+    chosen, warnings = choose(asked, report, own=is_training_data(model, dataset))
+    split = split_of(chosen)
     known = None if run is None else learned(dataset, split, run)
     if known and not warnings:
         warnings.append(
@@ -183,6 +172,27 @@ def evaluate(
     if out is not None:
         write_json(out, results)
     return results
+
+
+def choose(asked: Asked | None, report: Report, *, own: bool) -> tuple[Asked, list[str]]:
+    """Which images to measure on, and what to warn of. own: the model was trained on this data."""
+    chosen: Asked = asked or ("test" if own else "all")
+    warnings = []
+    if own and asked is None:
+        report.say("the data that the model was trained on: its test split is measured")
+    elif own and chosen != "test":
+        warnings.append(
+            f"--split {chosen}: the model was trained, or its epoch, temperature and threshold "
+            "chosen, on such images, so the figures are too good; only --split test tells how "
+            "good it is"
+        )
+        report.say(f"warning: {warnings[0]}")
+    return chosen, warnings
+
+
+def split_of(asked: Asked) -> Split | None:
+    """As a dataset takes it: None for all."""
+    return None if asked == "all" else asked
 
 
 def is_training_data(model: TrainedModel, dataset: Dataset) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -13,6 +13,15 @@ from training.console import RichReport
 from training.data.description import Shows, parse_area
 from training.data.importing import folder
 from training.evaluation import evaluate
+from training.evaluation_options import (
+    Agreement,
+    AskedLabels,
+    AskedSplit,
+    ClassNames,
+    LabelledData,
+    Out,
+    TruckPattern,
+)
 from training.foreign import open_labelled
 from training.model import TrainedModel, model_file
 from training.predictions import Against, Predictions
@@ -21,35 +30,12 @@ from training.report.build import draw, folder_of
 
 def evaluate_command(
     checkpoint: Annotated[Path, typer.Option(help="Run folder, or its model.safetensors.")],
-    data: Annotated[
-        Path,
-        typer.Option(help="Manifest, folder with one, or folder with a sub-folder for each grade."),
-    ],
-    split: Annotated[
-        Literal["train", "val", "test", "all"] | None,
-        typer.Option(
-            help="Which images; by default all, of the data it was trained on the test split."
-        ),
-    ] = None,
-    labels: Annotated[
-        Literal["auto", "votes", "truth"],
-        typer.Option(help="auto: votes where there are any. truth: the manifest's column grade."),
-    ] = "auto",
-    agreement: Annotated[float, typer.Option(min=0.01, max=1.0)] = 0.6,
-    class_map: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Without a manifest: NAME=GRADE for a class by another name; NAME= leaves it out. "
-            "By default as in the data that the model was trained on."
-        ),
-    ] = None,
-    truck_pattern: Annotated[
-        str | None,
-        typer.Option(
-            help="Without a manifest: regular expression whose group (?P<truck>...) finds an "
-            "image's truck in its path."
-        ),
-    ] = None,
+    data: LabelledData,
+    split: AskedSplit = None,
+    labels: AskedLabels = "auto",
+    agreement: Agreement = 0.6,
+    class_map: ClassNames = None,
+    truck_pattern: TruckPattern = None,
     graded_area: Annotated[
         str | None,
         typer.Option(
@@ -64,10 +50,7 @@ def evaluate_command(
             "the whole frame, which reading then cuts to it."
         ),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Write metrics.json here as well, and predictions.csv beside it."),
-    ] = None,
+    out: Out = None,
 ) -> None:
     """Print the figures of a trained model on any labelled images, as JSON."""
     pattern = folder.compiled(truck_pattern) if truck_pattern is not None else None

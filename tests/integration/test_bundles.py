@@ -162,7 +162,7 @@ def test_data_that_names_no_graded_area_needs_the_option(
         (lambda m, p: p["golden"][0].pop("split"), "golden.split"),
         (lambda m, p: p.update(int8=None), "but int8 is None"),
         (
-            lambda m, p: p["int8"].update(float_operators=["node_softmax"]),
+            lambda m, p: p["int8"]["float_operators"].remove("node_linear"),
             "but the weights of node_linear lie in fp32",
         ),
         (

@@ -1,0 +1,43 @@
+"""Options of the commands that measure a model on labelled images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+LabelledData = Annotated[
+    Path,
+    typer.Option(help="Manifest, folder with one, or folder with a sub-folder for each grade."),
+]
+AskedSplit = Annotated[
+    Literal["train", "val", "test", "all"] | None,
+    typer.Option(
+        help="Which images; by default all, of the data it was trained on the test split."
+    ),
+]
+AskedLabels = Annotated[
+    Literal["auto", "votes", "truth"],
+    typer.Option(help="auto: votes where there are any. truth: the manifest's column grade."),
+]
+Agreement = Annotated[float, typer.Option(min=0.01, max=1.0)]
+ClassNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--class-map",
+        help="Without a manifest: NAME=GRADE for a class by another name; NAME= leaves it out. "
+        "By default as in the data that the model was trained on.",
+    ),
+]
+TruckPattern = Annotated[
+    str | None,
+    typer.Option(
+        help="Without a manifest: regular expression whose group (?P<truck>...) finds an "
+        "image's truck in its path."
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Write metrics.json here as well, and predictions.csv beside it."),
+]
