@@ -15,8 +15,8 @@ FIT: Final = (
     *("fit", "--size", SIZE, "--epochs", 30, "--batch", 16, "--patience", 30),
     *("--precision", "fp32", "--seed", 1, "--augment", "none", "--threads", 1),
 )
-"""Steps enough that batch norm's running statistics let images differ: after few of them the network
-says the same of all, and nothing that is done to it shows."""
+"""Steps enough that batch norm's running statistics let images differ: after few of them the
+network says the same of all, and nothing that is done to it shows."""
 
 
 def train(*arguments: str | Path, code: int = 0) -> str:
