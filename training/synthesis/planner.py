@@ -64,14 +64,10 @@ class Planner:
             trashy = np.array([bool(GRADES[label].has_trash) for label in train.labels])
             self.boundary = Boundary.of(self.trash[graded], trashy[graded])
 
-    @property
-    def has_masks(self) -> bool:
-        """Are there any?"""
-        return self._masks is not None
-
     @cached_property
     def has_trash(self) -> bool:
-        """Do masks show leaf and trash anywhere? Those of single things need not."""
+        """Are there masks, and do they show leaf and trash anywhere? Those of single things need
+        not."""
         return self._masks is not None and bool((self._masks == TRASH).any())
 
     def plan(self, wanted: dict[Grade, int], *, method: Way, levels: Sequence[int]) -> list[Base]:

@@ -134,8 +134,8 @@ class Probe:
         }
 
     def levels(self) -> dict[str, Any] | None:
-        """Of each pair whose grades both have images; None where no mask was ever learned."""
-        if not self._planner.has_masks:
+        """Of each pair whose grades both have images; None where no mask shows any trash."""
+        if not self._planner.has_trash:
             return None
         found = {}
         counts = np.bincount(self._run.train.labels, minlength=len(GRADES))
@@ -232,7 +232,7 @@ class Probe:
         known = {row.region for row in self._run.train.rows}
         regions = [row.region if row.region in known else "" for row in real.rows]
         masks = None
-        if self._planner.has_masks:
+        if self._planner.has_trash:
             masks = self._run.as_drawn(real, self._painter.classes(real.images))
         seeds = np.random.SeedSequence([self._run.config.seed, 2]).generate_state(len(real))
         return Asked(
