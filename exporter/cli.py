@@ -28,6 +28,7 @@ from training.evaluation_options import (
     Agreement,
     AskedLabels,
     AskedSplit,
+    By,
     ClassNames,
     LabelledData,
     Out,
@@ -249,6 +250,7 @@ def evaluate_command(
             "bundle's part is graded.",
         ),
     ] = False,
+    by: By = None,
     out: Out = None,
 ) -> None:
     """Print a bundle's figures on any labelled images, as JSON: as a station grades them."""
@@ -271,7 +273,7 @@ def evaluate_command(
             area=(area.left, area.top, area.right, area.bottom) if whole_frames else None,
             shows="frame" if whole_frames else None,
         )
-        metrics = evaluate(opened, dataset, split, report, out=out)
+        metrics = evaluate(opened, dataset, split, report, out=out, by=by or ())
     typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
 
 

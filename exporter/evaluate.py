@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from edge_agent.inference.grader import Grader
 from edge_agent.inference.manifest import GradedArea
 from exporter.errors import ExportError
 from training import level, provenance
+from training.breakdown import require_columns
 from training.data.dataset import Dataset, ImageSet
 from training.evaluation import (
     Asked,
@@ -38,18 +40,20 @@ def evaluate(
     report: Report,
     *,
     out: Path | None = None,
+    by: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What `cane-train evaluate` says of a checkpoint, of the bundle itself, by ONNX Runtime.
 
     asked: which images; None for all, or for the test split of the data that the model was trained
     on. out: file for what is returned; predictions.csv goes beside it, as `cane-train compare`
-    takes it.
+    takes it. by: columns of the manifest whose values have figures of their own.
 
     A bundle does not tell which images its model has learned from, but for the digest of their
     dataset. Raises ExportError for a dataset that shows another part of the camera's frame.
     """
     manifest = bundle.manifest
     _require_area(bundle, dataset)
+    require_columns(dataset, by)
     grader = Grader(bundle)
     own = dataset.digest == manifest.training.data_digest
     chosen, warnings = choose(asked, report, own=own)
@@ -62,7 +66,7 @@ def evaluate(
         "machine": provenance.machine(),
         "versions": provenance.versions("onnxruntime"),
         "model": {
-            "bundle": f"{manifest.name} {manifest.version}",
+            "classifier": f"{manifest.name} {manifest.version}",
             "sha256": bundle.digest,
             "size": manifest.input.width,
             "precision": manifest.precision,
@@ -74,7 +78,12 @@ def evaluate(
         "warnings": warnings,
         "confidence_threshold": manifest.confidence_threshold,
         **figures_against(
-            predictions, dataset, images.skips, key=chosen, threshold=manifest.confidence_threshold
+            predictions,
+            dataset,
+            images.skips,
+            key=chosen,
+            threshold=manifest.confidence_threshold,
+            by=by,
         ),
         **_level_figures(levels, images, chosen),
     }

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.grades import GRADES
-from training import level, metrics, provenance
+from training import breakdown, level, metrics, provenance
 from training.data.agreement import fleiss_kappa
 from training.data.dataset import Dataset, ImageSet
 from training.data.images import Skip
@@ -43,11 +43,12 @@ def evaluate_on(
     *,
     key: str = "test",
     folder: Path | None = None,
+    by: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Figures against the dataset's labels and, where the truth is known too, against that.
 
     The truth also covers the images that the experts dispute: the harder ones. What the model said
-    of each image goes to FOLDER/predictions.csv.
+    of each image goes to FOLDER/predictions.csv. by: columns, see `figures_against`.
     """
     images = load_split(with_truth(dataset), split, model.card.size, report, what=key)
     said = model.says(images.images)
@@ -55,7 +56,12 @@ def evaluate_on(
     if folder is not None:
         predictions.write(folder / PREDICTIONS_NAME)
     against = figures_against(
-        predictions, dataset, images.skips, key=key, threshold=model.card.confidence_threshold
+        predictions,
+        dataset,
+        images.skips,
+        key=key,
+        threshold=model.card.confidence_threshold,
+        by=by,
     )
     return against | level_figures(model.card, said, images, key)
 
@@ -76,9 +82,11 @@ def figures_against(
     *,
     key: str,
     threshold: float,
+    by: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What metrics.json says under KEY and, where the truth is known beside votes, KEY_truth."""
-    results = {
+    """What metrics.json says under KEY and, where the truth is known beside votes, KEY_truth; with
+    columns of the manifest to tell images apart `by`, under KEY_by (see `breakdown.by`) too."""
+    results: dict[str, Any] = {
         key: {
             "labels": dataset.labels.source,
             "skipped": len(skips),
@@ -90,6 +98,8 @@ def figures_against(
             "labels": "truth",
             **predictions.figures(threshold, against="truth"),
         }
+    if by:
+        results[f"{key}_by"] = breakdown.by(predictions, dataset, by, threshold=threshold)
     return results
 
 
@@ -129,14 +139,17 @@ def evaluate(
     *,
     run: Path | None = None,
     out: Path | None = None,
+    by: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The story of `cane-train evaluate`: the figures of one model on one folder.
 
     run: the folder of the model, which tells what it has learned from.
     asked: which images; None for all of them, or for the test split of the data that the model was
     trained on. Figures on its other images come with a warning, told and in the result.
-    out: file for what is returned; predictions.csv goes beside it.
+    out: file for what is returned; predictions.csv goes beside it. by: columns of the manifest
+    whose values have figures of their own.
     """
+    breakdown.require_columns(dataset, by)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
     chosen, warnings = choose(asked, report, own=is_training_data(model, dataset))
@@ -166,7 +179,7 @@ def evaluate(
         "warnings": warnings,
         "confidence_threshold": model.card.confidence_threshold,
         **evaluate_on(
-            model, dataset, split, report, key=chosen, folder=out.parent if out else None
+            model, dataset, split, report, key=chosen, folder=out.parent if out else None, by=by
         ),
     }
     if out is not None:

@@ -17,6 +17,7 @@ from training.evaluation_options import (
     Agreement,
     AskedLabels,
     AskedSplit,
+    By,
     ClassNames,
     LabelledData,
     Out,
@@ -50,6 +51,7 @@ def evaluate_command(
             "the whole frame, which reading then cuts to it."
         ),
     ] = None,
+    by: By = None,
     out: Out = None,
 ) -> None:
     """Print the figures of a trained model on any labelled images, as JSON."""
@@ -69,7 +71,7 @@ def evaluate_command(
             shows=shows,
         )
         run = model_file(checkpoint).parent
-        metrics = evaluate(model, dataset, split, report, run=run, out=out)
+        metrics = evaluate(model, dataset, split, report, run=run, out=out, by=by or ())
     typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
 
 

@@ -37,6 +37,13 @@ TruckPattern = Annotated[
         "image's truck in its path."
     ),
 ]
+By = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Figures of each value of this column of the manifest besides, such as station or "
+        "camera. Several times."
+    ),
+]
 Out = Annotated[
     Path | None,
     typer.Option(help="Write metrics.json here as well, and predictions.csv beside it."),

@@ -69,6 +69,16 @@ class Predictions:
         """Class indices of the likeliest grades of those images."""
         return np.asarray(self.probabilities[self.known(against)].argmax(1), np.int64)
 
+    def at(self, places: Sequence[int]) -> Predictions:
+        """Those of some of the images, by position."""
+        return Predictions(
+            tuple(self.images[i] for i in places),
+            tuple(self.trucks[i] for i in places),
+            tuple(self.label[i] for i in places),
+            tuple(self.truth[i] for i in places),
+            self.probabilities[list(places)],
+        )
+
     def write(self, path: Path) -> None:
         """Writes the file at once. Probabilities are written in full."""
         rows = [

@@ -26,6 +26,8 @@ done
 cane-train fit --data "$work/all" --out "$work/run" --size 128 --seed 1 --epochs 8 --patience 8 \
     --learning-rate 0.0005 --label-smoothing 0.05 --augment camera --level-weight 3 \
     --precision fp32 --weights "$weights" $pixels
+cane-train evaluate --checkpoint "$work/run" --data "$work/all" --by difficulty \
+    --out "$work/measured/metrics.json" > /dev/null
 # Half the size, as the bundle is committed; computed in 32 bits.
 cane-export bundle --checkpoint "$work/run" --data "$work/all" --out "$out" \
     --precision fp16-weights --model-version 0.2.0 \

@@ -59,6 +59,16 @@ def test_on_its_own_data_the_test_split_is_measured(
     assert found["split"] == "test"
     assert found["test"]["accuracy"] == trained["test"]["accuracy"]
     assert found["model"]["data_digest"] == found["data"]["digest"]
+    by_plate = measured(tmp_path, bundle, "--data", data, "--by", "plate", "--by", "station")
+    arguments = ("--checkpoint", run, "--data", data, "--by", "station")
+    of_the_run = json.loads(train("evaluate", *arguments))
+    (part,) = by_plate["test_by"]["plate"]
+    assert (part["value"], part["accuracy"]) == ("60-1234", found["test"]["accuracy"])
+    assert by_plate["test_by"]["station"] == of_the_run["test_by"]["station"]
+    page = Path(train("report", tmp_path).strip()).read_text()
+    assert "By plate" in page
+    assert "60-1234" in page
+    assert "tiny 0.1.0 on set" in page
     learned = measured(tmp_path, bundle, "--data", data, "--split", "train")
     assert "too good" in learned["warnings"][0]
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from training.report import plots
 from training.report.page import Page, Plot, Section
 from training.report.parts import CALIBRATION, INTERVALS, data_section, facts
-from training.report.tables import Cell, Table, grade_name, model_name, percent, table
+from training.report.tables import NONE, Cell, Table, grade_name, model_name, percent, table
 
 _TITLES: Final = {
     "train": "Training split",
@@ -31,6 +31,8 @@ def page(metrics: dict[str, Any]) -> Page:
     sections = []
     for key in keys:
         sections += [_section(key, metrics[key], classes, _TITLES[key])]
+        for column, parts in metrics.get(f"{key}_by", {}).items():
+            sections.append(_parts(column, parts))
         truth = f"{key}_truth"
         if truth in metrics:
             title = f"{_TITLES[key]}, against the true grades"
@@ -83,6 +85,26 @@ def _section(key: str, figures: dict[str, Any], classes: dict[str, str], title: 
             ),
         ],
     )
+
+
+def _parts(column: str, parts: list[dict[str, Any]]) -> Section:
+    names = {
+        "accuracy": "accuracy",
+        "macro_f1": "macro F1",
+        "calibration_error": "calibration error",
+        "asks_a_person": "asks a person",
+    }
+    rows: list[list[Cell | str]] = [
+        [
+            part["value"] or NONE,
+            *(percent(part, name) for name in names),
+            str(part["n"]),
+            str(part["trucks"]),
+        ]
+        for part in parts
+    ]
+    columns = [column, *names.values(), "images", "trucks"]
+    return Section(f"By {column}", "", [table(f"Each {column}", columns, rows)], [])
 
 
 def _whole(figures: dict[str, Any]) -> Table:
