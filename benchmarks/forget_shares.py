@@ -26,6 +26,8 @@ def main() -> None:
     parser.add_argument("--keep", type=float, default=0.1, help="share of the training loads")
     parser.add_argument("--seed", type=int, default=7)
     asked = parser.parse_args()
+    if not 0 < asked.keep <= 1:
+        raise SystemExit(f"--keep {asked.keep:g}: write a share above 0 and at most 1")
     if manifest_file(asked.out).exists():
         raise SystemExit(f"{asked.out}: has a manifest already; choose another --out")
     dataset = Dataset.open(asked.data)

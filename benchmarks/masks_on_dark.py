@@ -1,7 +1,8 @@
 """Masks of photographs of single things on a dark ground, such as billets-5: Otsu's threshold.
 
 Writes masks/ and the manifest's column `mask`: 1 (stalk) for the largest bright piece with the
-holes in it, 0 for the ground. No mask shows leaf or trash, and the share of trash stays unknown.
+holes in it, 0 for the ground. No mask shows leaf or trash, and the column `trash_share` stays as it
+is. A manifest that has masks is refused.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of a manifest")
     manifest = Manifest.read(parser.parse_args().data)
+    drawn = sum(bool(row.get("mask")) for row in manifest.cells)
+    if drawn:
+        raise SystemExit(f"{manifest.path}: {drawn} rows have a mask already; they stay")
     folder = manifest.folder / FOLDER
     folder.mkdir(exist_ok=True)
     cells = []
@@ -47,7 +51,8 @@ def main() -> None:
         if picture is None:
             raise SystemExit(f"{file}: cannot be read; see cane-train data check")
         name = f"{FOLDER}/{number:06d}-{PurePosixPath(row['image']).stem}.png"
-        cv2.imwrite(str(manifest.folder / name), thing_of(np.asarray(picture, np.uint8)))
+        mask = thing_of(np.asarray(picture, np.uint8))
+        (manifest.folder / name).write_bytes(cv2.imencode(".png", mask)[1].tobytes())
         cells.append({**row, "mask": name})
     columns = tuple(dict.fromkeys((*manifest.columns, "mask")))
     replace(manifest, columns=columns, cells=tuple(cells)).write()

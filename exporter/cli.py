@@ -247,7 +247,7 @@ def evaluate_command(
         typer.Option(
             "--whole-frames",
             help="Without a manifest: the files show the camera's whole frame, of which the "
-            "bundle's part is graded.",
+            "bundle's part is graded. With one, dataset.json says what they show.",
         ),
     ] = False,
     by: By = None,
@@ -272,6 +272,7 @@ def evaluate_command(
             pattern=None if truck_pattern is None else folder.compiled(truck_pattern),
             area=(area.left, area.top, area.right, area.bottom) if whole_frames else None,
             shows="frame" if whole_frames else None,
+            options="--class-map, --truck-pattern and --whole-frames",
         )
         metrics = evaluate(opened, dataset, split, report, out=out, by=by or ())
     typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))

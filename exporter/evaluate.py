@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_agent.errors import BundleError
 from edge_agent.inference.bundle import Bundle
 from edge_agent.inference.grader import Grader
 from edge_agent.inference.manifest import GradedArea
@@ -22,6 +24,7 @@ from training.evaluation import (
     choose,
     describe_data,
     figures_against,
+    is_training_data,
     load_split,
     predictions_on,
     split_of,
@@ -30,7 +33,7 @@ from training.evaluation import (
 from training.model import write_json
 from training.predictions import PREDICTIONS_NAME
 
-_BATCH = 32
+_BATCH: Final = 32
 
 
 def evaluate(
@@ -49,14 +52,19 @@ def evaluate(
     takes it. by: columns of the manifest whose values have figures of their own.
 
     A bundle does not tell which images its model has learned from, but for the digest of their
-    dataset. Raises ExportError for a dataset that shows another part of the camera's frame.
+    dataset. Raises ExportError for a dataset that shows another part of the camera's frame than a
+    station would show the model, and where the model fails on it, BundleError for a model that a
+    station would not believe, DataError for images or columns that are not there.
     """
     manifest = bundle.manifest
-    _require_area(bundle, dataset)
+    dataset, warnings = _as_a_station_shows_it(bundle, dataset, report)
     require_columns(dataset, by)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
     grader = Grader(bundle)
-    own = dataset.digest == manifest.training.data_digest
-    chosen, warnings = choose(asked, report, own=own)
+    # A bundle does not tell the agreement by which its data were labelled: the usual one.
+    own = is_training_data(dataset, manifest.training.data_digest, agreement=0.6)
+    chosen, of_split = choose(asked, report, own=own)
     images = load_split(with_truth(dataset), split_of(chosen), manifest.input.width, report)
     probabilities, levels = _answers(grader, images.images, report)
     predictions = predictions_on(dataset, images, probabilities)
@@ -75,7 +83,8 @@ def evaluate(
         },
         "data": describe_data(dataset),
         "split": chosen,
-        "warnings": warnings,
+        "learned_from": None,
+        "warnings": [*warnings, *of_split],
         "confidence_threshold": manifest.confidence_threshold,
         **figures_against(
             predictions,
@@ -88,23 +97,37 @@ def evaluate(
         **_level_figures(levels, images, chosen),
     }
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         predictions.write(out.parent / PREDICTIONS_NAME)
         write_json(out, results)
     return results
 
 
-def _require_area(bundle: Bundle, dataset: Dataset) -> None:
-    area, ours = dataset.graded_area, bundle.manifest.input.graded_area
-    if area is None:
-        return  # nobody said
-    left, top, right, bottom = area
+def _as_a_station_shows_it(
+    bundle: Bundle, dataset: Dataset, report: Report
+) -> tuple[Dataset, list[str]]:
+    """The dataset, whole frames of which nobody said what to cut cut to the bundle's area; and what
+    to warn of. Raises ExportError for another area."""
+    ours = bundle.manifest.input.graded_area
+    described, folder = dataset.description, dataset.manifest.folder
+    if described.graded_area is None and described.shows == "frame":
+        area = (ours.left, ours.top, ours.right, ours.bottom)
+        cut = described.model_copy(update={"graded_area": area})
+        return replace(dataset, described=cut), []
+    if described.graded_area is None:
+        warning = (
+            f"{folder}: does not say which part of the frame its images show; they are taken to "
+            "show what a station shows this model"
+        )
+        report.say(f"warning: {warning}")
+        return dataset, [warning]
+    left, top, right, bottom = described.graded_area
     if GradedArea(left=left, top=top, right=right, bottom=bottom) != ours:
         raise ExportError(
-            f"{dataset.manifest.folder}: its images show the part {area} of the frame, a station "
+            f"{folder}: its images show the part {described.graded_area} of the frame, a station "
             f"shows this model {(ours.left, ours.top, ours.right, ours.bottom)}; give images of "
             "that part"
         )
+    return dataset, []
 
 
 def _answers(
@@ -113,7 +136,15 @@ def _answers(
     tick = report.loading("images (grading)", len(images))
     parts = []
     for start in range(0, len(images), _BATCH):
-        parts.append(grader.answers(images[start : start + _BATCH]))
+        try:
+            parts.append(grader.trusted_answers(images[start : start + _BATCH]))
+        except BundleError:
+            raise
+        except Exception as error:  # ONNX Runtime's have no common ancestor
+            raise ExportError(
+                f"{grader.bundle.path}: fails on these images ({' '.join(str(error).split())[:200]}"
+                "); do not use it"
+            ) from error
         for _ in parts[-1][0]:
             tick()
     probabilities, levels = zip(*parts, strict=True)
@@ -129,13 +160,5 @@ def _level_figures(
     known = np.isfinite(true)
     if levels is None or not known.any():
         return {}
-    low, middle, high = levels[known].astype(np.float64).T
-    true = true[known]
-    return {
-        f"{key}_level": {
-            "n": int(known.sum()),
-            "mean_absolute_error": float(np.abs(middle - true).mean()),
-            "within_the_interval": float(((true >= low) & (true <= high)).mean()),
-            "mean_width": float((high - low).mean()),
-        }
-    }
+    near = level.closeness(levels[known].astype(np.float64), true[known])
+    return {f"{key}_level": {"n": int(known.sum()), **near}}

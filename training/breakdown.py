@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
@@ -67,6 +68,7 @@ def _part(predictions: Predictions, threshold: float) -> dict[str, Any]:
 
 def _order(value: str) -> tuple[float, str]:
     try:
-        return float(value), value
+        number = float(value)
     except ValueError:
-        return float("inf"), value
+        number = math.nan
+    return number if math.isfinite(number) else math.inf, value

@@ -152,7 +152,13 @@ def evaluate(
     breakdown.require_columns(dataset, by)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-    chosen, warnings = choose(asked, report, own=is_training_data(model, dataset))
+    trained = model.card.training
+    own = is_training_data(
+        dataset,
+        str(trained.get("data", {}).get("digest")),
+        agreement=trained.get("config", {}).get("agreement"),
+    )
+    chosen, warnings = choose(asked, report, own=own)
     split = split_of(chosen)
     known = None if run is None else learned(dataset, split, run)
     if known and not warnings:
@@ -208,15 +214,16 @@ def split_of(asked: Asked) -> Split | None:
     return None if asked == "all" else asked
 
 
-def is_training_data(model: TrainedModel, dataset: Dataset) -> bool:
-    """Is this the data that the model was trained on, whatever its labels are made of here?"""
-    trained = model.card.training
-    digest = str(trained.get("data", {}).get("digest"))
+def is_training_data(dataset: Dataset, digest: str, *, agreement: float | None) -> bool:
+    """Is this the data that a model was trained on, whatever its labels are made of here?
+
+    digest: of that data. agreement: by which it was labelled; None where that is not known.
+    """
     if dataset.digest == digest:
         return True
     labels = label(
         dataset.manifest.rows,
-        agreement=trained.get("config", {}).get("agreement", dataset.labels.agreement),
+        agreement=dataset.labels.agreement if agreement is None else agreement,
         method=dataset.description.label_method or "majority",
     )
     if labels.grades == dataset.labels.grades:

@@ -36,19 +36,20 @@ def open_labelled(
     pattern: re.Pattern[str] | None = None,
     area: Area | None = None,
     shows: Shows | None = None,
+    options: str = "--class-map, --truck-pattern, --graded-area and --shows",
 ) -> Dataset:
     """A manifest's file, a folder with one, or an ImageFolder. Writes nothing. Raises DataError.
 
     agreement, source: see `Dataset.open`. classes, pattern, area, shows: for an ImageFolder, as
     `cane-train data import folder` takes them; a manifest needs none of them and refuses them.
-    trained_on: the grade of each class name, where `classes` says nothing.
+    trained_on: the grade of each class name, where `classes` says nothing. options: by which a
+    command takes them.
     """
     if not path.is_dir() or _has_manifest(path, listener):
         if classes or pattern or area or shows:
             raise DataError(
                 f"{path}: has a manifest, which says class and truck of each image, and "
-                f"{DESCRIPTION_NAME} beside it what they show; leave --class-map, --truck-pattern, "
-                "--graded-area and --shows out"
+                f"{DESCRIPTION_NAME} beside it what they show; leave {options} out"
             )
         return Dataset.open(path, agreement=agreement, source=source)
     if source == "votes":

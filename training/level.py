@@ -145,7 +145,7 @@ def figures(
     known = np.isfinite(true)
     if known.sum() < 2:
         return None
-    low, middle, high = found[known].T
+    middle = found[known, 1]
     of_grades = probabilities[known].astype(np.float64)
     of_grades[:, _UNDEFINED] = 0  # these loads have a share: they are none
     of_grades[of_grades.sum(1) < _SURE, :_UNDEFINED] = 1
@@ -156,13 +156,24 @@ def figures(
     bootstrap = TruckBootstrap(trucks)
     drawn = bootstrap.sums(np.stack([of_guess - error, np.ones_like(error)], axis=1))
     interval = bootstrap.interval(drawn[:, 0] / drawn[:, 1])
+    near = closeness(found[known], true[known])
     return {
         "n": int(known.sum()),
-        "mean_absolute_error": float(error.mean()),
+        "mean_absolute_error": near["mean_absolute_error"],
         "of_the_guess_by_grade": float(of_guess.mean()),
         "better_by": float((of_guess - error).mean()),
         "better_by_ci": interval,
         "earns_its_place": bool(interval and interval[0] > 0),
-        "within_the_interval": float(((true[known] >= low) & (true[known] <= high)).mean()),
+        "within_the_interval": near["within_the_interval"],
+        "mean_width": near["mean_width"],
+    }
+
+
+def closeness(found: Floats, true: Floats) -> dict[str, float]:
+    """How near estimates (n, 3), see `estimates`, come to the true shares (n,), in points."""
+    low, middle, high = found.T
+    return {
+        "mean_absolute_error": float(np.abs(middle - true).mean()),
+        "within_the_interval": float(((true >= low) & (true <= high)).mean()),
         "mean_width": float((high - low).mean()),
     }

@@ -90,18 +90,33 @@ class Grader:
         found = cast("list[Floats]", run)
         return found[0], found[1] if spec.level else None
 
-    def grade(self, image: npt.NDArray[np.uint8]) -> Prediction:
-        """Grades one uint8 RGB image, (height, width, 3), already resized to the input size.
+    def trusted_answers(self, images: npt.NDArray[np.uint8]) -> tuple[Floats, Floats | None]:
+        """The same, where they can be believed.
 
         Raises BundleError if the output is not a probability distribution, or its level not three
         numbers in order: a network that is broken in one head is not to be believed in the other.
         """
-        rows, levels = self.answers(image[None])
+        name = self.bundle.manifest.name
+        rows, levels = self.answers(images)
+        # Nothing that is no number is near to, or in order with, anything.
+        if not (np.abs(rows.sum(axis=1) - 1.0) <= 1e-3).all():
+            raise BundleError(f"model {name}: its output is no probability distribution")
+        if levels is not None:
+            low, middle, high = levels.T
+            in_order = (low >= 0.0) & (low <= middle) & (middle <= high) & (high <= 100.0)
+            if not in_order.all():
+                raise BundleError(
+                    f"model {name}: its level is not three numbers in order, 0 to 100"
+                )
+        return rows, levels
+
+    def grade(self, image: npt.NDArray[np.uint8]) -> Prediction:
+        """Grades one uint8 RGB image, (height, width, 3), already resized to the input size.
+
+        Raises BundleError, see `trusted_answers`.
+        """
+        rows, levels = self.trusted_answers(image[None])
         row = rows[0]
-        if not np.isfinite(row).all() or abs(float(row.sum()) - 1.0) > 1e-3:
-            raise BundleError(
-                f"model {self.bundle.manifest.name}: its output is no probability distribution"
-            )
         level = None if levels is None else self._level(levels[0])
         best = int(row.argmax())
         confidence = float(row[best])
@@ -117,10 +132,6 @@ class Grader:
         manifest = self.bundle.manifest
         assert manifest.level is not None  # noqa: S101 - there is such an output
         low, middle, high = map(float, row)
-        if not 0.0 <= low <= middle <= high <= 100.0:
-            raise BundleError(
-                f"model {manifest.name}: its level is not three numbers in order, 0 to 100"
-            )
         return Level(low, middle, high, manifest.level.coverage)
 
     def golden(self) -> tuple[Floats, Floats | None]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from labelled import labelled_folder
 from PIL import Image
+from tiny_bundle import SURE, write_table_bundle
 from trained import export, train
 
 from training.predictions import Predictions
@@ -62,7 +63,7 @@ def test_on_its_own_data_the_test_split_is_measured(
     by_plate = measured(tmp_path, bundle, "--data", data, "--by", "plate", "--by", "station")
     arguments = ("--checkpoint", run, "--data", data, "--by", "station")
     of_the_run = json.loads(train("evaluate", *arguments))
-    (part,) = by_plate["test_by"]["plate"]
+    (part,) = by_plate["test_by"]["plate"]  # all have the same
     assert (part["value"], part["accuracy"]) == ("60-1234", found["test"]["accuracy"])
     assert by_plate["test_by"]["station"] == of_the_run["test_by"]["station"]
     page = Path(train("report", tmp_path).strip()).read_text()
@@ -71,6 +72,27 @@ def test_on_its_own_data_the_test_split_is_measured(
     assert "tiny 0.1.0 on set" in page
     learned = measured(tmp_path, bundle, "--data", data, "--split", "train")
     assert "too good" in learned["warnings"][0]
+    # Labelled otherwise they are the same images.
+    again = measured(tmp_path, bundle, "--data", data, "--agreement", "0.9")
+    assert again["data"]["disputed"] > 0
+    assert again["data"]["digest"] != found["data"]["digest"]
+    assert again["split"] == "test"
+
+
+def test_stations_have_figures_of_their_own(run: Path, bundle: Path, tmp_path: Path) -> None:
+    other = labelled_folder(tmp_path / "other", 40, seed=5)
+    lines = (other / "manifest.csv").read_text().splitlines()
+    for number in range(1, len(lines), 3):
+        lines[number] = lines[number].replace(",S1,", ",S2,")
+    (other / "manifest.csv").write_text("\n".join(lines))
+    ours = measured(tmp_path / "bundle", bundle, "--data", other, "--by", "station")
+    arguments = ("--checkpoint", run, "--data", other, "--by", "station")
+    theirs = json.loads(train("evaluate", *arguments))
+    stations = ours["all_by"]["station"]
+    assert [part["value"] for part in stations] == ["S1", "S2"]
+    assert stations[0]["accuracy"] != stations[1]["accuracy"]
+    for one, same in zip(stations, theirs["all_by"]["station"], strict=True):
+        assert (one["n"], one["accuracy"]) == (same["n"], same["accuracy"])
 
 
 def test_whole_frames_are_cut_to_what_a_station_shows_the_model(
@@ -96,6 +118,23 @@ def test_whole_frames_are_cut_to_what_a_station_shows_the_model(
     assert np.abs(said[0] - said[1]).max() < 1e-6
     assert np.abs(said[2] - said[1]).max() > 0.01
     assert as_they_are["all"]["n"] == frames["all"]["n"] == 59
+    assert frames["warnings"] == []
+    assert "does not say which part of the frame its images show" in as_they_are["warnings"][0]
+    # With a manifest, dataset.json says so.
+    (tmp_path / "frames/manifest.csv").write_text(
+        "image,truck,captured_at,grade\n"
+        + "".join(
+            f"{grade}/{Path(name).name},T{number},,{grade}\n"
+            for number, (name, grade) in enumerate((row[0], row[4]) for row in rows)
+            if name != "images/7.png"
+        )
+    )
+    (tmp_path / "frames/dataset.json").write_text('{"shows": "frame"}')
+    told = measured(tmp_path / "4", bundle, "--data", tmp_path / "frames")
+    assert told["warnings"] == []
+    assert told["all"]["confusion_matrix"] == cut["all"]["confusion_matrix"]
+    refused = export("evaluate", bundle, "--data", tmp_path / "frames", "--whole-frames", code=2)
+    assert "leave --class-map, --truck-pattern and --whole-frames out" in refused
 
 
 def test_images_of_another_part_of_the_frame_are_refused(
@@ -106,3 +145,21 @@ def test_images_of_another_part_of_the_frame_are_refused(
     said = export("evaluate", bundle, "--data", tmp_path / "data", code=2)
     assert "its images show the part (0.0, 0.0, 1.0, 0.5) of the frame" in said
     assert "(0.0, 0.04, 1.0, 0.96)" in said
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([SURE, *[(0.9,) * 5] * 3], "its output is no probability distribution"),
+        ([SURE, *[(float("nan"),) * 5] * 3], "its output is no probability distribution"),
+        ([SURE], "fails on these images"),
+    ],
+)
+def test_a_model_that_a_station_would_not_believe_is_refused(
+    data: Path, tmp_path: Path, rows: list[tuple[float, ...]], says: str
+) -> None:
+    """Its golden image is black, and comes out right."""
+    broken = write_table_bundle(tmp_path / "broken.bundle", rows)
+    out = tmp_path / "out" / "metrics.json"
+    assert says in export("evaluate", broken, "--data", data, "--out", out, code=2)
+    assert not out.exists()

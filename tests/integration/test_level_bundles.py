@@ -103,6 +103,13 @@ def test_a_station_says_what_the_trained_network_says(
     assert {answer.level is None for answer in answers if answer.grade != Grade.UNDEFINED} == {
         False
     }
+    measured = tmp_path / "measured" / "metrics.json"
+    export("evaluate", out, "--data", straw[0], "--out", measured)
+    told = json.loads(measured.read_text())["test_level"]
+    of_the_run = metrics["test_level"]
+    assert told["n"] == of_the_run["n"]
+    for name in ("mean_absolute_error", "mean_width"):
+        assert told[name] == pytest.approx(of_the_run[name], abs=2)
     again = export("check", out, "--checkpoint", straw[1], "--data", straw[0])
     assert "their levels within" in again
     assert "of the level within" in again

@@ -163,6 +163,7 @@ def test_recoloured_one_by_one_the_commoner_cane_lends_its_loads(with_masks: boo
     for base in planned:
         (parent,) = base.parents
         assert base.look is not None
+        assert base.look != parent
         assert GRADES[found.labels[parent]] is shapes.get(base.grade, base.grade)
         assert GRADES[found.labels[base.look]] is base.grade
         assert base.soft_label.tolist() == [float(grade is base.grade) for grade in GRADES]
@@ -188,6 +189,24 @@ def test_told_apart_by_masks_the_ground_keeps_to_the_ground_of_the_look() -> Non
         assert black.mean() == pytest.approx(0.5)
         thing = found.images[base.look][masks[base.look] == 1]
         assert drawn[~black].mean() == pytest.approx(thing.mean(), abs=3)
+
+
+def test_recoloured_one_by_one_a_load_shows_the_trash_that_its_own_mask_shows() -> None:
+    found = scarce(4)
+    masks = covered(found)
+    planner = Planner(found, masks, seed=1)
+    for base in planner.plan({Grade.BURN_TRASH: 8}, method="translate-single", levels=LEVELS):
+        assert base.look is not None
+        assert planner.trash_shown(base) == trash_share(masks[base.parents[0]])
+        look = found.images[base.look]
+        assert planner.draw(base).mean() == pytest.approx(look.mean(), abs=3)
+
+
+def test_a_stray_pixel_is_no_trash() -> None:
+    found = loads(200)
+    masks = half_covered(found)
+    masks[7, 3, 3] = TRASH  # as a network's mistake
+    assert not Planner(found, masks, seed=1).has_trash
 
 
 def test_masks_without_any_trash_say_nothing_of_it() -> None:

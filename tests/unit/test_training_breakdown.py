@@ -70,10 +70,10 @@ def test_the_parts_add_up(loads: list[Load]) -> None:
 
 
 def test_numbers_come_in_the_order_of_numbers() -> None:
-    loads: list[Load] = [(value, GRADES[0], 0) for value in ("10", "9", "0.45", "x", "")]
+    loads: list[Load] = [(value, GRADES[0], 0) for value in ("10", "nan", "9", "0.45", "x", "")]
     dataset, predictions = both(loads)
     parts = by(predictions, dataset, ["station"], threshold=0.5)["station"]
-    assert [part["value"] for part in parts] == ["0.45", "9", "10", "", "x"]
+    assert [part["value"] for part in parts] == ["0.45", "9", "10", "", "nan", "x"]
 
 
 def test_what_tells_nothing_apart_is_refused() -> None:

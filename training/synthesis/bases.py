@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edge_agent.grades import GRADES, Grade
 from training.data.dataset import ImageSet
-from training.data.trash import TRASH, trash_share
+from training.data.trash import trash_share
 from training.errors import DataError
 from training.synthesis.blend import PAIRS, Method
 
@@ -33,7 +33,7 @@ class Base:
 
     number: of the image in its run, and of its random numbers. parents: positions in the training
     ImageSet, one or two. level: of the blend, 0 to 100. method: of blending; None for one parent.
-    trash: share of leaf and trash on the load, 0 to 100, as masks show it; without masks, the
+    trash: share of leaf and trash on the load, 0 to 100, as masks show it; where none do, the
     level. trashy: how trashy it counts as, 0 to 1. look: a load of the grade, by position, whose
     colours and region the image gets; None where it keeps its own. region: of the look;
     without one, of the first parent. same_region: whether the parents are of one region.
@@ -110,9 +110,9 @@ def with_partners(wanted: dict[Grade, int], labels: npt.NDArray[np.int64]) -> di
 def trash_of(
     labels: npt.NDArray[np.int64], masks: npt.NDArray[np.uint8] | None
 ) -> npt.NDArray[np.float64]:
-    """Share of trash on each load, 0 to 100, (n,), by its mask; without masks, and where none of
-    them shows any trash, 0 or 100 by its grade. masks: (n, size, size)."""
-    if masks is None or not (masks == TRASH).any():
+    """Share of trash on each load, 0 to 100, (n,), by its mask; without masks, 0 or 100 by its
+    grade. masks: (n, size, size), which show trash, see `shows_trash`."""
+    if masks is None:
         return np.array([100.0 if GRADES[label].has_trash else 0.0 for label in labels])
     return np.array([trash_share(mask) for mask in masks])
 

@@ -40,8 +40,10 @@ def planner_of(run: Run, segmented: Stage) -> Planner:
 def _planned(run: Run, planner: Planner) -> list[Base]:
     """All bases of the run, in the order of their numbers. Raises RunError where there is none."""
     config = run.config.generate
-    by_segment = config.method in ("segment", bases.TRANSLATE) and planner.has_trash
-    if by_segment and planner.boundary is not None:
+    by_segment = config.method in ("segment", bases.TRANSLATE)
+    if by_segment and not planner.has_trash:
+        run.report.say("no mask shows leaf or trash: blends are transparencies")
+    elif by_segment and planner.boundary is not None:
         share = planner.boundary.share
         run.report.say(f"blends count as trashy from {share:.0f} % of trash on")
     elif by_segment:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from edge_agent.grades import GRADES, Grade
 from training.data.dataset import ImageSet
-from training.data.trash import TRASH, trash_share
+from training.data.trash import shows_trash, trash_share
 from training.errors import DataError
 from training.synthesis import blend
 from training.synthesis.bases import (
@@ -44,8 +43,8 @@ _TRIES: Final = 8
 class Planner:
     """Plans what is drawn from some training images.
 
-    masks: (n, size, size), see `run.masks_of`. boundary: see the module of that name; None where
-    masks are not to be had, or not to be believed.
+    masks: (n, size, size), see `run.masks_of`. has_trash: do they show leaf and trash? boundary:
+    see the module of that name; None where they do not, or are not to be believed.
     """
 
     def __init__(self, train: ImageSet, masks: npt.NDArray[np.uint8] | None, *, seed: int) -> None:
@@ -56,19 +55,14 @@ class Planner:
                 f"{foreign.image}: is in split {foreign.split}; synthesis takes training images"
             )
         self.train, self._masks, self._seed = train, masks, seed
-        self.trash = trash_of(train.labels, masks)
+        self.has_trash = shows_trash(masks)
+        self.trash = trash_of(train.labels, masks if self.has_trash else None)
         self.boundary: Boundary | None = None
         if masks is not None and self.has_trash:
             graded = np.array([clean_of(GRADES[label]) is not None for label in train.labels])
             graded &= (masks != 0).any((1, 2))  # where no load is seen, its trash is not known
             trashy = np.array([bool(GRADES[label].has_trash) for label in train.labels])
             self.boundary = Boundary.of(self.trash[graded], trashy[graded])
-
-    @cached_property
-    def has_trash(self) -> bool:
-        """Are there masks, and do they show leaf and trash anywhere? Those of single things need
-        not."""
-        return self._masks is not None and bool((self._masks == TRASH).any())
 
     def plan(self, wanted: dict[Grade, int], *, method: Way, levels: Sequence[int]) -> list[Base]:
         """Bases for so many images of each grade; a function of its arguments.
@@ -124,8 +118,8 @@ class Planner:
         )
 
     def trash_shown(self, base: Base) -> float | None:
-        """Share of trash that the base's own mask shows, 0 to 100; None where it has none, or shows
-        no load, and of transparencies; of all where no mask shows trash."""
+        """Share of trash that the base's own mask shows, 0 to 100. None where masks show no trash
+        at all, or its own no load, and of transparencies."""
         if self._masks is None or not self.has_trash or base.method == "alpha":
             return None
         return base.trash if self._masks[list(base.parents)].any((1, 2)).all() else None
@@ -190,10 +184,14 @@ class Planner:
         return found
 
     def _translated(self, shapes: Sequence[Base], grade: Grade) -> list[Base]:
-        """Blends, or loads, of either kind of cane, each to look like a load of the grade."""
+        """Blends, or loads, of either kind of cane, each to look like another load of the grade."""
         rng = np.random.default_rng([self._seed, GRADES.index(grade), 1])
         ours = np.flatnonzero(self.train.labels == GRADES.index(grade)).tolist()
         looks = [int(look) for look in rng.choice(ours, len(shapes))]
+        for place, base in enumerate(shapes):
+            if looks[place] in base.parents:  # in its own colours it would be what it is
+                others = [load for load in ours if load not in base.parents]
+                looks[place] = int(rng.choice(others or ours))
         return [
             replace(base, grade=grade, look=look, region=self.train.rows[look].region)
             for base, look in zip(shapes, looks, strict=True)

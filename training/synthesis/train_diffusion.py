@@ -10,6 +10,7 @@ import numpy as np
 from edge_agent.grades import GRADES
 from training import parallel
 from training.data.dataset import evenly
+from training.data.trash import shows_trash
 from training.sampling import reseed
 from training.synthesis import backbone
 from training.synthesis.backbone import Pretrained
@@ -106,7 +107,8 @@ def vocabulary_of(run: Run) -> Vocabulary:
 def examples_of(run: Run, segmented: Stage, vocabulary: Vocabulary) -> Examples:
     """All training images, with the edges that the U-Net tells apart, and their share of trash."""
     counts = np.bincount(run.train.labels, minlength=len(GRADES))
-    trash = trash_of(run.train.labels, masks_of(run, segmented))
+    masks = masks_of(run, segmented)
+    trash = trash_of(run.train.labels, masks if shows_trash(masks) else None)
     return Examples(
         run.train.images,
         hints(run.train.images, classes_of(segmented)),

@@ -54,9 +54,7 @@ def train_segment(run: Run, stage: Stage) -> bool:
         told = ", ".join(f"{n} {v:.2f}" for n, v in held_out.items() if v is not None)
         run.report.say(f"U-Net: intersection over union on validation trucks: {told or 'no masks'}")
     else:
-        run.report.say(
-            "no training image has a mask: blends are transparencies, and edges are not told apart"
-        )
+        run.report.say("no training image has a mask: edges are not told apart")
     if run.accelerator.is_main_process:
         save_array(stage.folder / CLASSES_NAME, classes)
         stage.finish({**run.provenance(), "iou": held_out, "has_masks": masked})
