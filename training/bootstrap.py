@@ -7,6 +7,7 @@ Welsh, "Bootstrapping clustered data", Journal of the Royal Statistical Society 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +22,15 @@ _CHUNK: Final = 10_000_000
 """So many numbers at a time: 80 MB."""
 
 
+@lru_cache(maxsize=4)  # a study asks for the same ones hundreds of times
+def _draws(trucks: int, rounds: int, seed: int) -> Floats:
+    """How often each truck was drawn, (rounds, trucks): all that matters of a draw."""
+    shares = np.full(trucks, 1 / trucks)
+    found = np.random.default_rng(seed).multinomial(trucks, shares, size=rounds).astype(np.float64)
+    found.setflags(write=False)
+    return found
+
+
 class TruckBootstrap:
     """Rounds in which as many trucks are drawn, with replacement, as there are.
 
@@ -32,10 +42,7 @@ class TruckBootstrap:
         self.trucks = len(names)
         self.rounds = rounds
         self.seed = seed
-        rng = np.random.default_rng(seed)
-        shares = np.full(self.trucks, 1 / self.trucks)
-        # How often each truck was drawn, (rounds, trucks): all that matters of a draw.
-        self._draws = rng.multinomial(self.trucks, shares, size=rounds)
+        self._draws = _draws(self.trucks, rounds, seed)
 
     def sums(self, values: npt.NDArray[np.generic]) -> Floats:
         """Sums over the images of each round, (rounds, ...), of values (n, ...)."""
@@ -44,15 +51,19 @@ class TruckBootstrap:
         np.add.at(by_truck, self._truck_of, flat)
         return (self._draws @ by_truck).reshape(self.rounds, *values.shape[1:])
 
-    def weighted(self, statistic: Callable[[Floats], Floats]) -> Floats:
+    def weighted(
+        self, statistic: Callable[[Floats], Floats], order: npt.NDArray[np.intp]
+    ) -> Floats:
         """A statistic of each round, (rounds,), that no sum over images gives.
 
-        `statistic` takes how often each image was drawn, (some rounds, n).
+        `statistic` takes how often each image was drawn, (some rounds, k), of the images `order`
+        (k,), in that order.
         """
-        step = max(1, _CHUNK // len(self._truck_of))
+        trucks = self._truck_of[order]
+        step = max(1, _CHUNK // len(trucks))
         return np.concatenate(
             [
-                statistic(self._draws[start : start + step][:, self._truck_of].astype(np.float64))
+                statistic(np.take(self._draws[start : start + step], trucks, axis=1))
                 for start in range(0, self.rounds, step)
             ]
         )

@@ -28,23 +28,33 @@ def average_precision(scores: Scores, positive: Positive) -> float | None:
 
 
 def interval(scores: Scores, positive: Positive, resampled: TruckBootstrap) -> list[float] | None:
-    """The average precision's interval by truck."""
+    """The average precision's interval by truck; None where nothing is positive.
+
+    It is the mean, over the positive images, of the precision among all images that score as much
+    or more: sums are needed at the scores of positive images only.
+    """
+    if not positive.any():
+        return None
     order = np.argsort(-scores, kind="stable")
-    positive = positive[order]
-    # Images with the same score come in together.
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    falling = -scores[order]
+    places = np.flatnonzero(positive[order])
+    # Images with the same score come in together: the ends of those groups that have a positive
+    # one, and each group's first among the positive ones.
+    ends, first = np.unique(np.searchsorted(falling, falling[places], "right"), return_index=True)
+    order = order[: ends[-1]]
+    begins = np.append(0, ends[:-1])
 
     def areas(times: Floats) -> Floats:
-        """Average precision of each row of how often each image was drawn, (rounds, n)."""
-        drawn = times[:, order]
-        found = np.cumsum(drawn * positive, axis=1)[:, ends]
-        called = np.cumsum(drawn, axis=1)[:, ends]
+        """Average precision of each row of how often each image was drawn, (rounds, k)."""
+        hits = np.add.reduceat(times[:, places], first, axis=1)
+        found = np.cumsum(hits, axis=1)
+        called = np.cumsum(np.add.reduceat(times, begins, axis=1), axis=1)
         precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
-        area: Floats = (np.diff(found, axis=1, prepend=0.0) * precision).sum(1)
+        area: Floats = (hits * precision).sum(1)
         total = found[:, -1]
         return np.divide(area, total, out=np.full_like(area, np.nan), where=total > 0)
 
-    return resampled.interval(resampled.weighted(areas)) if positive.any() else None
+    return resampled.interval(resampled.weighted(areas, order))
 
 
 def curve(scores: Scores, positive: Positive) -> dict[str, list[float]]:

@@ -60,7 +60,8 @@ def test_a_round_has_as_many_trucks_whole(rows: list[tuple[str, int]]) -> None:
     values = np.array([value for _, value in rows])
     resampled = TruckBootstrap(trucks, rounds=20)
     assert resampled.trucks == len(set(trucks))
-    times = resampled.weighted(lambda weights: (weights * values).sum(1))
+    order = np.random.default_rng(len(rows)).permutation(len(rows))
+    times = resampled.weighted(lambda weights: (weights * values[order]).sum(1), order)
     assert resampled.sums(values).tolist() == times.tolist()
     for truck in set(trucks):
         of_it = np.array([name == truck for name in trucks])
@@ -83,7 +84,10 @@ def test_average_precision_of_every_draw_is_scikit_learns() -> None:
     trucks = [f"T{i // 2}" for i in range(60)]
     resampled = TruckBootstrap(trucks, rounds=40)
     drawn: list[np.ndarray] = []
-    resampled.weighted(lambda weights: drawn.append(weights) or weights[:, 0])  # type: ignore[func-returns-value]
+    resampled.weighted(
+        lambda weights: drawn.append(weights) or weights[:, 0],  # type: ignore[func-returns-value]
+        np.arange(60),
+    )
     expected = np.array(
         [
             precision_recall.average_precision_score(positive, scores, sample_weight=weights)
