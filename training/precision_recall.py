@@ -51,7 +51,7 @@ def interval(scores: Scores, positive: Positive, resampled: TruckBootstrap) -> l
         called = np.cumsum(np.add.reduceat(times, begins, axis=1), axis=1)
         precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
         area: Floats = (hits * precision).sum(1)
-        total = found[:, -1]
+        total: Floats = found[:, -1]
         return np.divide(area, total, out=np.full_like(area, np.nan), where=total > 0)
 
     return resampled.interval(resampled.weighted(areas, order))
