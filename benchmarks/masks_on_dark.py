@@ -8,14 +8,13 @@ is. A manifest that has masks is refused.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.data.drawn.masks import FOLDER
+from training.data.drawn.masks import FOLDER, write_masks
 from training.data.manifest import Manifest
 from training.data.trash import STALK
 
@@ -43,20 +42,14 @@ def main() -> None:
     drawn = sum(bool(row.get("mask")) for row in manifest.cells)
     if drawn:
         raise SystemExit(f"{manifest.path}: {drawn} rows have a mask already; they stay")
-    folder = manifest.folder / FOLDER
-    folder.mkdir(exist_ok=True)
-    cells = []
-    for number, (file, row) in enumerate(zip(manifest.images, manifest.cells, strict=True)):
+    masks = {}
+    for number, file in enumerate(manifest.images):
         picture = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
         if picture is None:
             raise SystemExit(f"{file}: cannot be read; see cane-train data check")
-        name = f"{FOLDER}/{number:06d}-{PurePosixPath(row['image']).stem}.png"
-        mask = thing_of(np.asarray(picture, np.uint8))
-        (manifest.folder / name).write_bytes(cv2.imencode(".png", mask)[1].tobytes())
-        cells.append({**row, "mask": name})
-    columns = tuple(dict.fromkeys((*manifest.columns, "mask")))
-    replace(manifest, columns=columns, cells=tuple(cells)).write()
-    print(f"{len(cells)} masks in {folder}")
+        masks[number] = thing_of(np.asarray(picture, np.uint8))
+    write_masks(manifest, masks)
+    print(f"{len(masks)} masks in {manifest.folder / FOLDER}")
 
 
 if __name__ == "__main__":

@@ -76,17 +76,25 @@ def import_masks(
     cut = Description.read(manifest.folder).cut
     cells = list(manifest.cells)
     shares = {number: _share(mask, cells[number], manifest, cut) for number, mask in made.items()}
-    folder = manifest.folder / FOLDER
-    folder.mkdir(exist_ok=True)
-    for number, mask in made.items():
+    for number, share in shares.items():
+        cells[number] = {**cells[number], "trash_share": share}
+    columns = tuple(dict.fromkeys((*manifest.columns, "mask", "trash_share")))
+    write_masks(replace(manifest, columns=columns, cells=tuple(cells)), made)
+    return Drawn(len(made), tuple(unknown))
+
+
+def write_masks(manifest: Manifest, masks: Mapping[int, Any]) -> None:
+    """Writes masks, uint8 (height, width) by row number, and the manifest that names them."""
+    (manifest.folder / FOLDER).mkdir(exist_ok=True)
+    cells = list(manifest.cells)
+    for number, mask in masks.items():
         # By row number: names may be the same in several folders.
         name = f"{FOLDER}/{number:06d}-{PurePosixPath(manifest.rows[number].image).stem}.png"
         (manifest.folder / name).write_bytes(cv2.imencode(".png", mask)[1].tobytes())
-        cells[number] = {**cells[number], "mask": name, "trash_share": shares[number]}
-    filled = dict.fromkeys(("mask", "trash_share"), "")
-    columns = tuple(dict.fromkeys((*manifest.columns, *filled)))
-    replace(manifest, columns=columns, cells=tuple({**filled, **row} for row in cells)).write()
-    return Drawn(len(made), tuple(unknown))
+        cells[number] = {**cells[number], "mask": name}
+    columns = tuple(dict.fromkeys((*manifest.columns, "mask")))
+    empty = dict.fromkeys(columns, "")
+    replace(manifest, columns=columns, cells=tuple({**empty, **row} for row in cells)).write()
 
 
 def _share(mask: Any, row: Cells, manifest: Manifest, cut: Area | None) -> str:
