@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96, help="px")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
-    dataset = Dataset.open(asked.data, agreement=0.6).split(asked.seed)
+    dataset = Dataset.open(asked.data).split(asked.seed)
     train = dataset.load("train", asked.size)
     folder, cut = dataset.manifest.folder, dataset.description.cut
     masks = segment.Masks.of(train, folder, cut).masks

@@ -1,8 +1,9 @@
 """A rendered folder in which people drew masks of a few training loads only.
 
 Writes OUT/manifest.csv over the images of --data, which stay where they are. Of the training loads
-the share --keep, drawn at random, keep `mask` and `trash_share`; the others lose both. Validation
-and test loads keep theirs, so that the level is calibrated and measured on the same as ever.
+the share --keep, drawn at random, keep `mask` and `trash_share`; the others lose both, or, with
+--keep-masks, `trash_share` alone: blends are then made by masks without a fault. Validation and
+test loads keep theirs, so that the level is calibrated and measured on the same as ever.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of cane-sim dataset")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--keep", type=float, default=0.1, help="share of the training loads")
+    parser.add_argument("--keep-masks", action="store_true", help="of all loads")
     parser.add_argument("--seed", type=int, default=7)
     asked = parser.parse_args()
     if not 0 < asked.keep <= 1:
@@ -38,7 +40,7 @@ def main() -> None:
     order = np.random.default_rng(asked.seed).permutation(training)
     forgotten = set(order[round(asked.keep * len(training)) :].tolist())
     asked.out.mkdir(parents=True, exist_ok=True)
-    nothing = {"mask": "", "trash_share": ""}
+    nothing = dict.fromkeys(("trash_share",) if asked.keep_masks else ("mask", "trash_share"), "")
     cells = tuple(
         {**row, **nothing} if i in forgotten else row
         for i, row in enumerate(manifest.cells_seen_from(asked.out))

@@ -23,8 +23,9 @@ from exporter.repository.store import ModelRepository
 from exporter.shown import progress_bar, show_results
 from training.console import OneLineErrors, RichReport
 from training.data.description import parse_area
+from training.data.labels import AGREEMENT
 from training.errors import TrainingError
-from training.evaluation_options import (
+from training.options import (
     Agreement,
     AskedLabels,
     AskedSplit,
@@ -239,7 +240,7 @@ def evaluate_command(
     data: LabelledData,
     split: AskedSplit = None,
     labels: AskedLabels = "auto",
-    agreement: Agreement = 0.6,
+    agreement: Agreement = AGREEMENT,
     class_map: ClassNames = None,
     truck_pattern: TruckPattern = None,
     whole_frames: Annotated[

@@ -15,23 +15,11 @@ from edge_agent.inference.bundle import Bundle
 from edge_agent.inference.grader import Grader
 from edge_agent.inference.manifest import GradedArea
 from exporter.errors import ExportError
-from training import level, provenance
-from training.breakdown import require_columns
+from training import evaluation, level
 from training.data.dataset import Dataset, ImageSet
-from training.evaluation import (
-    Asked,
-    Report,
-    choose,
-    describe_data,
-    figures_against,
-    is_training_data,
-    load_split,
-    predictions_on,
-    split_of,
-    with_truth,
-)
-from training.model import write_json
-from training.predictions import PREDICTIONS_NAME
+from training.data.labels import AGREEMENT
+from training.evaluation import Asked, Report
+from training.subject import Subject
 
 _BATCH: Final = 32
 
@@ -45,61 +33,41 @@ def evaluate(
     out: Path | None = None,
     by: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What `cane-train evaluate` says of a checkpoint, of the bundle itself, by ONNX Runtime.
-
-    asked: which images; None for all, or for the test split of the data that the model was trained
-    on. out: file for what is returned; predictions.csv goes beside it, as `cane-train compare`
-    takes it. by: columns of the manifest whose values have figures of their own.
+    """What `cane-train evaluate` says of a checkpoint, see there, of the bundle by ONNX Runtime.
 
     A bundle does not tell which images its model has learned from, but for the digest of their
     dataset. Raises ExportError for a dataset that shows another part of the camera's frame than a
     station would show the model, and where the model fails on it, BundleError for a model that a
     station would not believe, DataError for images or columns that are not there.
     """
-    manifest = bundle.manifest
     dataset, warnings = _as_a_station_shows_it(bundle, dataset, report)
-    require_columns(dataset, by)
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    grader = Grader(bundle)
-    # A bundle does not tell the agreement by which its data were labelled: the usual one.
-    own = is_training_data(dataset, manifest.training.data_digest, agreement=0.6)
-    chosen, of_split = choose(asked, report, own=own)
-    images = load_split(with_truth(dataset), split_of(chosen), manifest.input.width, report)
-    probabilities, levels = _answers(grader, images.images, report)
-    predictions = predictions_on(dataset, images, probabilities)
-    results: dict[str, Any] = {
-        "command": provenance.command_line(),
-        "date": provenance.now(),
-        "machine": provenance.machine(),
-        "versions": provenance.versions("onnxruntime"),
-        "model": {
+    subject = _subject_of(bundle, report)
+    return evaluation.evaluate(subject, dataset, asked, report, out=out, by=by, warnings=warnings)
+
+
+def _subject_of(bundle: Bundle, report: Report) -> Subject:
+    manifest, grader = bundle.manifest, Grader(bundle)
+
+    def answers(images: ImageSet) -> tuple[npt.NDArray[np.float32], dict[str, Any] | None]:
+        probabilities, levels = _answers(grader, images.images, report)
+        return probabilities, _level_figures(levels, images)
+
+    return Subject(
+        {
             "classifier": f"{manifest.name} {manifest.version}",
-            "sha256": bundle.digest,
             "size": manifest.input.width,
+            "sha256": bundle.digest,
             "precision": manifest.precision,
             "seed": manifest.training.seed,
             "data_digest": manifest.training.data_digest,
         },
-        "data": describe_data(dataset),
-        "split": chosen,
-        "learned_from": None,
-        "warnings": [*warnings, *of_split],
-        "confidence_threshold": manifest.confidence_threshold,
-        **figures_against(
-            predictions,
-            dataset,
-            images.skips,
-            key=chosen,
-            threshold=manifest.confidence_threshold,
-            by=by,
-        ),
-        **_level_figures(levels, images, chosen),
-    }
-    if out is not None:
-        predictions.write(out.parent / PREDICTIONS_NAME)
-        write_json(out, results)
-    return results
+        manifest.input.width,
+        manifest.confidence_threshold,
+        manifest.training.data_digest,
+        AGREEMENT,  # a bundle does not tell it: the usual one
+        answers,
+        ("onnxruntime",),
+    )
 
 
 def _as_a_station_shows_it(
@@ -153,12 +121,12 @@ def _answers(
 
 
 def _level_figures(
-    levels: npt.NDArray[np.float32] | None, images: ImageSet, key: str
-) -> dict[str, Any]:
+    levels: npt.NDArray[np.float32] | None, images: ImageSet
+) -> dict[str, Any] | None:
     """Of the loads whose share of trash is known. A bundle lacks what tells the guess by grade."""
     true = level.shares(images)
     known = np.isfinite(true)
     if levels is None or not known.any():
-        return {}
+        return None
     near = level.closeness(levels[known].astype(np.float64), true[known])
-    return {f"{key}_level": {"n": int(known.sum()), **near}}
+    return {"n": int(known.sum()), **near}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from exporter.errors import ExportError
 from training.data.dataset import Dataset
+from training.data.labels import AGREEMENT
 from training.model import TrainedModel
 
 
@@ -27,7 +28,7 @@ class Source:
                 f"{checkpoint}: its training was stopped by --max-time after {run.get('steps')} "
                 "steps; give cane-train fit the same command again until it ends by itself"
             )
-        agreement = run.get("config", {}).get("agreement", 0.6)
+        agreement = run.get("config", {}).get("agreement", AGREEMENT)
         dataset = Dataset.open(data, agreement=agreement)
         trained_on = str(run.get("data", {}).get("digest"))
         if dataset.digest != trained_on:

@@ -14,9 +14,11 @@ from training.classifiers.registry import CLASSIFIERS
 from training.config import Augment, FitConfig, Keep, Precision, Schedule
 from training.console import OneLineErrors, RichReport, choice, seconds
 from training.data.cli import app as data_app
+from training.data.labels import AGREEMENT
 from training.evaluation_cli import compare_command, evaluate_command, report_command
 from training.experiments.cli import study_command
 from training.mixture import Synthetic
+from training.options import Agreement
 from training.synthesis.cli import conditioning_command, sheet_command, synthesize_command
 from training.train import fit, train_summary
 
@@ -75,9 +77,7 @@ def fit_command(
     precision: Annotated[
         str, typer.Option(help="fp32, bf16, fp16, or auto: 16 bits where the hardware is made so.")
     ] = "auto",
-    agreement: Annotated[
-        float, typer.Option(help="Share of votes that makes a label.", min=0.01, max=1.0)
-    ] = 0.6,
+    agreement: Agreement = AGREEMENT,
     level_weight: Annotated[
         float | None,
         typer.Option(

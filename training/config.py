@@ -13,6 +13,8 @@ from pydantic import (
     model_validator,
 )
 
+from training.data.labels import AGREEMENT
+
 Augment = Literal["none", "oversample", "study", "camera"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Schedule = Literal["cosine", "constant"]
@@ -59,7 +61,7 @@ class FitConfig(BaseModel):
     augment: Augment = "study"
     precision: Precision = "fp32"
     processes: int = Field(default=1, ge=1)
-    agreement: float = Field(default=0.6, gt=0, le=1)
+    agreement: float = Field(default=AGREEMENT, gt=0, le=1)
     weights_sha256: str | None = None
     weights_pixels: str | None = None
     level_weight: float | None = Field(default=None, gt=0)

@@ -12,15 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.grades import GRADES
-from training import breakdown, level, metrics, provenance
+from training import breakdown, metrics, provenance
 from training.data.agreement import fleiss_kappa
 from training.data.dataset import Dataset, ImageSet
 from training.data.images import Skip
 from training.data.labels import label
 from training.data.manifest import SPLITS, Split
 from training.learned import learned
-from training.model import ModelCard, Said, TrainedModel, write_json
+from training.model import ModelCard, Said, write_json
 from training.predictions import PREDICTIONS_NAME, Predictions
+from training.subject import Subject
 
 Asked = Split | Literal["all"]
 
@@ -36,7 +37,7 @@ class Report(Protocol):
 
 
 def evaluate_on(
-    model: TrainedModel,
+    subject: Subject,
     dataset: Dataset,
     split: Split | None,
     report: Report,
@@ -50,29 +51,15 @@ def evaluate_on(
     The truth also covers the images that the experts dispute: the harder ones. What the model said
     of each image goes to FOLDER/predictions.csv. by: columns, see `figures_against`.
     """
-    images = load_split(with_truth(dataset), split, model.card.size, report, what=key)
-    said = model.says(images.images)
-    predictions = predictions_on(dataset, images, said.probabilities)
+    images = load_split(with_truth(dataset), split, subject.size, report, what=key)
+    probabilities, of_level = subject.answers(images)
+    predictions = predictions_on(dataset, images, probabilities)
     if folder is not None:
         predictions.write(folder / PREDICTIONS_NAME)
     against = figures_against(
-        predictions,
-        dataset,
-        images.skips,
-        key=key,
-        threshold=model.card.confidence_threshold,
-        by=by,
+        predictions, dataset, images.skips, key=key, threshold=subject.threshold, by=by
     )
-    return against | level_figures(model.card, said, images, key)
-
-
-def level_figures(card: ModelCard, said: Said, images: ImageSet, key: str) -> dict[str, Any]:
-    """What metrics.json says under KEY_level: of the second head, where there is one and shares
-    are known."""
-    if said.levels is None or card.level is None:
-        return {}
-    worth = level.figures(said.levels, said.probabilities, images, card.level)
-    return {} if worth is None else {f"{key}_level": worth}
+    return against | ({} if of_level is None else {f"{key}_level": of_level})
 
 
 def figures_against(
@@ -132,7 +119,7 @@ def predictions_on(
 
 
 def evaluate(
-    model: TrainedModel,
+    subject: Subject,
     dataset: Dataset,
     asked: Asked | None,
     report: Report,
@@ -140,52 +127,43 @@ def evaluate(
     run: Path | None = None,
     out: Path | None = None,
     by: Sequence[str] = (),
+    warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The story of `cane-train evaluate`: the figures of one model on one folder.
 
-    run: the folder of the model, which tells what it has learned from.
+    run: the folder of the model, which tells what it has learned from; None where that is not
+    known, but for the digest of the dataset.
     asked: which images; None for all of them, or for the test split of the data that the model was
     trained on. Figures on its other images come with a warning, told and in the result.
     out: file for what is returned; predictions.csv goes beside it. by: columns of the manifest
-    whose values have figures of their own.
+    whose values have figures of their own. warnings: told already, for the result.
     """
     breakdown.require_columns(dataset, by)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-    trained = model.card.training
-    own = is_training_data(
-        dataset,
-        str(trained.get("data", {}).get("digest")),
-        agreement=trained.get("config", {}).get("agreement"),
-    )
-    chosen, warnings = choose(asked, report, own=own)
+    own = is_training_data(dataset, subject.data_digest, agreement=subject.agreement)
+    chosen, of_split = choose(asked, report, own=own)
     split = split_of(chosen)
     known = None if run is None else learned(dataset, split, run)
-    if known and not warnings:
-        warnings.append(
+    if known and not of_split:
+        of_split.append(
             f"{known} of these images are among those that the model was trained or calibrated "
             "on, so the figures are too good; measure on others"
         )
-        report.say(f"warning: {warnings[0]}")
+        report.say(f"warning: {of_split[0]}")
     results = {
         "command": provenance.command_line(),
         "date": provenance.now(),
         "machine": provenance.machine(),
-        "versions": provenance.versions(),
-        "model": {
-            "classifier": model.card.classifier,
-            "size": model.card.size,
-            "sha256": model.sha256,
-            "seed": model.card.training.get("config", {}).get("seed"),
-            "data_digest": model.card.training.get("data", {}).get("digest"),
-        },
+        "versions": provenance.versions(*subject.packages),
+        "model": subject.described,
         "data": describe_data(dataset),
         "split": chosen,
         "learned_from": known,
-        "warnings": warnings,
-        "confidence_threshold": model.card.confidence_threshold,
+        "warnings": [*warnings, *of_split],
+        "confidence_threshold": subject.threshold,
         **evaluate_on(
-            model, dataset, split, report, key=chosen, folder=out.parent if out else None, by=by
+            subject, dataset, split, report, key=chosen, folder=out.parent if out else None, by=by
         ),
     }
     if out is not None:

@@ -12,8 +12,11 @@ from training.comparison import compare
 from training.console import RichReport
 from training.data.description import Shows, parse_area
 from training.data.importing import folder
+from training.data.labels import AGREEMENT
 from training.evaluation import evaluate
-from training.evaluation_options import (
+from training.foreign import open_labelled
+from training.model import TrainedModel, model_file
+from training.options import (
     Agreement,
     AskedLabels,
     AskedSplit,
@@ -23,10 +26,9 @@ from training.evaluation_options import (
     Out,
     TruckPattern,
 )
-from training.foreign import open_labelled
-from training.model import TrainedModel, model_file
 from training.predictions import Against, Predictions
 from training.report.build import draw, folder_of
+from training.subject import subject_of
 
 
 def evaluate_command(
@@ -34,7 +36,7 @@ def evaluate_command(
     data: LabelledData,
     split: AskedSplit = None,
     labels: AskedLabels = "auto",
-    agreement: Agreement = 0.6,
+    agreement: Agreement = AGREEMENT,
     class_map: ClassNames = None,
     truck_pattern: TruckPattern = None,
     graded_area: Annotated[
@@ -71,7 +73,7 @@ def evaluate_command(
             shows=shows,
         )
         run = model_file(checkpoint).parent
-        metrics = evaluate(model, dataset, split, report, run=run, out=out, by=by or ())
+        metrics = evaluate(subject_of(model), dataset, split, report, run=run, out=out, by=by or ())
     typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
 
 

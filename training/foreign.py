@@ -13,7 +13,7 @@ from training.data.dataset import Dataset
 from training.data.description import DESCRIPTION_NAME, Area, Shows
 from training.data.importing import folder, target
 from training.data.importing.classes import ClassMap
-from training.data.labels import LabelSource, label
+from training.data.labels import AGREEMENT, LabelSource, label
 from training.data.manifest import MANIFEST_NAME, MANIFEST_NAMES, missing_columns, seen_from
 from training.errors import DataError
 
@@ -29,7 +29,7 @@ def open_labelled(
     path: Path,
     listener: Listener,
     *,
-    agreement: float = 0.6,
+    agreement: float = AGREEMENT,
     source: LabelSource | None = None,
     classes: Sequence[str] = (),
     trained_on: Mapping[str, str] | None = None,

@@ -68,7 +68,7 @@ class LevelCard(BaseModel):
     """What must be known of a second head to use it.
 
     margin: points by which validation loads widen the interval; negative where they narrow it.
-    grade_medians: of the shares of the loads learned from, by grade; what the guess is made of.
+    grade_medians: of the training loads' shares, by grade; what the guess is made of.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,19 +109,20 @@ def pinball(found: Tensor, target: Tensor) -> Tensor:
     return torch.maximum(at * gap, (at - 1) * gap).sum()
 
 
-def card_of(raw: Floats, validation: ImageSet, learned: ImageSet) -> LevelCard:
-    """raw: quantiles (n, 3) in points, of the validation loads. learned: all that the head learned
-    from; the guess is to know as much."""
+def card_of(raw: Floats, validation: ImageSet, train: ImageSet, learned: ImageSet) -> LevelCard:
+    """raw: quantiles (n, 3) in points, of the validation loads. train: the real training loads,
+    learned: with synthetic ones, which are evenly strewn with trash, as loads are not: they make
+    the guess for grades alone of which no real load's share is known."""
     true = shares(validation)
     known = np.isfinite(true)
     low, _, high = np.sort(raw[known], axis=1).T
     outside = np.sort(np.maximum(low - true[known], true[known] - high))
     rank = min(len(outside), math.ceil((len(outside) + 1) * LEVEL_COVERAGE))
-    of_learned = shares(learned)
-    medians = [
-        float(np.nanmedian(of_grade if np.isfinite(of_grade).any() else of_learned))
-        for of_grade in (of_learned[learned.labels == index] for index in range(len(GRADES)))
-    ]
+    medians = []
+    for index in range(len(GRADES)):
+        of_grade = (shares(loads)[loads.labels == index] for loads in (train, learned))
+        sources = (*of_grade, shares(learned))
+        medians.append(next(float(np.nanmedian(s)) for s in sources if np.isfinite(s).any()))
     return LevelCard(margin=float(outside[rank - 1]), grade_medians=tuple(medians))
 
 

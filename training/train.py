@@ -25,7 +25,6 @@ from training.evaluation import (
     describe_data,
     evaluate_on,
     figures_of,
-    level_figures,
     load_split,
 )
 from training.learned import remember
@@ -42,6 +41,7 @@ from training.model import (
     write_json,
 )
 from training.start import Weights, initial_network
+from training.subject import level_figures, subject_of
 
 CHECKPOINT_NAME: Final = "last.pt"
 METRICS_NAME: Final = "metrics.json"
@@ -228,7 +228,7 @@ def _finish(
         temperature=t,
         confidence_threshold=threshold,
         level=(
-            card_of(levels_of(on_validation), validation, learned)
+            card_of(levels_of(on_validation), validation, train, learned)
             if config.level_weight is not None
             else None
         ),
@@ -236,6 +236,7 @@ def _finish(
     )
     model = TrainedModel(network, card)
     said = model.read(on_validation)
+    of_level = level_figures(card, said, validation)
     metrics = {
         "command": provenance.command_line(),
         "date": provenance.now(),
@@ -250,8 +251,8 @@ def _finish(
         "temperature": t,
         "confidence_threshold": threshold,
         "validation": figures_of(card, said, validation),
-        **level_figures(card, said, validation, "validation"),
-        **evaluate_on(model, dataset, "test", report, folder=out),
+        **({} if of_level is None else {"validation_level": of_level}),
+        **evaluate_on(subject_of(model), dataset, "test", report, folder=out),
     }
     TrainedModel(network, card.model_copy(update={"training": metrics})).save(out / MODEL_NAME)
     write_json(out / METRICS_NAME, metrics)  # the last file: with it the run is finished

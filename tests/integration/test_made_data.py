@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from scenes import scene_folder
 from straw import straw_folder
 
 from training.data.dataset import Dataset
@@ -73,6 +74,14 @@ def test_most_training_loads_forget_their_share_and_no_other(tmp_path: Path) -> 
         if i not in training or i in kept:
             assert new["trash_share"] == old["trash_share"]
     assert Dataset.open(out).digest == Dataset.open(data).digest
+
+
+def test_asked_to_keep_masks_all_loads_keep_theirs(tmp_path: Path) -> None:
+    data = scene_folder(tmp_path / "data")
+    done = made("forget_shares.py", "--data", data, "--out", tmp_path / "out", "--keep-masks")
+    assert done.returncode == 0, done.stderr
+    for old, new in zip(rows_of(data), rows_of(tmp_path / "out"), strict=True):
+        assert (tmp_path / "out" / new["mask"]).samefile(data / old["mask"])
 
 
 @pytest.mark.parametrize("keep", ["0", "-0.5", "10"])

@@ -83,7 +83,7 @@ def test_the_interval_holds_its_share_of_new_loads(narrow: bool) -> None:
     for _ in range(60):
         true, raw = drawn(150)
         known = loads(true, np.full(len(true), CLEAN))
-        card = card_of(raw, known, known)
+        card = card_of(raw, known, known, known)
         new, new_raw = drawn(400)
         low, _, high = estimates(new_raw, card).T
         covered.append(((new >= low) & (new <= high)).mean())
@@ -126,6 +126,19 @@ def test_it_earns_its_place_by_what_the_grade_does_not_say() -> None:
     assert same["better_by"] == pytest.approx(0)
     assert not same["earns_its_place"]
     assert figures(np.zeros((1, 3)), sure[:1], loads(true[:1], labels[:1]), card) is None
+
+
+def test_the_guess_is_of_real_loads_where_any_is_known() -> None:
+    of_clean = loads(np.array([10.0, 12.0, math.nan]), np.array([CLEAN, CLEAN, TRASHY]))
+    strewn = [50.0] * 9 + [80.0]
+    learned = loads(
+        np.array([10.0, 12.0, math.nan, *strewn]),
+        np.array([CLEAN, CLEAN, TRASHY, *[CLEAN] * 9, TRASHY]),
+    )
+    card = card_of(np.zeros((3, 3)), of_clean, of_clean, learned)
+    assert card.grade_medians[CLEAN] == 11
+    assert card.grade_medians[TRASHY] == 80
+    assert card.grade_medians[GRADES.index(Grade.UNDEFINED)] == 50
 
 
 def test_a_network_learns_it_and_keeps_it(tmp_path: Path, one_thread: None) -> None:

@@ -18,9 +18,11 @@ from training.data.description import Area, Grouping, LabelMethod, Shows, parse_
 from training.data.drawn.masks import VALUES, Tool, import_masks
 from training.data.importing import folder, records, reviews, table, target
 from training.data.importing.classes import ClassMap
+from training.data.labels import AGREEMENT
 from training.data.merge import merge
 from training.data.thin import thin
 from training.errors import DataError
+from training.options import Agreement
 
 # Errors are told by the group this one is part of.
 app = typer.Typer(
@@ -56,9 +58,6 @@ ShowsOption = Annotated[
         help="What the files show: the graded_area alone (default), or the whole frame, which "
         "reading then cuts to it as the agent does."
     ),
-]
-AgreementOption = Annotated[
-    float, typer.Option(help="Share of votes that makes a label.", min=0.01, max=1.0)
 ]
 
 
@@ -140,7 +139,7 @@ def import_records(
 @app.command("check")
 def check_command(
     data: DataOption,
-    agreement: AgreementOption = 0.6,
+    agreement: Agreement = AGREEMENT,
     label_method: Annotated[
         LabelMethod | None, typer.Option(help="By default what dataset.json says, or majority.")
     ] = None,
@@ -175,7 +174,7 @@ def split_command(
         LabelMethod | None, typer.Option(help="How votes become labels; kept in dataset.json.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 1,
-    agreement: AgreementOption = 0.6,
+    agreement: Agreement = AGREEMENT,
     again: Annotated[bool, typer.Option("--again", help="Replace the splits it has.")] = False,
 ) -> None:
     """Write leak-free splits into the manifest, or check those it has.

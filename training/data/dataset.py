@@ -15,7 +15,7 @@ from edge_agent.grades import GRADES, Grade
 from training.data import images, splits
 from training.data.description import Area, Description, Grouping, LabelMethod
 from training.data.images import Skip
-from training.data.labels import Labels, LabelSource, label
+from training.data.labels import AGREEMENT, Labels, LabelSource, label
 from training.data.manifest import Manifest, Row, Split
 from training.errors import DataError
 
@@ -66,7 +66,7 @@ class Dataset:
         cls,
         path: Path,
         *,
-        agreement: float = 0.6,
+        agreement: float = AGREEMENT,
         source: LabelSource | None = None,
         method: LabelMethod | None = None,
     ) -> Dataset:

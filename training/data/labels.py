@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from training.data.description import LabelMethod
 from training.data.manifest import Row
 
 LabelSource = Literal["votes", "truth"]
+
+AGREEMENT: Final = 0.6
+"""The usual share of votes, or probability, that makes a label: three of five experts."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,13 @@ class Labels:
     disputed: int
     unlabelled: int
     method: LabelMethod = "majority"
-    agreement: float = 0.6
+    agreement: float = AGREEMENT
 
 
 def majority(votes: Sequence[Grade], agreement: float) -> Grade | None:
     """The grade that more than half and at least `agreement` (0..1) of the votes name, else None.
 
-    With five experts and the default 0.6 that is three of five.
+    Of five experts' the usual AGREEMENT asks for three.
     """
     if not votes:
         return None
@@ -72,7 +75,7 @@ def most_probable(rows: Sequence[Row], agreement: float) -> tuple[Grade | None, 
 def label(
     rows: Sequence[Row],
     *,
-    agreement: float = 0.6,
+    agreement: float = AGREEMENT,
     source: LabelSource | None = None,
     method: LabelMethod = "majority",
 ) -> Labels:

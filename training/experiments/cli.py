@@ -12,10 +12,12 @@ from training.classifiers.pixels import Pixels
 from training.config import Precision
 from training.console import RichReport, seconds
 from training.data.dataset import Dataset
+from training.data.labels import AGREEMENT
 from training.errors import TrainingError
 from training.experiments.config import ARMS, MODELS, PRESETS, USUAL, Preset, StudyConfig
 from training.experiments.enrichment import Start
 from training.experiments.study import STUDY_NAME, study
+from training.options import Agreement
 from training.report.build import draw
 
 
@@ -46,7 +48,7 @@ def study_command(
     precision: Annotated[
         str, typer.Option(help="fp32, bf16, fp16, or auto: 16 bits where the hardware is made so.")
     ] = "auto",
-    agreement: Annotated[float, typer.Option(help="Share of votes that makes a label.")] = 0.6,
+    agreement: Agreement = AGREEMENT,
     weights: Annotated[
         list[str] | None,
         typer.Option(

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from training.classifiers.registry import classifier
 from training.config import Augment, FitConfig, Precision
+from training.data.labels import AGREEMENT
 from training.errors import TrainingError
 from training.synthesis.config import PRESETS as SYNTHESIS
 from training.synthesis.config import SynthesisConfig
@@ -120,7 +121,7 @@ class StudyConfig(BaseModel):
     batch: int = Field(default=64, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
     precision: Precision = "fp32"
-    agreement: float = Field(default=0.6, gt=0, le=1)
+    agreement: float = Field(default=AGREEMENT, gt=0, le=1)
     synthesis: SynthesisConfig = SynthesisConfig()
     rendered_digest: str | None = None
 

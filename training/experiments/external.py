@@ -22,6 +22,7 @@ from training.experiments.results import figures
 from training.model import TrainedModel, model_file
 from training.predictions import Predictions
 from training.provenance import sha256
+from training.subject import subject_of
 from training.train import METRICS_NAME
 
 PREFIX: Final = "external-"
@@ -56,7 +57,9 @@ def measure(
             break
         report.say(f"{run.name} on {dataset.manifest.name}")
         folder = run.folder(out)
-        evaluate(TrainedModel.load(folder), dataset, "all", report, run=folder, out=file)
+        evaluate(
+            subject_of(TrainedModel.load(folder)), dataset, "all", report, run=folder, out=file
+        )
         any_asked = True
     return any_asked
 

@@ -9,7 +9,9 @@ import typer
 
 from training import parallel
 from training.console import RichReport, choice, seconds
+from training.data.labels import AGREEMENT
 from training.model import write_json
+from training.options import Agreement
 from training.synthesis.bases import Way
 from training.synthesis.config import (
     BACKBONE_LEARNING_RATE,
@@ -73,9 +75,7 @@ def synthesize_command(
         Path | None,
         typer.Option(help="Run of cane-train fit on the same data, to judge what is kept."),
     ] = None,
-    agreement: Annotated[
-        float, typer.Option(help="Share of votes that makes a label.", min=0.01, max=1.0)
-    ] = 0.6,
+    agreement: Agreement = AGREEMENT,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
     max_time: Annotated[
         str | None, typer.Option(help="Stop after this time (25m, 1h30m); it can go on later.")

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from training.data.labels import AGREEMENT
 from training.synthesis.bases import Way
 from training.synthesis.blend import LEVELS
 from training.synthesis.denoiser import Control
@@ -113,7 +114,7 @@ class SynthesisConfig(_Section):
 
     size: int = Field(default=96, ge=32, le=1024)
     seed: int = Field(default=1, ge=0)
-    agreement: float = Field(default=0.6, gt=0, le=1)
+    agreement: float = Field(default=AGREEMENT, gt=0, le=1)
     segment: SegmentSection = SegmentSection()
     diffuse: DiffuseSection = DiffuseSection()
     adapt: AdaptSection | None = None

@@ -1,4 +1,4 @@
-"""Options of the commands that measure a model on labelled images."""
+"""Options that several commands take."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ AskedLabels = Annotated[
     Literal["auto", "votes", "truth"],
     typer.Option(help="auto: votes where there are any. truth: the manifest's column grade."),
 ]
-Agreement = Annotated[float, typer.Option(min=0.01, max=1.0)]
+Agreement = Annotated[
+    float, typer.Option(help="Share of votes that makes a label.", min=0.01, max=1.0)
+]
 ClassNames = Annotated[
     list[str] | None,
     typer.Option(

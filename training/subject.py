@@ -1,0 +1,67 @@
+"""What can be asked of images: a checkpoint here, a bundle in the exporter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from training import level
+from training.data.dataset import ImageSet
+from training.model import ModelCard, Said, TrainedModel
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that can be asked of images, whatever holds it: a checkpoint, a bundle.
+
+    described: what metrics.json says of it. size: of the images it takes, in pixels. threshold: the
+    confidence below which a person is asked. data_digest: of the data it was trained on.
+    agreement: by which these were labelled; None where that is not known.
+    answers: to images of that size, calibrated probabilities, float32 (n, 5), and the figures of
+    its second head, None where there are none. packages: which its answers depend on, beside
+    those of `provenance.versions`.
+    """
+
+    described: dict[str, Any]
+    size: int
+    threshold: float
+    data_digest: str
+    agreement: float | None
+    answers: Callable[[ImageSet], tuple[npt.NDArray[np.float32], dict[str, Any] | None]]
+    packages: tuple[str, ...] = ()
+
+
+def subject_of(model: TrainedModel) -> Subject:
+    """A checkpoint, to be asked."""
+    card, trained = model.card, model.card.training
+    config, data = trained.get("config", {}), trained.get("data", {})
+
+    def answers(images: ImageSet) -> tuple[npt.NDArray[np.float32], dict[str, Any] | None]:
+        said = model.says(images.images)
+        return said.probabilities, level_figures(card, said, images)
+
+    return Subject(
+        {
+            "classifier": card.classifier,
+            "size": card.size,
+            "sha256": model.sha256,
+            "seed": config.get("seed"),
+            "data_digest": data.get("digest"),
+        },
+        card.size,
+        card.confidence_threshold,
+        str(data.get("digest")),
+        config.get("agreement"),
+        answers,
+    )
+
+
+def level_figures(card: ModelCard, said: Said, images: ImageSet) -> dict[str, Any] | None:
+    """Of the second head; None without one, and where too few shares are known."""
+    if said.levels is None or card.level is None:
+        return None
+    return level.figures(said.levels, said.probabilities, images, card.level)
