@@ -13,7 +13,18 @@ import cv2
 import numpy as np
 import pytest
 from scenes import COUNTS, SIZE, scene_folder
-from synthesis_runs import CONFIG, blends_only, done, drawn, finished, folder, run, table, told_of
+from synthesis_runs import (
+    ADAPTED,
+    CONFIG,
+    blends_only,
+    done,
+    drawn,
+    finished,
+    folder,
+    run,
+    table,
+    told_of,
+)
 
 from edge_agent.grades import GRADES
 from training.config import FitConfig
@@ -159,6 +170,40 @@ def test_conditioning_is_measured_by_a_command(data: Path, out: Path, tmp_path: 
         refused = run(*options, "--out", file, *changed)
         assert refused.exit_code == 2
         assert says in refused.output
+
+
+def test_a_model_can_be_looked_at_before_anything_is_drawn(
+    data: Path, out: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(out, tmp_path / "run")
+    for stage in ("generate", "set"):
+        shutil.rmtree(folder(copied, stage))
+    asked = ("synthesize", "--data", data, "--out", copied, "--preset", "fast", "--model-only")
+    of_model = Path(run(*asked, "--threads", 1).stdout.strip())
+    assert of_model == folder(copied, "diffuse")
+    with RichReport(quiet=True) as report:
+        of_adapters = synthesize(data, copied, ADAPTED, report, threads=1, model_only=True)
+    assert of_adapters == folder(copied, "adapt")
+    assert not list(copied.glob("generate-*"))
+    assert not list(copied.glob("set-*"))
+
+    def told(folder: Path) -> dict[str, Any]:
+        options = ("--data", data, "--set", folder, "--images", 4, "--threads", 1)
+        result = run("conditioning", *options, "--out", tmp_path / "c.json")
+        assert result.exit_code == 0, result.output
+        found: dict[str, Any] = json.loads((tmp_path / "c.json").read_text("utf-8"))
+        return {name: found[name] for name in ("edges", "levels", "regions")}
+
+    assert told(of_model) == told(folder(out, "set"))
+    assert told(of_adapters)["regions"] != told(of_model)["regions"]
+
+
+def test_blends_as_they_are_have_no_model_to_look_at(data: Path, tmp_path: Path) -> None:
+    options = ("--data", data, "--out", tmp_path / "run", "--strength", 0, "--model-only")
+    result = run("synthesize", *options)
+    assert result.exit_code == 2
+    assert "blends as they are need no diffusion model" in result.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_drew_an_image_is_named_by_digest(out: Path) -> None:

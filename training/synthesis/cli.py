@@ -76,6 +76,13 @@ def synthesize_command(
         typer.Option(help="Run of cane-train fit on the same data, to judge what is kept."),
     ] = None,
     agreement: Agreement = AGREEMENT,
+    model_only: Annotated[
+        bool,
+        typer.Option(
+            "--model-only",
+            help="Draw nothing yet: print the folder of the diffusion model, for conditioning.",
+        ),
+    ] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
     max_time: Annotated[
         str | None, typer.Option(help="Stop after this time (25m, 1h30m); it can go on later.")
@@ -106,6 +113,7 @@ def synthesize_command(
                 report,
                 threads=threads,
                 max_seconds=seconds(max_time) if max_time else float("inf"),
+                model_only=model_only,
             )
         if folder is not None:
             typer.echo(folder)
@@ -127,14 +135,17 @@ def sheet_command(
 
 def conditioning_command(
     data: DataOption,
-    folder: Annotated[Path, typer.Option("--set", help="What cane-train synthesize printed.")],
+    folder: Annotated[
+        Path,
+        typer.Option("--set", help="What cane-train synthesize printed, with --model-only too."),
+    ],
     out: Annotated[Path, typer.Option(help="JSON file to write.")],
     images: Annotated[
         int, typer.Option(help="Drawn for each edge map set, level and region.", min=4)
     ] = 24,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
 ) -> None:
-    """Measure whether the diffusion model of a set obeys its edges, level and region."""
+    """Measure whether a diffusion model obeys its edges, level and region."""
     out.parent.mkdir(parents=True, exist_ok=True)  # before half an hour of work
     with RichReport() as report:
         found = probe_set(data, folder, images, report, threads=threads)

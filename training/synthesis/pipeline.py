@@ -18,7 +18,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from pydantic import BaseModel
 
 from training import parallel
 from training.data.dataset import Dataset
-from training.errors import DataError
+from training.errors import DataError, RunError
 from training.evaluation import load_split
 from training.model import model_file
 from training.provenance import sha256
@@ -54,6 +54,15 @@ class Stages:
     adapted: Stage | None
     drawn: Stage
     kept: Stage
+
+    def up_to(self, folder: Path) -> Stages | None:
+        """Those that the model behind a folder rests on: a set's, or the diffusion model's own,
+        which need not have its adapters. None where the folder is none of these stages'."""
+        name = folder.resolve().name
+        if self.diffused is not None and name == self.diffused.folder.name:
+            return replace(self, adapted=None)
+        of_model = [stage for stage in (self.adapted, self.kept) if stage is not None]
+        return self if name in (stage.folder.name for stage in of_model) else None
 
     @classmethod
     def of(cls, run: Run, out: Path) -> Stages:
@@ -150,12 +159,17 @@ def synthesize(
     *,
     threads: int | None = None,
     max_seconds: float = math.inf,
+    model_only: bool = False,
 ) -> Path | None:
     """Runs what is missing of all stages; the folder with the synthetic set's manifest.csv.
+
+    model_only: stops at the diffusion model, or its adapters, and that is their folder.
 
     None where time was up (the same call goes on), and in processes other than the main one.
     Raises TrainingError.
     """
+    if model_only and config.generate.strength == 0:
+        raise RunError("blends as they are need no diffusion model; take a strength above 0")
     deadline = time.monotonic() + max_seconds
     if threads is not None:
         torch.set_num_threads(threads)
@@ -185,8 +199,9 @@ def synthesize(
             work[diffused] = lambda: train_diffusion(run, diffused, segmented)
             if adapted is not None:
                 work[adapted] = lambda: train_adapters(run, adapted, segmented, diffused)
-        work[drawn] = lambda: generate(run, drawn, segmented, diffused, adapted)
-        work[kept] = lambda: keep(run, kept, drawn)
+        if not model_only:
+            work[drawn] = lambda: generate(run, drawn, segmented, diffused, adapted)
+            work[kept] = lambda: keep(run, kept, drawn)
         for stage, compute in work.items():
             if parallel.main_first(stage.done) is not None:
                 continue
@@ -197,4 +212,4 @@ def synthesize(
             # Nothing of this stage's network and optimiser is needed by the next one.
             accelerator.free_memory()
             accelerator.wait_for_everyone()
-        return kept.folder if accelerator.is_main_process else None
+        return stage.folder if accelerator.is_main_process else None

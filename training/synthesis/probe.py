@@ -44,10 +44,10 @@ _BATCH: Final = 16
 def probe_set(
     data: Path, folder: Path, count: int, report: Report, *, threads: int | None = None
 ) -> dict[str, Any]:
-    """All three measures of a set's model, as JSON types; None where there is nothing to measure.
+    """All three measures of a model, as JSON types; None where there is nothing to measure.
 
-    folder: what `cane-train synthesize` printed. count: images drawn of each kind (edges, pair of
-    grades and level, region). Raises TrainingError.
+    folder: what `cane-train synthesize` printed, with `--model-only` or without. count: images
+    drawn of each kind (edges, pair of grades and level, region). Raises TrainingError.
     """
     config, _ = read_set(folder)
     if config.generate.strength == 0:
@@ -57,8 +57,8 @@ def probe_set(
     with parallel.accelerator("fp32") as accelerator:
         dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
         run = load_run(dataset, config, accelerator, report)
-        stages = Stages.of(run, folder.parent)
-        if stages.kept.folder.name != folder.resolve().name:
+        stages = Stages.of(run, folder.resolve().parent).up_to(folder)
+        if stages is None:
             raise RunError(
                 f"{folder}: is not of the data in {data}, or another version made it; give "
                 "the data it was made of, or make it again"
