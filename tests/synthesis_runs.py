@@ -81,11 +81,21 @@ def blends_only() -> SynthesisConfig:
 
 def told_of(data: Path, folder: Path, region: str) -> Path:
     """A copy whose loads are all from there."""
+    rows = table(data / "manifest.csv")
+    return _copied(data, folder, [{**row, "region": region} for row in rows])
+
+
+def with_one_of(data: Path, folder: Path, grade: str) -> Path:
+    """A copy with one training image of a grade."""
+    rows = table(data / "manifest.csv")
+    ours = [row for row in rows if row["grade"] == grade and row["split"] == "train"]
+    return _copied(data, folder, [row for row in rows if row not in ours[1:]])
+
+
+def _copied(data: Path, folder: Path, rows: list[dict[str, str]]) -> Path:
     copied = shutil.copytree(data, folder)
-    manifest = copied / "manifest.csv"
-    rows = table(manifest)
-    with manifest.open("w", encoding="utf-8", newline="") as stream:
+    with (copied / "manifest.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
-        writer.writerows({**row, "region": region} for row in rows)
+        writer.writerows(rows)
     return copied

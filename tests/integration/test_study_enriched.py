@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import thumbnails
 from scenes import SIZE, scene_folder
+from synthesis_runs import with_one_of
 from typer.testing import CliRunner
 
 from edge_agent.grades import GRADES
@@ -98,6 +99,25 @@ def test_every_arm_takes_the_same_steps_and_has_its_row(found: dict[str, Any]) -
     assert all(low <= row["accuracy"] <= high for row in rows for low, high in [row["accuracy_ci"]])
     pairs = {(pair["first"]["arm"], pair["second"]["arm"]) for pair in found["comparisons"]}
     assert ("augmented", "synthesized") in pairs
+
+
+def test_rows_say_what_else_was_learned_from(out: Path, found: dict[str, Any]) -> None:
+    rows = {row["arm"]: row for row in found["rows"] if row["seed"] is not None}
+    assert rows["augmented"]["synthetic"] is None
+    assert rows["shuffled"]["synthetic"]["shuffled"]
+    said = rows["synthesized"]["synthetic"]
+    assert said["sha256"] == config(out, "synthesized")["synthetic_sha256"]
+    assert list(said["shares"].values()) == config(out, "synthesized")["synthetic_shares"]
+    assert list(said["shares"]) == [str(grade) for grade in GRADES]
+
+
+def test_what_could_not_be_drawn_is_said_before_anything_is_trained(
+    data: Path, tmp_path: Path
+) -> None:
+    copied = with_one_of(data, tmp_path / "data", "burn_trash")
+    said = study(copied, tmp_path / "out", "--arms", "augmented,blended", code=2)
+    assert "grade burn_trash has 1 training image" in " ".join(said.split())
+    assert not list((tmp_path / "out").glob("simple_dcnn-*"))
 
 
 def test_arms_share_the_stages_they_have_in_common(out: Path) -> None:

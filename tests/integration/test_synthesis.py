@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections import Counter
@@ -24,6 +23,7 @@ from synthesis_runs import (
     run,
     table,
     told_of,
+    with_one_of,
 )
 
 from edge_agent.grades import GRADES
@@ -31,6 +31,7 @@ from training.config import FitConfig
 from training.console import RichReport
 from training.data.dataset import Dataset
 from training.errors import DataError
+from training.experiments import baselines
 from training.provenance import sha256
 from training.synthesis.config import SynthesisConfig
 from training.synthesis.denoiser import Denoiser
@@ -83,7 +84,7 @@ def test_scarce_cane_begins_with_commoner_cane_recoloured(
     grades = {row["truck"]: row["grade"] for row in table(data / "manifest.csv")}
     for row in rows:
         if row["grade"].startswith("burn"):
-            *shapes, look = (grades[truck] for truck in row["parent_trucks"].split())
+            *shapes, look = (grades[truck] for truck in json.loads(row["parent_trucks"]))
             assert shapes == ["fresh_clean", "fresh_trash"]
             assert look == row["grade"]
     ways = [{row["method"] for row in rows if row["grade"] == grade} for grade in GRADES[1:]]
@@ -108,13 +109,13 @@ def test_what_is_kept_is_a_dataset_for_training(out: Path) -> None:
 def test_no_truck_outside_the_training_split_is_anybodys_parent(data: Path, out: Path) -> None:
     splits = {row["truck"]: row["split"] for row in table(data / "manifest.csv")}
     rows = table(folder(out, "set") / "verdicts.csv")
-    parents = {truck for row in rows for truck in row["parent_trucks"].split()}
+    parents = {truck for row in rows for truck in json.loads(row["parent_trucks"])}
     assert {splits[truck] for truck in parents} == {"train"}
     images = {row["image"]: row["truck"] for row in table(data / "manifest.csv")}
     for row in rows:
-        named = row["parents"].split()
-        assert [images[image] for image in named] == row["parent_trucks"].split()
-        assert row["truck"] == row["parent_trucks"].split()[0]
+        named, trucks = json.loads(row["parents"]), json.loads(row["parent_trucks"])
+        assert [images[image] for image in named] == trucks
+        assert row["truck"] == trucks[0]
 
 
 def test_the_test_split_is_not_read(
@@ -404,19 +405,23 @@ def test_a_folder_of_something_else_is_refused(data: Path, tmp_path: Path) -> No
 
 
 def test_a_grade_with_one_image_is_refused(data: Path, tmp_path: Path) -> None:
-    copied = shutil.copytree(data, tmp_path / "data")
-    rows = table(copied / "manifest.csv")
-    ours = [r for r in rows if r["grade"] == "burn_trash" and r["split"] == "train"]
-    kept = [row for row in rows if row not in ours[1:]]
-    with (copied / "manifest.csv").open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(kept)
+    copied = with_one_of(data, tmp_path / "data", "burn_trash")
     with (
         pytest.raises(DataError, match="burn_trash has 1 training image"),
         RichReport(quiet=True) as report,
     ):
-        synthesize(copied, tmp_path / "run", blends_only(), report)
+        synthesize(copied, tmp_path / "run", CONFIG, report)
+    assert not (tmp_path / "run").exists()  # said before any network is trained
+
+
+def test_without_the_judge_s_packages_nothing_is_begun(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "has_frozen_features", lambda: False)
+    result = run("synthesize", "--data", data, "--out", tmp_path / "run", "--preset", "fast")
+    assert result.exit_code == 2
+    assert "the filter needs EfficientNet-Lite0's packages" in " ".join(result.stderr.split())
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_masks_blends_are_transparencies(data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from grey_loads import SIZE, covered, half_covered, loads, scarce
@@ -60,7 +62,7 @@ def test_translated_the_shapes_are_of_the_commoner_cane_and_the_look_is_of_the_g
         told = bases.provenance(base, found)
         assert told["method"] == f"translate {base.method}"
         assert base.method == ("segment" if with_masks else "alpha")
-        assert told["parent_trucks"].split()[-1] == found.rows[base.look].truck
+        assert json.loads(told["parent_trucks"])[-1] == found.rows[base.look].truck
     looks = {base.look for base in planned if base.grade is Grade.BURN_TRASH}
     assert len(looks) == 4
     # The grade whose shapes these are has other pairs of its own.

@@ -169,6 +169,18 @@ def test_pooled_runs_give_the_mean_and_keep_trucks_together() -> None:
     assert figures["trucks"] == 4
 
 
+def test_beside_plain_images_any_training_without_further_ones_is_compared_with() -> None:
+    labels = "01234" * 12
+    plain, better = guessing(labels.replace("2", "0"), labels), guessing(labels, labels)
+    for arm in ("baseline", "oversampled"):
+        found = figures(
+            {Run("mobilenetv2", arm, 1): plain, Run("mobilenetv2", "blended-plain", 1): better}
+        )
+        assert [one["over"] for one in found["alarms"]] == [arm]
+    augmented = Run("mobilenetv2", "augmented", 1)
+    assert not figures({augmented: plain, Run("mobilenetv2", "blended-plain", 1): better})["alarms"]
+
+
 def test_a_gain_that_a_leak_would_explain_sets_off_the_alarm() -> None:
     labels = "01234" * 12
     # Of the twelve images of one grade none is told, one, or eight.

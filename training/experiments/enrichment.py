@@ -16,6 +16,7 @@ from training.experiments.config import ARMS, Run, StudyConfig
 from training.experiments.shares import Report, chosen_shares
 from training.mixture import Synthetic
 from training.start import Weights
+from training.synthesis import pipeline
 from training.synthesis.pipeline import synthesize
 
 SYNTHESIS_NAME: Final = "synthesis"
@@ -42,6 +43,13 @@ class Start:
         """What a run's configuration says of it; {} for random weights. Raises WeightsError."""
         weights = self.weights_of(model)
         return {} if weights is None else weights.described()
+
+
+def check(run: Run, config: StudyConfig, dataset: Dataset) -> None:
+    """Raises TrainingError where its images could not be made, before what comes first is trained.
+    Its judge, which may not be there yet, is not looked at."""
+    if ARMS[run.arm].synthesis is not None:
+        pipeline.check(config.synthesis_of(run.arm), dataset)
 
 
 def synthetic_for(

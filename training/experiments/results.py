@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
@@ -82,6 +82,7 @@ def _row(run: Run, folder: Path, measured: dict[str, Any]) -> dict[str, Any]:
         **_names(run),
         "steps": metrics.get("steps"),
         **measured,
+        "synthetic": _synthetic(metrics["config"]),
         "folder": run.name,
         "command": metrics["command"],
         "machine": metrics["machine"],
@@ -91,6 +92,19 @@ def _row(run: Run, folder: Path, measured: dict[str, Any]) -> dict[str, Any]:
         row["kept_epoch"] = metrics["kept_epoch"]
         row["curve"] = _curve(history["epochs"])
     return row
+
+
+def _synthetic(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a run has learned from beside its training split, by its configuration; None without."""
+    shares = config.get("synthetic_shares")
+    if shares is None:
+        return None
+    return {
+        "sha256": config["synthetic_sha256"],
+        "shares": {grade.value: share for grade, share in zip(GRADES, shares, strict=True)},
+        "shuffled": config["synthetic_shuffled"],
+        "until": config.get("synthetic_until"),
+    }
 
 
 def _measured(predictions: Predictions) -> dict[str, Any]:
@@ -169,9 +183,9 @@ def _alarms(pairs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         if first["model"] != second["model"]:
             continue
         plain, enriched = ARMS[first["arm"]], ARMS[second["arm"]]  # in this order in ARMS
-        # Grades are drawn evenly where further images are.
-        same = "oversample" if enriched.augment == "none" else enriched.augment
-        if plain.is_enriched or not enriched.is_enriched or plain.augment != same:
+        # Grades are drawn evenly where further images are; without, plain runs mostly are not so.
+        same = ("none", "oversample") if enriched.augment == "none" else (enriched.augment,)
+        if plain.is_enriched or not enriched.is_enriched or plain.augment not in same:
             continue
         gains = {f"{name}_gain": pair[f"{name}_difference"] for name in ("accuracy", "macro_f1")}
         if max(gains.values()) > ALARM:

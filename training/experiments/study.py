@@ -76,7 +76,7 @@ def study(
     left_out: dict[str, str] = {}
     simple = _baselines(out, config, dataset, report, left_out)
     asked = list(config.runs())
-    _require_judges(asked, out, config, starts, dataset)
+    _look_ahead(asked, out, config, starts, dataset)
     for number, run in enumerate(asked, start=1):
         if finished_run(run, out, config, starts[run.model], dataset) is None:
             report.say(f"run {number} of {len(asked)}: {run.name}")
@@ -128,16 +128,19 @@ def study(
     return found
 
 
-def _require_judges(
+def _look_ahead(
     asked: Sequence[Run],
     out: Path,
     config: StudyConfig,
     starts: Mapping[str, Mapping[str, str]],
     dataset: Dataset,
 ) -> None:
-    """Raises RunError for a run whose judge is neither asked for nor finished."""
+    """Raises TrainingError for a run that could not be made, before those ahead of it are trained:
+    also one whose judge is neither asked for nor finished."""
     for run in asked:
         judge = run.judge
+        if finished_run(run, out, config, starts[run.model], dataset) is None:
+            enrichment.check(run, config, dataset)
         if judge is None or judge in asked:
             continue
         if finished_run(judge, out, config, starts[judge.model], dataset) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -118,8 +119,8 @@ def trash_of(
 
 
 def provenance(base: Base, train: ImageSet) -> dict[str, Any]:
-    """What a manifest says of it: parents (a look is the last of them) by image and truck, level,
-    method, trash."""
+    """What a manifest says of it: parents (a look is the last of them) by image and truck, as JSON
+    lists, level, method, trash."""
     looks = () if base.look is None else (base.look,)
     rows = [train.rows[i] for i in (*base.parents, *looks)]
     how = base.method or SINGLE
@@ -128,8 +129,8 @@ def provenance(base: Base, train: ImageSet) -> dict[str, Any]:
         "method": f"{TRANSLATE} {how}" if looks else how,
         "trash": f"{base.trash:.2f}",
         "trashy": f"{base.trashy:.4f}",
-        "parents": " ".join(row.image for row in rows),
-        "parent_trucks": " ".join(row.truck for row in rows),
+        "parents": json.dumps([row.image for row in rows], ensure_ascii=False),
+        "parent_trucks": json.dumps([row.truck for row in rows], ensure_ascii=False),
         "same_region": base.same_region,
     }
 

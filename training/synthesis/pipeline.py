@@ -22,10 +22,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
+from edge_agent.grades import GRADES
 from training import parallel
 from training.data.dataset import Dataset
 from training.errors import DataError, RunError
@@ -33,8 +35,9 @@ from training.evaluation import load_split
 from training.model import model_file
 from training.provenance import sha256
 from training.synthesis import backbone
-from training.synthesis.bases import LEAST
+from training.synthesis.bases import LEAST, lacking
 from training.synthesis.config import SynthesisConfig
+from training.synthesis.filter import require_features
 from training.synthesis.generate import generate
 from training.synthesis.keep import keep, read_judge
 from training.synthesis.run import Report, Run
@@ -95,8 +98,13 @@ class Stages:
         return cls(segmented, diffused, adapted, drawn, kept)
 
 
-def _check(config: SynthesisConfig, dataset: Dataset) -> None:
+def check(config: SynthesisConfig, dataset: Dataset, *, model_only: bool = False) -> None:
     """Raises TrainingError for what only a later stage would find out, hours later."""
+    if not model_only:
+        rows = zip(dataset.manifest.rows, dataset.labels.grades, strict=True)
+        grades = [GRADES.index(grade) for row, grade in rows if grade and row.split == "train"]
+        lacking(np.array(grades, np.int64), config.generate.surplus)
+        require_features()
     if config.adapt is not None:
         regions = Counter(
             r.region for r in dataset.manifest.rows if r.split == "train" and r.region
@@ -177,7 +185,7 @@ def synthesize(
 
         def prepare() -> tuple[Dataset, SynthesisConfig]:
             dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
-            _check(config, dataset)
+            check(config, dataset, model_only=model_only)
             open_run(
                 out,
                 {

@@ -26,6 +26,7 @@ def train_segment(run: Run, stage: Stage) -> bool:
         reseed(run.config.seed, 0, 0)
         network = segment.UNet(config.widths)
         masks = segment.Masks.of(run.train, folder, cut)
+        others = segment.Masks.of(run.validation, folder, cut)  # one that is wrong is told at once
         run.report.begin("U-Net")
         accelerator = run.accelerator
         batch = parallel.share_of(config.batch, accelerator)
@@ -47,7 +48,6 @@ def train_segment(run: Run, stage: Stage) -> bool:
         if not run.accelerator.is_main_process:
             return True
         classes = segment.predict(network, run.train.images)
-        others = segment.Masks.of(run.validation, folder, cut)
         if len(others):
             held_out = segment.iou(segment.predict(network, others.images), others.masks)
         save_weights(stage.folder / WEIGHTS_NAME, network.state_dict())
