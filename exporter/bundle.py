@@ -36,8 +36,9 @@ from exporter.limits import GOLDEN_TOLERANCE
 from exporter.precision import Form, Wanted, choose
 from exporter.source import Source
 from training import provenance
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, ImageSet
 from training.data.description import Area
+from training.data.manifest import Split
 from training.model import TrainedModel
 
 _ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)  # a bundle is a function of its content
@@ -94,8 +95,15 @@ def make(
     model = decided(source, leave_out=without_level, say=say)
     size = model.card.size
     say(f"exporting {model.card.classifier}, {size} px, precision {precision}")
-    validation = dataset.load("val", size)
-    form = choose(model, precision, validation, lambda: dataset.load("train", size), say=say)
+
+    def load(split: Split) -> ImageSet:
+        images = dataset.load(split, size)
+        if images.told_of_skips:
+            say(f"{split}: {images.told_of_skips}")
+        return images
+
+    validation = load("val")
+    form = choose(model, precision, validation, lambda: load("train"), say=say)
     samples = golden(form.model, validation)
     manifest = _manifest(naming, model, dataset, area, form, samples)
     graph = metadata.stamped(form.model, manifest)

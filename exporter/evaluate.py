@@ -65,6 +65,7 @@ def _subject_of(bundle: Bundle, report: Report) -> Subject:
         manifest.confidence_threshold,
         manifest.training.data_digest,
         AGREEMENT,  # a bundle does not tell it: the usual one
+        {name: str(grade) for name, grade in manifest.training.classes.items()},
         answers,
         ("onnxruntime",),
     )

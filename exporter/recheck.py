@@ -44,6 +44,8 @@ def recheck(bundle: Bundle, checkpoint: Path, data: Path) -> str:
         said = f"parity on {parity.images} validation images within {parity.max_difference:.1e}"
         if parity.max_level_difference is not None:
             said += f", of the level within {parity.max_level_difference:.1e} points"
+        if validation.told_of_skips:
+            said += f" ({validation.told_of_skips})"
         if manifest.precision != "fp32":
             served = run(bundle.model, validation.images)
             gate = judge(manifest.precision, trained, served, validation)

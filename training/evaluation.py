@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -151,24 +151,42 @@ def evaluate(
             "on, so the figures are too good; measure on others"
         )
         report.say(f"warning: {of_split[0]}")
+    of_classes = _of_other_classes(subject, dataset, report)
+    folder = None if out is None else out.parent
+    figures = evaluate_on(subject, dataset, split, report, key=chosen, folder=folder, by=by)
     results = {
         "command": provenance.command_line(),
         "date": provenance.now(),
         "machine": provenance.machine(),
         "versions": provenance.versions(*subject.packages),
         "model": subject.described,
-        "data": describe_data(dataset),
+        "data": describe_data(dataset) | {"skipped": figures[chosen]["skipped"]},
         "split": chosen,
         "learned_from": known,
-        "warnings": [*warnings, *of_split],
+        "warnings": [*warnings, *of_classes, *of_split],
         "confidence_threshold": subject.threshold,
-        **evaluate_on(
-            subject, dataset, split, report, key=chosen, folder=out.parent if out else None, by=by
-        ),
+        **figures,
     }
     if out is not None:
         write_json(out, results)
     return results
+
+
+def _of_other_classes(subject: Subject, dataset: Dataset, report: Report) -> list[str]:
+    """A warning where grades stand for classes of other names than they did in training."""
+    ours, theirs = subject.classes, {n: str(g) for n, g in dataset.description.renamed.items()}
+    if ours == theirs:
+        return []
+    warning = (
+        f"the model learned {_names(ours)}, this data has {_names(theirs)}; its figures mean "
+        "something only where these are the same things"
+    )
+    report.say(f"warning: {warning}")
+    return [warning]
+
+
+def _names(classes: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} as {grade}" for name, grade in classes.items()) or "grades by name"
 
 
 def choose(asked: Asked | None, report: Report, *, own: bool) -> tuple[Asked, list[str]]:
@@ -251,9 +269,8 @@ def load_split(
     """The images of one split, or of all, with a word on those that cannot be read."""
     on_image = report.loading(what or split or "images", dataset.count(split))
     loaded = dataset.load(split, size, on_image=on_image)
-    if loaded.skips:
-        first = loaded.skips[0]
-        report.say(f"skipped {len(loaded.skips)} images; the first: {first.path}: {first.reason}")
+    if loaded.told_of_skips:
+        report.say(loaded.told_of_skips)
     return loaded
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ class Subject:
 
     described: what metrics.json says of it. size: of the images it takes, in pixels. threshold: the
     confidence below which a person is asked. data_digest: of the data it was trained on.
-    agreement: by which these were labelled; None where that is not known.
+    agreement: by which these were labelled; None where that is not known. classes: their labels
+    that had other names, and the grades these were learned as.
     answers: to images of that size, calibrated probabilities, float32 (n, 5), and the figures of
     its second head, None where there are none. packages: which its answers depend on, beside
     those of `provenance.versions`.
@@ -31,6 +32,7 @@ class Subject:
     threshold: float
     data_digest: str
     agreement: float | None
+    classes: Mapping[str, str]
     answers: Callable[[ImageSet], tuple[npt.NDArray[np.float32], dict[str, Any] | None]]
     packages: tuple[str, ...] = ()
 
@@ -56,6 +58,7 @@ def subject_of(model: TrainedModel) -> Subject:
         card.confidence_threshold,
         str(data.get("digest")),
         config.get("agreement"),
+        data.get("classes", {}),
         answers,
     )
 

@@ -39,6 +39,7 @@ def test_other_images_get_the_figures_that_the_checkpoint_gets(
     theirs = json.loads(train("evaluate", *arguments))
     assert ours["split"] == theirs["split"] == "all"
     assert ours["warnings"] == []
+    assert ours["data"]["skipped"] == theirs["data"]["skipped"] == 1
     for key in ("all", "all_truth"):
         assert ours[key]["confusion_matrix"] == theirs[key]["confusion_matrix"]
         assert ours[key]["accuracy_ci"] == theirs[key]["accuracy_ci"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,36 @@ def test_copies_in_two_splits_are_told(data: Path, tmp_path: Path) -> None:
     said = told(*FIT, "--data", copied, "--out", tmp_path / "run", "--max-time", "0s")
     pair = [row.image for row in rows if row.image in (one, other)]
     assert f"warning: equal images in two splits: 1, as {' and '.join(pair)}" in said
+
+
+@pytest.mark.parametrize(
+    ("split_of", "says"),
+    [
+        (lambda day, _: ("train", "val")[day % 5 == 4], "no labelled image is in the test split"),
+        (lambda _, number: ("train", "val", "test")[number % 3], "is in two splits"),
+    ],
+)
+def test_splits_that_would_tell_nothing_are_refused_before_training(
+    tmp_path: Path, split_of: Callable[[int, int], str], says: str
+) -> None:
+    data = labelled_folder(tmp_path / "set")
+    head, *lines = (data / "manifest.csv").read_text().splitlines()
+    rows = [f"{line},{split_of(number // 4, number)}" for number, line in enumerate(lines)]
+    (data / "manifest.csv").write_text("\n".join([f"{head},split", *rows]) + "\n")
+    for command in (FIT, ("study", "--fast", "--models", "simple_dcnn")):
+        assert says in told(*command, "--data", data, "--out", tmp_path / "out", code=2)
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_grades_that_stood_for_other_things_in_training_are_told(
+    data: Path, run: Path, tmp_path: Path
+) -> None:
+    other = labelled_folder(tmp_path / "other", 40, seed=5)
+    described = json.loads((other / "dataset.json").read_text())
+    classes = {"a_good": "fresh_clean", **{grade: grade for grade in GRADES[1:]}}
+    (other / "dataset.json").write_text(json.dumps({**described, "classes": classes}))
+    (warning,) = json.loads(train("evaluate", "--checkpoint", run, "--data", other))["warnings"]
+    assert "learned grades by name, this data has a_good as fresh_clean" in warning
 
 
 def test_the_models_own_data_are_told(data: Path, run: Path, tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ def test_all_runs_have_the_same_steps_and_their_own_row(
     dataset = Dataset.open(data)
     assert study["data"]["digest"] == dataset.digest
     assert (study["data"]["images"], study["data"]["trucks"]) == (80, 40)
+    assert study["data"]["skipped"] == 1
+    assert "1 images could not be read" in (out / "report" / "report.html").read_text()
     for row in study["rows"]:
         low, high = row["accuracy_ci"]
         assert 0 <= low <= row["accuracy"] <= high <= 1

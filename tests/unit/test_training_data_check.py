@@ -110,6 +110,15 @@ def test_every_kind_of_fault_is_found(tmp_path: Path) -> None:
     assert "burn_clean and burn_trash: 2.png and 7.png: the same pixels" in said
 
 
+@pytest.mark.parametrize("missing", ["val", "test"])
+def test_a_split_without_any_image_is_a_fault(tmp_path: Path, missing: str) -> None:
+    rows = [row for row in dataset(tmp_path) if row["split"] != missing]
+    folder = write(tmp_path, rows)
+    fault = f"no labelled, readable image is in the split {missing}"
+    assert fault in check(Dataset.open(folder)).faults
+    assert fault in run("check", "--data", folder, code=1)
+
+
 def test_empty_grades_are_faults_unless_the_set_does_not_use_them(tmp_path: Path) -> None:
     rows = [row for row in dataset(tmp_path) if row["vote_1"] != "undefined"]
     rows = [row for row in rows if not (row["split"] == "val" and row["vote_1"] == "burn_clean")]

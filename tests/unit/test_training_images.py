@@ -71,6 +71,20 @@ def test_every_bad_image_is_skipped_with_its_reason(tmp_path: Path) -> None:
     assert reasons["none.png"] == "no such file"
 
 
+def planar_tiff(planes: np.ndarray) -> bytes:
+    """16-bit RGB (3, height, width) with a strip for each colour (TIFF 6.0, PlanarConfiguration 2),
+    which no library at hand writes."""
+    _, height, width = planes.shape
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2)]
+    tags += [(273, 4, 3, 14), (277, 3, 1, 3), (278, 4, 1, height), (279, 4, 3, 26), (284, 3, 1, 2)]
+    strips = [38 + i * 2 * height * width for i in range(3)]
+    body = struct.pack("<3H", 16, 16, 16) + struct.pack("<3I", *strips)
+    body += struct.pack("<3I", *[2 * height * width] * 3) + planes.tobytes()
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(body))
+    return head + body + struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+
+
 def png_of(width: int, height: int) -> bytes:
     """A PNG whose header promises more than its data holds."""
 
@@ -221,6 +235,7 @@ def test_what_has_no_single_right_conversion_is_skipped(tmp_path: Path) -> None:
     Image.fromarray(holes).quantize(16).save(tmp_path / "palette holes.png")
     cv2.imwrite(str(tmp_path / "deep.png"), noise(32, 32, 3).astype(np.uint16) * 256)
     cv2.imwrite(str(tmp_path / "deep.tif"), noise(32, 32, 3).astype(np.uint16) * 256)
+    (tmp_path / "deep planes.tif").write_bytes(planar_tiff(noise(3, 32, 32).astype("<u2") * 256))
     Image.fromarray(np.zeros((32, 32), np.float32)).save(tmp_path / "float.tif")
     frames = [Image.fromarray(noise(32, 32, 3) // k) for k in (1, 2)]
     frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
@@ -232,6 +247,7 @@ def test_what_has_no_single_right_conversion_is_skipped(tmp_path: Path) -> None:
         "palette holes.png": "transparent",
         "deep.png": "16 or more bits",
         "deep.tif": "16 or more bits",
+        "deep planes.tif": "16 or more bits",
         "float.tif": "colour mode F",
         "film.gif": "more than one picture",
         "deep.ppm": "not an image in a format that is read",

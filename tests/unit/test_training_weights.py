@@ -126,12 +126,14 @@ def test_wrong_files_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "junk.safetensors").write_bytes(b"junk")
     (tmp_path / "junk.pth").write_bytes(b"junk")
     torch.save([1, 2], tmp_path / "list.pth")
+    torch.save({0: torch.zeros(1)}, tmp_path / "numbers.pth")
     for name, says in {
         "more.safetensors": "extra.weight is unknown",
         "shape.safetensors": "conv_stem.weight is",
         "junk.safetensors": "not readable",
         "junk.pth": "junk.pth",
         "list.pth": "no state dict",
+        "numbers.pth": "is missing",
         "none.pth": "No such file",
         "none.safetensors": "No such file",
     }.items():

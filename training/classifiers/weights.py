@@ -131,7 +131,8 @@ def _fits(tensors: dict[str, Tensor], kind: Classifier) -> bool:
 
 def _renamed(tensors: dict[str, Tensor], kind: Classifier) -> dict[str, Tensor]:
     renamed = {}
-    for key, tensor in tensors.items():
+    for name, tensor in tensors.items():
+        key = str(name)  # a torch file may hold anything
         if key.startswith("level."):
             continue  # a second head of our own: the new network gets its own
         bare = key.removeprefix("module.").removeprefix("network.")

@@ -100,7 +100,8 @@ class DataReport:
         """Grades without an image, in all or in one of the splits."""
         used = self.description.grades_in_use
         assigned = [s for s in SPLITS if any(counts[s] for counts in self.counts.values())]
-        faults = []
+        missing = [split for split in SPLITS if assigned and split not in assigned]
+        faults = [f"no labelled, readable image is in the split {split}" for split in missing]
         for grade, counts in self.counts.items():
             if not counts.total() and grade in used:
                 faults.append(f"grade {grade} has no labelled, readable image")

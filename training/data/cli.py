@@ -16,6 +16,7 @@ from training.data.check import check, duplicate_pairs
 from training.data.dataset import Dataset
 from training.data.description import Area, Grouping, LabelMethod, Shows, parse_area
 from training.data.drawn.masks import VALUES, Tool, import_masks
+from training.data.images import Skip
 from training.data.importing import folder, records, reviews, table, target
 from training.data.importing.classes import ClassMap
 from training.data.labels import AGREEMENT
@@ -188,6 +189,9 @@ def split_command(
             on_image = progress.loading("images", len(dataset.manifest.rows))
             taken = fingerprints.take(dataset.manifest.images, on_image=on_image)
         alike = [(i, j) for i, j, _ in duplicate_pairs(taken)]
+        for skip in taken:
+            if isinstance(skip, Skip):
+                typer.echo(f"left out on training: {skip.path}: {skip.reason}")
     dataset = dataset.split(seed, grouping=grouping, alike=alike, again=again)
     if label_method is not None:
         chosen = dataset.description.model_copy(update={"label_method": label_method})

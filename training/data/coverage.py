@@ -1,4 +1,4 @@
-"""Whether every grade in use has images to learn from and to be measured on."""
+"""Whether there are images of every grade in use to learn from, and any to be measured on."""
 
 from __future__ import annotations
 
@@ -29,12 +29,18 @@ def require_grades(
     loaded: splits whose images have been read, so that unreadable ones do not count; of other
     splits all labelled rows count.
 
-    Raises DataError when a grade in use has no training image.
+    Raises DataError when a grade in use has no training image, and where there is no test image to
+    measure on when all is trained.
     """
     used = dataset.description.grades_in_use
     train, validation = (
         _counts(dataset, split, (loaded or {}).get(split)) for split in _LEARNED_FROM
     )
+    if not dataset.count("test"):
+        raise DataError(
+            f"{dataset.manifest.path}: no labelled image is in the test split, so nothing would "
+            "tell how good the network is; split anew (cane-train data split --again)"
+        )
     unseen = [grade for grade in used if not train[grade]]
     if unseen:
         listener.say(f"warning: no training image of {', '.join(unseen)}")

@@ -35,6 +35,14 @@ class ImageSet:
     rows: tuple[Row, ...]
     skips: tuple[Skip, ...]
 
+    @property
+    def told_of_skips(self) -> str | None:
+        """A line on what was left out; None where nothing was."""
+        if not self.skips:
+            return None
+        first = self.skips[0]
+        return f"skipped {len(self.skips)} images; the first: {first.path}: {first.reason}"
+
     def __len__(self) -> int:
         return len(self.labels)
 

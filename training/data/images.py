@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from training.data.cut_jpeg import is_cut
 from training.data.description import Area
@@ -29,6 +30,9 @@ a word (PPM, JPEG 2000), or reads them in ways that few have tried."""
 _QUIET: Final = Quiet()
 _WITH_ALPHA: Final = ("RGBA", "LA", "PA")
 _EIGHT_BIT: Final = ("RGB", "L", "P", *_WITH_ALPHA)
+_DEEP: Final = "16 or more bits a sample, not 8"
+_BITS_PER_SAMPLE: Final = 258
+"""Tag of TIFF."""
 _LAST_UPRIGHT: Final = 4
 """EXIF orientations from 5 to 8 lie on their sides."""
 
@@ -177,9 +181,12 @@ def _fault(file: ImageFile.ImageFile) -> str | None:
     # Pillow would drop the low byte of 16-bit colour without a word; the raw mode tells.
     raw_modes = [str(t.args[0] if isinstance(t.args, tuple) else t.args) for t in file.tile]
     if file.mode.startswith("I") or any(";16" in mode for mode in raw_modes):
-        return "16 or more bits a sample, not 8"
+        return _DEEP
     if file.mode not in _EIGHT_BIT:
         return f"colour mode {file.mode}, not 8-bit RGB or grey"
+    # The raw modes of a TIFF with a plane for each colour do not tell, its BitsPerSample does.
+    if isinstance(file, TiffImageFile) and max(file.tag_v2.get(_BITS_PER_SAMPLE, (1,))) > 8:
+        return _DEEP
     # Phones write JPEGs with a second, smaller picture (MPO); the first is the photograph.
     if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":
         return "has more than one picture"

@@ -38,11 +38,17 @@ def summary(out: Path, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
     found = figures({run: Predictions.read(run.folder(out)) for run in runs})
     rows = zip(runs, found["rows"], strict=True)
     return {
-        "data": describe_data(dataset),
+        "data": describe_data(dataset) | {"skipped": _skipped(out, runs)},
         "published": {"source": published.SOURCE, "accuracy": published.ACCURACY},
         **found,
         "rows": [_row(run, run.folder(out), row) for run, row in rows],
     }
+
+
+def _skipped(out: Path, runs: Sequence[Run]) -> int | None:
+    """Images of all splits that could not be read: every run has met the same. None without one."""
+    found = [json.loads((run.folder(out) / METRICS_NAME).read_text("utf-8")) for run in runs]
+    return max((one["data"]["skipped"] + one["test"]["skipped"] for one in found), default=None)
 
 
 def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def data_section(data: dict[str, Any]) -> Section:
         total = str(data[what])
         rows.append([f"all {what}", *(str(split[what]) for split in splits.values()), total])
     columns = ["", *("no split" if name == "none" else name for name in splits), "all"]
-    return Section("Data", _labels(data), [_splits(columns, rows, data)])
+    return Section("Data", _labels(data) + _skipped(data), [_splits(columns, rows, data)])
 
 
 def _splits(columns: list[str], rows: list[list[str]], data: dict[str, Any]) -> Table:
@@ -56,6 +56,11 @@ def _splits(columns: list[str], rows: list[list[str]], data: dict[str, Any]) -> 
         note=f"Kept in one split: {data['grouping']}. Disputed and unlabelled images count in "
         "“all images” only.",
     )
+
+
+def _skipped(data: dict[str, Any]) -> str:
+    count = data.get("skipped")
+    return f" {count} images could not be read and are left out." if count else ""
 
 
 def _labels(data: dict[str, Any]) -> str:
