@@ -17,7 +17,9 @@ from edge_agent.grades import GRADES
 from training.cli import app
 from training.data.dataset import Dataset
 from training.experiments import baselines
+from training.experiments.config import ARMS
 from training.predictions import Predictions
+from training.report.study_plots import courses
 from training.report.tables import points
 
 
@@ -233,6 +235,14 @@ def test_the_report_is_drawn_from_study_json_alone(out: Path, tmp_path: Path) ->
     train("report", tmp_path)
     again = (tmp_path / "report" / "report.html").read_text()
     assert again == (out / "report" / "report.html").read_text()
+
+
+def test_the_courses_of_all_arms_there_are_can_be_drawn(study: dict[str, Any]) -> None:
+    row = next(row for row in study["rows"] if "curve" in row)
+    figure = courses({"rows": [{**row, "arm": arm} for arm in ARMS]})
+    assert figure is not None
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [*ARMS, "validation", "training"]
 
 
 def test_runs_are_compared_on_the_command_line(out: Path, tmp_path: Path) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from training.report.plots import COLOURS, GREY, draw_confusion
@@ -66,29 +70,33 @@ def confusion_matrices(study: dict[str, Any], classes: Mapping[str, str]) -> Fig
 
 
 def courses(study: dict[str, Any]) -> Figure | None:
-    """Losses and validation accuracy by epoch, a column a model. Dots: whose weights count."""
+    """Losses and validation accuracy by epoch, the mean of the seeds, a column a model. Dots: whose
+    weights count."""
     rows = [row for row in study["rows"] if "curve" in row]
     if not rows:
         return None
     models = list(dict.fromkeys(row["model"] for row in rows))
-    arms = list(dict.fromkeys(row["arm"] for row in rows))
+    # One model has most of the arms, in their usual order.
+    by_model = [list(dict.fromkeys(r["arm"] for r in rows if r["model"] == m)) for m in models]
+    arms = dict.fromkeys(arm for of_one in sorted(by_model, key=len)[::-1] for arm in of_one)
+    colours = _colours(list(arms))
     figure = Figure(figsize=(1.0 + 3.6 * max(2, len(models)), 5.6), layout="constrained")
     panels = figure.subplots(2, len(models), squeeze=False, sharex="col", sharey="row")
-    for (losses, accuracies), model in zip(panels.T, models, strict=True):
-        for row in (row for row in rows if row["model"] == model):
-            colour, curve = COLOURS[arms.index(row["arm"])], row["curve"]
-            epochs = range(1, len(curve["val_loss"]) + 1)
-            first = row["seed"] == rows[0]["seed"]
-            for axes, name, style, what in (
-                (losses, "val_loss", "-", "validation"),
-                (losses, "train_loss", ":", "training"),
-                (accuracies, "val_accuracy", "-", None),
+    for (losses, accuracies), model, its_arms in zip(panels.T, models, by_model, strict=True):
+        for arm in its_arms:
+            seeds = [row for row in rows if (row["model"], row["arm"]) == (model, arm)]
+            for axes, name, style in (
+                (losses, "val_loss", "-"),
+                (losses, "train_loss", ":"),
+                (accuracies, "val_accuracy", "-"),
             ):
-                label = f"{row['arm']}, {what}" if first and what else None
-                axes.plot(epochs, curve[name], color=colour, lw=1.4, ls=style, label=label)
+                curve = np.mean([row["curve"][name] for row in seeds], axis=0)
+                epochs = range(1, len(curve) + 1)
+                axes.plot(epochs, curve, color=colours[arm], lw=1.4, ls=style)
                 if style == "-":
-                    kept = row["kept_epoch"]
-                    axes.plot(kept, curve[name][kept - 1], "o", color=colour, ms=5)
+                    kept = sorted({row["kept_epoch"] for row in seeds})
+                    of_kept = [curve[epoch - 1] for epoch in kept]
+                    axes.plot(kept, of_kept, "o", color=colours[arm], ms=5)
         losses.set(title=model_name(model))
         accuracies.set(xlabel="epoch")
         accuracies.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -100,20 +108,23 @@ def courses(study: dict[str, Any]) -> Figure | None:
     panels[0, 0].set_ylabel("loss, nats")
     panels[1, 0].set_ylim(0, 1)
     panels[1, 0].set_ylabel("validation accuracy")
-    # A model may lack an arm that others have.
-    handles = {
-        label: handle
-        for axes in panels[0]
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
     figure.legend(
-        list(handles.values()),
-        list(handles),
+        [
+            *(Line2D([], [], color=colour) for colour in colours.values()),
+            *(Line2D([], [], color=GREY, ls=style) for style in ("-", ":")),
+        ],
+        [*colours, "validation", "training"],
         loc="outside lower center",
         ncols=4,
         frameon=False,
     )
     return figure
+
+
+def _colours(arms: Sequence[str]) -> dict[str, Any]:
+    """One for each arm; of more arms than COLOURS has, from a list of twenty."""
+    several = COLOURS if len(arms) <= len(COLOURS) else colormaps["tab20"].colors  # type: ignore[attr-defined]
+    return dict(zip(arms, cycle(several), strict=False))
 
 
 def _loss_limit(rows: Sequence[dict[str, Any]]) -> float:
