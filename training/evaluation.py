@@ -160,7 +160,7 @@ def evaluate(
         "machine": provenance.machine(),
         "versions": provenance.versions(*subject.packages),
         "model": subject.described,
-        "data": describe_data(dataset) | {"skipped": figures[chosen]["skipped"]},
+        "data": describe_data(dataset, skipped=figures[chosen]["skipped"]),
         "split": chosen,
         "learned_from": known,
         "warnings": [*warnings, *of_classes, *of_split],
@@ -173,9 +173,13 @@ def evaluate(
 
 
 def _of_other_classes(subject: Subject, dataset: Dataset, report: Report) -> list[str]:
-    """A warning where grades stand for classes of other names than they did in training."""
+    """A warning where grades stand for other things than they did in training, by their names."""
     ours, theirs = subject.classes, {n: str(g) for n, g in dataset.description.renamed.items()}
-    if ours == theirs:
+    if ours is None or ours == theirs:
+        return []
+    contrary = any(theirs.get(name, grade) != grade for name, grade in ours.items())
+    # Where some labels are grades by name, the others are names of grades too.
+    if not contrary and set(ours.values()) != set(GRADES) and dataset.description.is_of_grades:
         return []
     warning = (
         f"the model learned {_names(ours)}, this data has {_names(theirs)}; its figures mean "
@@ -227,8 +231,9 @@ def is_training_data(dataset: Dataset, digest: str, *, agreement: float | None) 
     return replace(dataset, labels=labels).digest == digest
 
 
-def describe_data(dataset: Dataset, loaded: tuple[ImageSet, ...] = ()) -> dict[str, Any]:
-    """What metrics.json says of the data."""
+def describe_data(dataset: Dataset, *, skipped: int | None) -> dict[str, Any]:
+    """What metrics.json says of the data. skipped: images that could not be read, of all that were
+    asked for; None where nobody knows."""
     rows, labels = dataset.manifest.rows, dataset.labels
     pairs = Counter(
         (grade, row.split) for row, grade in zip(rows, labels.grades, strict=True) if grade
@@ -248,7 +253,7 @@ def describe_data(dataset: Dataset, loaded: tuple[ImageSet, ...] = ()) -> dict[s
         "fleiss_kappa": _rounded(fleiss_kappa([row.votes for row in rows])),
         "disputed": labels.disputed,
         "unlabelled": labels.unlabelled,
-        "skipped": sum(len(images.skips) for images in loaded),
+        "skipped": skipped,
         "classes": {name: str(grade) for name, grade in dataset.description.renamed.items()},
         "grouping": dataset.grouping,
         "grades": {grade.value: count for grade, count in dataset.counts().items()},

@@ -21,7 +21,7 @@ class Subject:
     described: what metrics.json says of it. size: of the images it takes, in pixels. threshold: the
     confidence below which a person is asked. data_digest: of the data it was trained on.
     agreement: by which these were labelled; None where that is not known. classes: their labels
-    that had other names, and the grades these were learned as.
+    that had other names, and the grades these were learned as; None where nobody has written it.
     answers: to images of that size, calibrated probabilities, float32 (n, 5), and the figures of
     its second head, None where there are none. packages: which its answers depend on, beside
     those of `provenance.versions`.
@@ -32,7 +32,7 @@ class Subject:
     threshold: float
     data_digest: str
     agreement: float | None
-    classes: Mapping[str, str]
+    classes: Mapping[str, str] | None
     answers: Callable[[ImageSet], tuple[npt.NDArray[np.float32], dict[str, Any] | None]]
     packages: tuple[str, ...] = ()
 
@@ -58,7 +58,7 @@ def subject_of(model: TrainedModel) -> Subject:
         card.confidence_threshold,
         str(data.get("digest")),
         config.get("agreement"),
-        data.get("classes", {}),
+        data.get("classes"),
         answers,
     )
 

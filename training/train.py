@@ -237,13 +237,15 @@ def _finish(
     model = TrainedModel(network, card)
     said = model.read(on_validation)
     of_level = level_figures(card, said, validation)
+    on_test = evaluate_on(subject_of(model), dataset, "test", report, folder=out)
+    skipped = len(train.skips) + len(validation.skips) + on_test["test"]["skipped"]
     metrics = {
         "command": provenance.command_line(),
         "date": provenance.now(),
         "machine": provenance.machine(),
         "versions": provenance.versions(),
         "config": config.model_dump(exclude={"data_digest"}),
-        "data": describe_data(dataset, (train, validation)),
+        "data": describe_data(dataset, skipped=skipped),
         "ended_by": ended,
         "epochs": loop.progress.epoch,
         "steps": len(loop.progress.losses),
@@ -252,7 +254,7 @@ def _finish(
         "confidence_threshold": threshold,
         "validation": figures_of(card, said, validation),
         **({} if of_level is None else {"validation_level": of_level}),
-        **evaluate_on(subject_of(model), dataset, "test", report, folder=out),
+        **on_test,
     }
     TrainedModel(network, card.model_copy(update={"training": metrics})).save(out / MODEL_NAME)
     write_json(out / METRICS_NAME, metrics)  # the last file: with it the run is finished

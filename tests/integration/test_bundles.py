@@ -97,6 +97,16 @@ def test_a_golden_image_that_comes_out_differently_is_refused(bundle: Path, tmp_
         Grader(Bundle.read(tmp_path / "copy.bundle"))
 
 
+def test_what_cannot_be_read_is_told_on_export_too(data: Path, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "b.bundle"
+    command = ("bundle", "--checkpoint", run, "--data", data, "--out", out, "--precision", "fp32")
+    (broken,) = BROKEN
+    skipped = f"skipped 1 images; the first: {data / broken}: "
+    assert f"val: {skipped}" in " ".join(export(*command).split())
+    again = export("check", out, "--checkpoint", run, "--data", data)
+    assert skipped in " ".join(again.split())
+
+
 def test_other_data_than_the_runs_is_refused(run: Path, tmp_path: Path) -> None:
     other = labelled_folder(tmp_path / "other", 40)
     train("data", "split", "--data", other)

@@ -78,10 +78,15 @@ def test_most_training_loads_forget_their_share_and_no_other(tmp_path: Path) -> 
 
 def test_asked_to_keep_masks_all_loads_keep_theirs(tmp_path: Path) -> None:
     data = scene_folder(tmp_path / "data")
+    head, *lines = (data / "manifest.csv").read_text().splitlines()
+    shares = [f"{line},{number % 100}" for number, line in enumerate(lines)]
+    (data / "manifest.csv").write_text("\n".join([f"{head},trash_share", *shares]) + "\n")
     done = made("forget_shares.py", "--data", data, "--out", tmp_path / "out", "--keep-masks")
     assert done.returncode == 0, done.stderr
-    for old, new in zip(rows_of(data), rows_of(tmp_path / "out"), strict=True):
+    rows = rows_of(tmp_path / "out")
+    for old, new in zip(rows_of(data), rows, strict=True):
         assert (tmp_path / "out" / new["mask"]).samefile(data / old["mask"])
+    assert 0 < sum(row["split"] == "train" and row["trash_share"] != "" for row in rows) < 10
 
 
 @pytest.mark.parametrize("keep", ["0", "-0.5", "10"])

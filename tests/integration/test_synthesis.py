@@ -180,6 +180,7 @@ def test_a_model_can_be_looked_at_before_anything_is_drawn(
     for stage in ("generate", "set"):
         shutil.rmtree(folder(copied, stage))
     asked = ("synthesize", "--data", data, "--out", copied, "--preset", "fast", "--model-only")
+    asked += ("--judge", tmp_path / "not trained yet")
     of_model = Path(run(*asked, "--threads", 1).stdout.strip())
     assert of_model == folder(copied, "diffuse")
     with RichReport(quiet=True) as report:
@@ -411,17 +412,41 @@ def test_a_grade_with_one_image_is_refused(data: Path, tmp_path: Path) -> None:
         RichReport(quiet=True) as report,
     ):
         synthesize(copied, tmp_path / "run", CONFIG, report)
-    assert not (tmp_path / "run").exists()  # said before any network is trained
+    assert [file.name for file in (tmp_path / "run").iterdir()] == ["run.json"]
 
 
-def test_without_the_judge_s_packages_nothing_is_begun(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_the_judge_s_packages_nothing_is_begun_and_what_is_done_stands(
+    data: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(baselines, "has_frozen_features", lambda: False)
-    result = run("synthesize", "--data", data, "--out", tmp_path / "run", "--preset", "fast")
+    asked = ("synthesize", "--data", data, "--preset", "fast")
+    result = run(*asked, "--out", tmp_path / "run")
     assert result.exit_code == 2
     assert "the filter needs EfficientNet-Lite0's packages" in " ".join(result.stderr.split())
-    assert not (tmp_path / "run").exists()
+    assert [file.name for file in (tmp_path / "run").iterdir()] == ["run.json"]
+    assert run(*asked, "--out", out).stdout.strip() == str(folder(out, "set"))
+
+
+def test_a_mask_of_another_size_is_told_before_anything_is_trained(
+    data: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(data, tmp_path / "data")
+    row = next(row for row in table(copied / "manifest.csv") if row["split"] == "val")
+    cv2.imwrite(str(copied / row["mask"]), np.zeros((SIZE, SIZE - 1), np.uint8))
+    result = run("synthesize", "--data", copied, "--out", tmp_path / "run", "--preset", "fast")
+    assert result.exit_code == 2
+    assert Path(row["mask"]).name in " ".join(result.stderr.split())
+    assert not list(tmp_path.glob("run/*/last.pt"))
+
+
+def test_a_sheet_of_a_model_alone_is_refused_and_nothing_is_to_be_deleted(
+    data: Path, out: Path, tmp_path: Path
+) -> None:
+    of_model = ("sheet", "--data", data, "--set", folder(out, "diffuse"))
+    result = run(*of_model, "--out", tmp_path / "sheet.png")
+    assert result.exit_code == 2
+    assert "it is no set" in result.stderr
+    assert "delete" not in result.stderr
 
 
 def test_without_masks_blends_are_transparencies(data: Path, tmp_path: Path) -> None:

@@ -26,8 +26,7 @@ def test_a_run_says_what_it_did(data: Path, run: Path) -> None:
     assert metrics["test_truth"]["n"] >= metrics["test"]["n"]
     assert metrics["versions"]["torch"]
     assert metrics["config"]["seed"] == 1
-    skipped = metrics["data"]["skipped"] + metrics["test"]["skipped"]
-    assert skipped == 1
+    assert metrics["data"]["skipped"] == 1
     manifest = TrainingManifest.read(data)
     assert all(row.split for row in manifest.rows)
     assert manifest.cells[0]["plate"] == "60-1234"
@@ -84,7 +83,7 @@ def test_copies_in_two_splits_are_told(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("split_of", "says"),
     [
-        (lambda day, _: ("train", "val")[day % 5 == 4], "no labelled image is in the test split"),
+        (lambda day, _: ("train", "val")[day % 5 == 4], "readable image is in the test split"),
         (lambda _, number: ("train", "val", "test")[number % 3], "is in two splits"),
     ],
 )
@@ -105,10 +104,28 @@ def test_grades_that_stood_for_other_things_in_training_are_told(
 ) -> None:
     other = labelled_folder(tmp_path / "other", 40, seed=5)
     described = json.loads((other / "dataset.json").read_text())
-    classes = {"a_good": "fresh_clean", **{grade: grade for grade in GRADES[1:]}}
-    (other / "dataset.json").write_text(json.dumps({**described, "classes": classes}))
-    (warning,) = json.loads(train("evaluate", "--checkpoint", run, "--data", other))["warnings"]
-    assert "learned grades by name, this data has a_good as fresh_clean" in warning
+
+    def warned(classes: dict[str, str]) -> list[str]:
+        (other / "dataset.json").write_text(json.dumps({**described, "classes": classes}))
+        found = json.loads(train("evaluate", "--checkpoint", run, "--data", other))
+        return list(found["warnings"])
+
+    by_name = {str(grade): str(grade) for grade in GRADES[1:]}
+    (warning,) = warned({f"glass {grade}": str(grade) for grade in GRADES})
+    assert "learned grades by name, this data has glass fresh_clean as fresh_clean" in warning
+    assert warned({"clean": "fresh_clean", **by_name}) == []  # another name of the same grade
+
+
+def test_a_test_split_that_cannot_be_read_is_told_before_training(
+    data: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(data, tmp_path / "data")
+    for row in TrainingManifest.read(copied).rows:
+        if row.split == "test":
+            (copied / row.image).write_bytes(b"broken")
+    said = told(*FIT, "--data", copied, "--out", tmp_path / "out", code=2)
+    assert "no labelled, readable image is in the test split" in said
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_the_models_own_data_are_told(data: Path, run: Path, tmp_path: Path) -> None:

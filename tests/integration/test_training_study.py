@@ -8,8 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from labelled import SIZE, labelled_folder
+from matplotlib.colors import to_hex
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -243,6 +245,20 @@ def test_the_courses_of_all_arms_there_are_can_be_drawn(study: dict[str, Any]) -
     assert figure is not None
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [*ARMS, "validation", "training"]
+    colours = {to_hex(line.get_color()) for line in legend.get_lines()[: len(ARMS)]}
+    assert len(colours) == len(ARMS)
+
+
+def test_a_course_is_the_mean_of_the_seeds(study: dict[str, Any]) -> None:
+    row = next(row for row in study["rows"] if "curve" in row)
+    other = {name: [2 * value for value in values] for name, values in row["curve"].items()}
+    figure = courses({"rows": [row, {**row, "seed": 2, "curve": other}]})
+    assert figure is not None
+    losses, accuracies = figure.axes
+    drawn = [line.get_ydata() for line in losses.lines if line.get_linestyle() == ":"]
+    assert np.allclose(drawn, [np.multiply(1.5, row["curve"]["train_loss"])])
+    dots = [line.get_ydata() for line in accuracies.lines if line.get_marker() == "o"]
+    assert np.allclose(dots, 1.5 * row["curve"]["val_accuracy"][row["kept_epoch"] - 1])
 
 
 def test_runs_are_compared_on_the_command_line(out: Path, tmp_path: Path) -> None:

@@ -189,9 +189,11 @@ def split_command(
             on_image = progress.loading("images", len(dataset.manifest.rows))
             taken = fingerprints.take(dataset.manifest.images, on_image=on_image)
         alike = [(i, j) for i, j, _ in duplicate_pairs(taken)]
-        for skip in taken:
-            if isinstance(skip, Skip):
-                typer.echo(f"left out on training: {skip.path}: {skip.reason}")
+        if skips := [one for one in taken if isinstance(one, Skip)]:
+            typer.echo(
+                f"{len(skips)} images cannot be read; the first: {skips[0].path}: "
+                f"{skips[0].reason}; cane-train data check lists them"
+            )
     dataset = dataset.split(seed, grouping=grouping, alike=alike, again=again)
     if label_method is not None:
         chosen = dataset.description.model_copy(update={"label_method": label_method})

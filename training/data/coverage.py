@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from edge_agent.grades import GRADES, Grade
 from training.data.dataset import Dataset, ImageSet
+from training.data.images import Skip, size_of
 from training.data.manifest import Split
 from training.errors import DataError
 
@@ -36,10 +37,10 @@ def require_grades(
     train, validation = (
         _counts(dataset, split, (loaded or {}).get(split)) for split in _LEARNED_FROM
     )
-    if not dataset.count("test"):
+    if not _any_readable(dataset, "test"):
         raise DataError(
-            f"{dataset.manifest.path}: no labelled image is in the test split, so nothing would "
-            "tell how good the network is; split anew (cane-train data split --again)"
+            f"{dataset.manifest.path}: no labelled, readable image is in the test split, so "
+            "nothing would tell how good the network is; split anew (cane-train data split --again)"
         )
     unseen = [grade for grade in used if not train[grade]]
     if unseen:
@@ -59,6 +60,13 @@ def require_grades(
             f"{', '.join(unseen)}; add some, split anew (cane-train data split --again), or name "
             'only the grades that are used in dataset.json: "classes": {"NAME": "GRADE", ...}'
         )
+
+
+def _any_readable(dataset: Dataset, split: Split) -> bool:
+    """By the first that opens: the split itself is not read."""
+    rows = zip(dataset.manifest.rows, dataset.manifest.images, dataset.labels.grades, strict=True)
+    files = (file for row, file, grade in rows if grade is not None and row.split == split)
+    return any(not isinstance(size_of(file), Skip) for file in files)
 
 
 def _counts(dataset: Dataset, split: Split, loaded: ImageSet | None) -> Counter[Grade]:

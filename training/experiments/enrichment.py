@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
+from edge_agent.grades import GRADES
 from training.classifiers.pixels import Pixels
 from training.data.dataset import Dataset
 from training.data.overlap import require_disjoint
@@ -16,8 +19,10 @@ from training.experiments.config import ARMS, Run, StudyConfig
 from training.experiments.shares import Report, chosen_shares
 from training.mixture import Synthetic
 from training.start import Weights
-from training.synthesis import pipeline
+from training.synthesis.bases import require_enough
+from training.synthesis.filter import require_features
 from training.synthesis.pipeline import synthesize
+from training.synthesis.stages import DONE_NAME
 
 SYNTHESIS_NAME: Final = "synthesis"
 
@@ -45,11 +50,21 @@ class Start:
         return {} if weights is None else weights.described()
 
 
-def check(run: Run, config: StudyConfig, dataset: Dataset) -> None:
-    """Raises TrainingError where its images could not be made, before what comes first is trained.
-    Its judge, which may not be there yet, is not looked at."""
-    if ARMS[run.arm].synthesis is not None:
-        pipeline.check(config.synthesis_of(run.arm), dataset)
+def look_ahead(runs: Sequence[Run], data: Path, out: Path, dataset: Dataset, start: Start) -> None:
+    """Raises TrainingError where further images of these runs could not be had, before anything is
+    trained. What depends on which files can be read is left to the stages."""
+    rendered = [run for run in runs if ARMS[run.arm].rendered]
+    if rendered:
+        if start.rendered is None:
+            raise RunError(f"arm {rendered[0].arm}: needs --rendered, a dataset of further images")
+        require_disjoint(data, start.rendered)
+    if all(ARMS[run.arm].synthesis is None for run in runs):
+        return
+    rows = zip(dataset.manifest.rows, dataset.labels.grades, strict=True)
+    grades = [GRADES.index(grade) for row, grade in rows if grade and row.split == "train"]
+    require_enough(np.array(grades, np.int64))
+    if not any((out / SYNTHESIS_NAME).glob(f"set-*/{DONE_NAME}")):
+        require_features()
 
 
 def synthetic_for(
@@ -70,9 +85,8 @@ def synthetic_for(
     arm = ARMS[run.arm]
     if arm.rendered:
         folder = start.rendered
-        if folder is None:
-            raise RunError(f"arm {run.arm}: needs --rendered, a dataset of further images")
-        require_disjoint(data, folder)
+        if folder is None:  # as `look_ahead` has said
+            raise RunError(f"arm {run.arm}: needs --rendered")
     else:
         asked = config.synthesis_of(run.arm)
         if run.judge is not None:

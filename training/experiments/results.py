@@ -38,7 +38,7 @@ def summary(out: Path, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
     found = figures({run: Predictions.read(run.folder(out)) for run in runs})
     rows = zip(runs, found["rows"], strict=True)
     return {
-        "data": describe_data(dataset) | {"skipped": _skipped(out, runs)},
+        "data": describe_data(dataset, skipped=_skipped(out, runs)),
         "published": {"source": published.SOURCE, "accuracy": published.ACCURACY},
         **found,
         "rows": [_row(run, run.folder(out), row) for run, row in rows],
@@ -46,9 +46,10 @@ def summary(out: Path, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
 
 
 def _skipped(out: Path, runs: Sequence[Run]) -> int | None:
-    """Images of all splits that could not be read: every run has met the same. None without one."""
+    """Images that could not be read: every run has met the same, of which earlier versions did not
+    count those of the test split. None without one."""
     found = [json.loads((run.folder(out) / METRICS_NAME).read_text("utf-8")) for run in runs]
-    return max((one["data"]["skipped"] + one["test"]["skipped"] for one in found), default=None)
+    return max((one["data"]["skipped"] for one in found), default=None)
 
 
 def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:

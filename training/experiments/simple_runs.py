@@ -57,6 +57,7 @@ def measure(
     predictions = predictions_on(dataset, test, found)
     folder.mkdir(parents=True, exist_ok=True)
     predictions.write(folder / PREDICTIONS_NAME)
+    skipped = sum(len(images.skips) for images in (train, validation, test))
     trucks = [row.truck for row in validation.rows]
     result = {
         "command": provenance.command_line(),
@@ -64,7 +65,7 @@ def measure(
         "machine": provenance.machine(),
         "versions": provenance.versions("scikit-learn"),
         "config": {**config_of(run, config), "c": c},
-        "data": describe_data(dataset, (train, validation)),
+        "data": describe_data(dataset, skipped=skipped),
         "confidence_threshold": threshold,
         "validation": metrics.evaluate(chosen, validation.labels, trucks, threshold=threshold),
         **figures_against(predictions, dataset, test.skips, key="test", threshold=threshold),

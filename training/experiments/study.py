@@ -74,11 +74,13 @@ def study(
     starts = {model: start.described(model) for model in config.models}
     out.mkdir(parents=True, exist_ok=True)
     left_out: dict[str, str] = {}
-    simple = _baselines(out, config, dataset, report, left_out)
     asked = list(config.runs())
-    _look_ahead(asked, out, config, starts, dataset)
+    _require_judges(asked, out, config, starts, dataset)
+    to_do = [r for r in asked if finished_run(r, out, config, starts[r.model], dataset) is None]
+    enrichment.look_ahead(to_do, data, out, dataset, start)
+    simple = _baselines(out, config, dataset, report, left_out)
     for number, run in enumerate(asked, start=1):
-        if finished_run(run, out, config, starts[run.model], dataset) is None:
+        if run in to_do:
             report.say(f"run {number} of {len(asked)}: {run.name}")
             synthetic = None
             if ARMS[run.arm].is_enriched:
@@ -128,19 +130,16 @@ def study(
     return found
 
 
-def _look_ahead(
+def _require_judges(
     asked: Sequence[Run],
     out: Path,
     config: StudyConfig,
     starts: Mapping[str, Mapping[str, str]],
     dataset: Dataset,
 ) -> None:
-    """Raises TrainingError for a run that could not be made, before those ahead of it are trained:
-    also one whose judge is neither asked for nor finished."""
+    """Raises RunError for a run whose judge is neither asked for nor finished."""
     for run in asked:
         judge = run.judge
-        if finished_run(run, out, config, starts[run.model], dataset) is None:
-            enrichment.check(run, config, dataset)
         if judge is None or judge in asked:
             continue
         if finished_run(judge, out, config, starts[judge.model], dataset) is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -122,9 +121,10 @@ def courses(study: dict[str, Any]) -> Figure | None:
 
 
 def _colours(arms: Sequence[str]) -> dict[str, Any]:
-    """One for each arm; of more arms than COLOURS has, from a list of twenty."""
-    several = COLOURS if len(arms) <= len(COLOURS) else colormaps["tab20"].colors  # type: ignore[attr-defined]
-    return dict(zip(arms, cycle(several), strict=False))
+    """One for each arm; of more arms than COLOURS has, from violet to red."""
+    if len(arms) <= len(COLOURS):
+        return dict(zip(arms, COLOURS, strict=False))
+    return dict(zip(arms, colormaps["turbo"](np.linspace(0, 1, len(arms))), strict=True))
 
 
 def _loss_limit(rows: Sequence[dict[str, Any]]) -> float:

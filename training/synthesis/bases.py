@@ -70,10 +70,9 @@ def soft_label(grade: Grade, trashy: float) -> npt.NDArray[np.float32]:
     return label
 
 
-def lacking(labels: npt.NDArray[np.int64], surplus: float) -> dict[Grade, int]:
-    """How many candidates each grade gets: `surplus` for every image it has less than the
-    commonest grade. Raises DataError for a grade that has images, but fewer than LEAST, and where
-    none lacks any."""
+def require_enough(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How many images each grade has, (5,). Raises DataError for a grade that has some, but fewer
+    than LEAST."""
     counts = np.bincount(labels, minlength=len(GRADES))
     poor = [f"{g} has {n}" for g, n in zip(GRADES, counts, strict=True) if 0 < n < LEAST]
     if poor:
@@ -81,6 +80,13 @@ def lacking(labels: npt.NDArray[np.int64], surplus: float) -> dict[Grade, int]:
             f"grade {', '.join(poor)} training image; synthesis needs {LEAST} of a grade at least: "
             "add images of it"
         )
+    return counts
+
+
+def lacking(labels: npt.NDArray[np.int64], surplus: float) -> dict[Grade, int]:
+    """How many candidates each grade gets: `surplus` for every image it has less than the
+    commonest grade. Raises DataError for a grade that has too few, and where none lacks any."""
+    counts = require_enough(labels)
     found = {
         grade: math.ceil(surplus * (counts.max() - count))
         for grade, count in zip(GRADES, counts, strict=True)

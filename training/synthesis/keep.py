@@ -39,9 +39,9 @@ def read_judge(path: Path, dataset: Dataset, size: int) -> TrainedModel:
     return model
 
 
-def read_set(folder: Path) -> tuple[SynthesisConfig, str]:
-    """The configuration of a finished set, and the digest of the data it was made of. Raises
-    RunError."""
+def read_config(folder: Path) -> tuple[SynthesisConfig, str]:
+    """The configuration of a finished set, or of another stage, and the digest of the data it was
+    made of. Raises RunError."""
     try:
         done = read_done(folder)
         return SynthesisConfig.model_validate(done["config"]), str(done["data"])

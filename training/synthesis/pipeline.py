@@ -18,16 +18,14 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
-from edge_agent.grades import GRADES
 from training import parallel
 from training.data.dataset import Dataset
 from training.errors import DataError, RunError
@@ -36,7 +34,7 @@ from training.model import model_file
 from training.provenance import sha256
 from training.synthesis import backbone
 from training.synthesis.bases import LEAST, lacking
-from training.synthesis.config import SynthesisConfig
+from training.synthesis.config import FilterSection, SynthesisConfig
 from training.synthesis.filter import require_features
 from training.synthesis.generate import generate
 from training.synthesis.keep import keep, read_judge
@@ -58,14 +56,18 @@ class Stages:
     drawn: Stage
     kept: Stage
 
-    def up_to(self, folder: Path) -> Stages | None:
-        """Those that the model behind a folder rests on: a set's, or the diffusion model's own,
-        which need not have its adapters. None where the folder is none of these stages'."""
+    def model_in(self, folder: Path) -> tuple[Stage, Stage | None] | None:
+        """The diffusion model behind a folder, and its adapters: of a set, or of the model alone,
+        which need not have them. None where the folder is another one."""
         name = folder.resolve().name
-        if self.diffused is not None and name == self.diffused.folder.name:
-            return replace(self, adapted=None)
-        of_model = [stage for stage in (self.adapted, self.kept) if stage is not None]
-        return self if name in (stage.folder.name for stage in of_model) else None
+        if self.diffused is None:
+            return None
+        if name == self.diffused.folder.name:
+            return self.diffused, None
+        of_both = [stage for stage in (self.adapted, self.kept) if stage is not None]
+        if name in (stage.folder.name for stage in of_both):
+            return self.diffused, self.adapted
+        return None
 
     @classmethod
     def of(cls, run: Run, out: Path) -> Stages:
@@ -98,13 +100,8 @@ class Stages:
         return cls(segmented, diffused, adapted, drawn, kept)
 
 
-def check(config: SynthesisConfig, dataset: Dataset, *, model_only: bool = False) -> None:
+def _check(config: SynthesisConfig, dataset: Dataset) -> None:
     """Raises TrainingError for what only a later stage would find out, hours later."""
-    if not model_only:
-        rows = zip(dataset.manifest.rows, dataset.labels.grades, strict=True)
-        grades = [GRADES.index(grade) for row, grade in rows if grade and row.split == "train"]
-        lacking(np.array(grades, np.int64), config.generate.surplus)
-        require_features()
     if config.adapt is not None:
         regions = Counter(
             r.region for r in dataset.manifest.rows if r.split == "train" and r.region
@@ -118,6 +115,14 @@ def check(config: SynthesisConfig, dataset: Dataset, *, model_only: bool = False
         read_judge(Path(config.filter.judge), dataset, config.size)
     if config.diffuse.backbone is not None and config.generate.strength > 0:
         backbone.describe(config.diffuse.backbone).check_size(config.size)
+
+
+def _look_ahead(run: Run, stages: Stages) -> None:
+    """The same of stages that are not finished, by the images that were read."""
+    if stages.drawn.done() is None:
+        lacking(run.train.labels, run.config.generate.surplus)
+    if stages.kept.done() is None:
+        require_features()
 
 
 def _regions_digest(dataset: Dataset) -> str:
@@ -178,6 +183,8 @@ def synthesize(
     """
     if model_only and config.generate.strength == 0:
         raise RunError("blends as they are need no diffusion model; take a strength above 0")
+    # What judges has no part in the model, and need not be there yet.
+    asked = config.model_copy(update={"filter": FilterSection()}) if model_only else config
     deadline = time.monotonic() + max_seconds
     if threads is not None:
         torch.set_num_threads(threads)
@@ -185,7 +192,7 @@ def synthesize(
 
         def prepare() -> tuple[Dataset, SynthesisConfig]:
             dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
-            check(config, dataset, model_only=model_only)
+            _check(asked, dataset)
             open_run(
                 out,
                 {
@@ -195,13 +202,15 @@ def synthesize(
                     "regions": _regions_digest(dataset),
                 },
             )
-            return dataset, _with_digests(config)
+            return dataset, _with_digests(asked)
 
         dataset, known = parallel.main_first(prepare)
         run = load_run(dataset, known, accelerator, report, deadline)
         stages = Stages.of(run, out)
         segmented, diffused, adapted = stages.segmented, stages.diffused, stages.adapted
         drawn, kept = stages.drawn, stages.kept
+        if not model_only:
+            parallel.main_first(partial(_look_ahead, run, stages))
         work: dict[Stage, Callable[[], bool]] = {segmented: lambda: train_segment(run, segmented)}
         if diffused is not None:
             work[diffused] = lambda: train_diffusion(run, diffused, segmented)

@@ -31,7 +31,7 @@ from training.synthesis.bases import trash_of
 from training.synthesis.blend import PAIRS
 from training.synthesis.diffuse import obedience
 from training.synthesis.generate import asked_of, planner_of
-from training.synthesis.keep import read_set
+from training.synthesis.keep import read_config
 from training.synthesis.painter import Asked, Painter
 from training.synthesis.pipeline import Stages, load_run
 from training.synthesis.planner import Planner
@@ -49,7 +49,7 @@ def probe_set(
     folder: what `cane-train synthesize` printed, with `--model-only` or without. count: images
     drawn of each kind (edges, pair of grades and level, region). Raises TrainingError.
     """
-    config, _ = read_set(folder)
+    config, _ = read_config(folder)
     if config.generate.strength == 0:
         raise RunError(f"{folder}: is of blends alone; there is no diffusion model to look at")
     if threads is not None:
@@ -57,13 +57,15 @@ def probe_set(
     with parallel.accelerator("fp32") as accelerator:
         dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
         run = load_run(dataset, config, accelerator, report)
-        stages = Stages.of(run, folder.resolve().parent).up_to(folder)
-        if stages is None:
+        stages = Stages.of(run, folder.resolve().parent)
+        model = stages.model_in(folder)
+        if model is None:
             raise RunError(
-                f"{folder}: is not of the data in {data}, or another version made it; give "
-                "the data it was made of, or make it again"
+                f"{folder}: is not of the data in {data}, or another version made it, or it is "
+                "neither a set nor a diffusion model; give what cane-train synthesize printed, and "
+                "the data it was made of"
             )
-        painter = Painter(run, stages.segmented, stages.diffused, stages.adapted)
+        painter = Painter(run, stages.segmented, *model)
         found = Probe(run, painter, planner_of(run, stages.segmented), count)
         return {
             **run.provenance(),

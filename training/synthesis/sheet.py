@@ -16,7 +16,7 @@ from training.data import images, tables
 from training.data.dataset import Dataset, evenly
 from training.data.images import Skip
 from training.errors import RunError
-from training.synthesis.keep import VERDICTS_NAME, read_set
+from training.synthesis.keep import VERDICTS_NAME, read_config
 
 _CELL_INCHES: Final = 1.1
 _BAND: Final = 20
@@ -45,13 +45,16 @@ def contact_sheet(
     """
     if file.suffix.lower() not in _SUFFIXES:
         raise RunError(f"{file}: name it {' or '.join(_SUFFIXES)}")
-    config, digest = read_set(folder)
+    config, digest = read_config(folder)
     dataset = Dataset.open(data, agreement=config.agreement)
     if dataset.digest != digest:
         raise RunError(f"{folder}: is not of the data in {data}; give the data it was made of")
     verdicts = folder / VERDICTS_NAME
     if not verdicts.exists():
-        raise RunError(f"{folder}: has no {VERDICTS_NAME}; delete the folder and make it again")
+        raise RunError(
+            f"{folder}: has no {VERDICTS_NAME}: it is no set, or not a whole one; give the folder "
+            "that cane-train synthesize printed without --model-only"
+        )
     _, cells = tables.read(verdicts)
     by_row: dict[tuple[Grade, int | None], list[Path]] = defaultdict(list)
     for cell in cells:
