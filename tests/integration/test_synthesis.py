@@ -341,8 +341,12 @@ def test_a_sheet_shows_real_and_synthetic_images(data: Path, out: Path, tmp_path
     result = run("sheet", "--data", data, "--set", kept, "--out", file, "--across", 6)
     assert result.exit_code == 0, result.output
     drawn_sheet = np.asarray(cv2.imread(str(file)))
+
+    def band_of(row: dict[str, str]) -> float:
+        return 0 if row["grade"] == "undefined" else float(row["trash"]) // 20
+
     rows = {
-        (r["grade"], float(r["trash"]) // 20 if r["verdict"] == "kept" else None)
+        (r["grade"], band_of(r) if r["verdict"] == "kept" else None)
         for r in table(kept / "verdicts.csv")
     }
     grades = {grade for grade, _ in rows}

@@ -58,9 +58,12 @@ def contact_sheet(
     _, cells = tables.read(verdicts)
     by_row: dict[tuple[Grade, int | None], list[Path]] = defaultdict(list)
     for cell in cells:
-        # The level of a blend says less: its loads may have had little trash, or much.
-        band = min(int(float(cell["trash"])) // _BAND, 100 // _BAND - 1)
-        key = (Grade(cell["grade"]), band if cell["verdict"] == "kept" else None)
+        grade = Grade(cell["grade"])
+        # The level of a blend says less: its loads may have had little trash, or much. On a deck
+        # without cane a few leaves are all there is, and their share says nothing.
+        share = 0.0 if grade.has_trash is None else float(cell["trash"])
+        band = min(int(share) // _BAND, 100 // _BAND - 1)
+        key = (grade, band if cell["verdict"] == "kept" else None)
         by_row[key].append(folder / cell["image"])
     rows = []
     skipped: list[Skip] = []
@@ -95,6 +98,8 @@ def _title(key: tuple[Grade, int | None]) -> str:
     grade, band = key
     if band is None:
         return f"{_name(grade)}\nnot kept"
+    if grade.has_trash is None:
+        return f"{_name(grade)}\nkept"
     return f"{_name(grade)}\n{band * _BAND} – {(band + 1) * _BAND} % trash"
 
 
