@@ -120,6 +120,16 @@ def test_what_could_not_be_drawn_is_said_before_anything_is_trained(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_runs_before_one_that_fails_have_their_rows(data: Path, tmp_path: Path) -> None:
+    rendered, out = scene_folder(tmp_path / "rendered", seed=8), tmp_path / "out"
+    asked = ("--arms", "augmented,rendered", "--rendered", rendered)
+    said = study(data, out, *asked, code=2)
+    assert "is in split val; synthetic images are for training only" in " ".join(said.split())
+    found = json.loads((out / "study.json").read_text())
+    assert found["missing"] == ["simple_dcnn-rendered-1"]
+    assert [row["arm"] for row in found["rows"] if row["seed"] == 1] == ["augmented"]
+
+
 def test_arms_share_the_stages_they_have_in_common(out: Path) -> None:
     synthesis = out / "synthesis"
     assert len(list(synthesis.glob("segment-*"))) == 1

@@ -16,7 +16,7 @@ from training import parallel, provenance
 from training.classifiers.registry import CLASSIFIERS
 from training.data.coverage import require_grades
 from training.data.dataset import Dataset
-from training.errors import RunError
+from training.errors import RunError, TrainingError
 from training.experiments import baselines, enrichment, results, shares, simple_runs
 from training.experiments import external as external_tests
 from training.experiments.config import ARMS, Run, StudyConfig
@@ -79,35 +79,80 @@ def study(
     to_do = [r for r in asked if finished_run(r, out, config, starts[r.model], dataset) is None]
     enrichment.look_ahead(to_do, data, out, dataset, start)
     simple = _baselines(out, config, dataset, report, left_out)
-    for number, run in enumerate(asked, start=1):
-        if run in to_do:
-            report.say(f"run {number} of {len(asked)}: {run.name}")
-            synthetic = None
-            if ARMS[run.arm].is_enriched:
-                synthetic = enrichment.synthetic_for(
-                    run, data, out, config, report, start=start, threads=threads, deadline=deadline
-                )
-                if synthetic is None:
+
+    def write() -> tuple[list[Run], dict[str, Any]]:
+        done = _finished_runs(out, config, starts, dataset, report, left_out)
+        found = {
+            **_head(config, starts, done),
+            "missing": [run.name for run in asked if run not in done],
+            "left_out": left_out,
+            **results.summary(out, [*simple, *done], dataset),
+            "external_tests": list(external_tests.summaries(out, done)),
+        }
+        write_json(out / STUDY_NAME, found)
+        return done, found
+
+    try:
+        for number, run in enumerate(asked, start=1):
+            if run in to_do:
+                report.say(f"run {number} of {len(asked)}: {run.name}")
+                if not _train(run, data, out, config, report, start, threads, deadline):
                     break
-            metrics = fit(
-                data,
-                run.folder(out),
-                config.fit(run),
-                report,
-                weights=start.weights.get(run.model),
-                pixels=start.pixels,
-                synthetic=synthetic,
-                threads=threads,
-                max_seconds=deadline - time.monotonic(),
-            )
-            if metrics is None:
-                break  # time is up, as has been said
-            report.say(train_summary(metrics))
-        # A finished run never goes on: what it would resume from is the largest of its files.
-        (run.folder(out) / CHECKPOINT_NAME).unlink(missing_ok=True)
-    done = _finished_runs(out, config, starts, dataset, report, left_out)
+            # A finished run never goes on: what it would resume from is the largest of its files.
+            (run.folder(out) / CHECKPOINT_NAME).unlink(missing_ok=True)
+    except TrainingError:
+        write()  # the runs before the one that failed have their rows
+        raise
+    done, found = write()
+    if test is not None and external_tests.measure(out, done, test, report, deadline=deadline):
+        found["external_tests"] = list(external_tests.summaries(out, done))
+        write_json(out / STUDY_NAME, found)
+    for line in results.alarms(found):
+        report.say(line)
+    return found
+
+
+def _train(
+    run: Run,
+    data: Path,
+    out: Path,
+    config: StudyConfig,
+    report: shares.Report,
+    start: Start,
+    threads: int | None,
+    deadline: float,
+) -> bool:
+    """Trains one run. False where time was up, as has been said."""
+    synthetic = None
+    if ARMS[run.arm].is_enriched:
+        synthetic = enrichment.synthetic_for(
+            run, data, out, config, report, start=start, threads=threads, deadline=deadline
+        )
+        if synthetic is None:
+            return False
+    metrics = fit(
+        data,
+        run.folder(out),
+        config.fit(run),
+        report,
+        weights=start.weights.get(run.model),
+        pixels=start.pixels,
+        synthetic=synthetic,
+        threads=threads,
+        max_seconds=deadline - time.monotonic(),
+    )
+    if metrics is None:
+        return False
+    report.say(train_summary(metrics))
+    return True
+
+
+def _head(
+    config: StudyConfig, starts: Mapping[str, Mapping[str, str]], done: Sequence[Run]
+) -> dict[str, Any]:
+    """Where the figures of these finished runs come from."""
     covering = _covering(config, done)
-    found = {
+    return {
         "command": provenance.command_line(),
         "date": provenance.now(),
         "machine": provenance.machine(),
@@ -116,18 +161,7 @@ def study(
         "start": {
             model: starts[model].get("weights_sha256", "random") for model in covering.models
         },
-        "missing": [run.name for run in asked if run not in done],
-        "left_out": left_out,
-        **results.summary(out, [*simple, *done], dataset),
-        "external_tests": list(external_tests.summaries(out, done)),
     }
-    write_json(out / STUDY_NAME, found)
-    if test is not None and external_tests.measure(out, done, test, report, deadline=deadline):
-        found["external_tests"] = list(external_tests.summaries(out, done))
-        write_json(out / STUDY_NAME, found)
-    for line in results.alarms(found):
-        report.say(line)
-    return found
 
 
 def _require_judges(
