@@ -1,8 +1,9 @@
-"""Scripts that make data for measurements: masks of things on a dark ground, unknown shares."""
+"""Scripts about data for measurements: masks of things on a dark ground, unknown shares."""
 
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,24 @@ def test_asked_to_keep_masks_all_loads_keep_theirs(tmp_path: Path) -> None:
     for old, new in zip(rows_of(data), rows, strict=True):
         assert (tmp_path / "out" / new["mask"]).samefile(data / old["mask"])
     assert 0 < sum(row["split"] == "train" and row["trash_share"] != "" for row in rows) < 10
+
+
+def test_shares_of_blends_stand_beside_those_of_loads(tmp_path: Path) -> None:
+    folder = straw_folder(tmp_path / "data", 60)
+    head, *lines = (folder / "manifest.csv").read_text().splitlines()
+    rows = [f"{line},{('train', 'val')[number % 4 == 3]}" for number, line in enumerate(lines)]
+    (folder / "manifest.csv").write_text("\n".join([f"{head},split", *rows]) + "\n")
+    done = made("blend_shares.py", "--data", folder, "--set", folder)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["sets"] == {"data": found["loads"]}
+    ours = [
+        float(row["trash_share"])
+        for row in rows_of(folder)
+        if (row["split"], row["grade"]) == ("train", "burn_trash")
+    ]
+    assert found["loads"]["burn_trash"]["n"] == len(ours) > 0
+    assert found["loads"]["burn_trash"]["trash"][2] == pytest.approx(np.median(ours), abs=0.06)
 
 
 @pytest.mark.parametrize("keep", ["0", "-0.5", "10"])
