@@ -54,6 +54,14 @@ def finished(data: Path, out: Path, config: SynthesisConfig) -> Path:
     return out
 
 
+def undrawn(out: Path, copy: Path) -> Path:
+    """A copy of a finished run in which nothing is drawn yet."""
+    copied = shutil.copytree(out, copy)
+    for stage in ("generate", "set"):
+        shutil.rmtree(folder(copied, stage))
+    return copied
+
+
 def table(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from edge_agent.grades import GRADES, Grade
 from training.console import RichReport
-from training.data import fingerprints, report
+from training.data import fingerprints, images, report
 from training.data.check import check, duplicate_pairs
 from training.data.dataset import Dataset
 from training.data.description import Area, Grouping, LabelMethod, Shows, parse_area
@@ -189,11 +189,8 @@ def split_command(
             on_image = progress.loading("images", len(dataset.manifest.rows))
             taken = fingerprints.take(dataset.manifest.images, on_image=on_image)
         alike = [(i, j) for i, j, _ in duplicate_pairs(taken)]
-        if skips := [one for one in taken if isinstance(one, Skip)]:
-            typer.echo(
-                f"{len(skips)} images cannot be read; the first: {skips[0].path}: "
-                f"{skips[0].reason}; cane-train data check lists them"
-            )
+        if skipped := images.told([one for one in taken if isinstance(one, Skip)]):
+            typer.echo(f"{skipped}; cane-train data check lists them")
     dataset = dataset.split(seed, grouping=grouping, alike=alike, again=again)
     if label_method is not None:
         chosen = dataset.description.model_copy(update={"label_method": label_method})

@@ -38,10 +38,7 @@ class ImageSet:
     @property
     def told_of_skips(self) -> str | None:
         """A line on what was left out; None where nothing was."""
-        if not self.skips:
-            return None
-        first = self.skips[0]
-        return f"skipped {len(self.skips)} images; the first: {first.path}: {first.reason}"
+        return images.told(self.skips)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -107,6 +107,13 @@ def decode(path: Path) -> npt.NDArray[np.uint8] | Skip:
     return examine(path, lambda file: _rgb(path, file))
 
 
+def told(skips: Sequence[Skip]) -> str | None:
+    """A line on what was left out; None where nothing was."""
+    if not skips:
+        return None
+    return f"skipped {len(skips)} images; the first: {skips[0].path}: {skips[0].reason}"
+
+
 def size_of(path: Path) -> tuple[int, int] | Skip:
     """(width, height) of an image as `decode` gives it, without decoding its pixels."""
 

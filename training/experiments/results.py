@@ -36,20 +36,16 @@ def summary(out: Path, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
     Figures are made from predictions.csv, so that all rows are of this version of the code.
     """
     found = figures({run: Predictions.read(run.folder(out)) for run in runs})
-    rows = zip(runs, found["rows"], strict=True)
+    told = [json.loads((run.folder(out) / METRICS_NAME).read_text("utf-8")) for run in runs]
+    # Every run has met the same images; earlier versions did not count those of the test split.
+    skipped = max((metrics["data"]["skipped"] for metrics in told), default=None)
+    rows = zip(runs, told, found["rows"], strict=True)
     return {
-        "data": describe_data(dataset, skipped=_skipped(out, runs)),
+        "data": describe_data(dataset, skipped=skipped),
         "published": {"source": published.SOURCE, "accuracy": published.ACCURACY},
         **found,
-        "rows": [_row(run, run.folder(out), row) for run, row in rows],
+        "rows": [_row(run, run.folder(out), metrics, row) for run, metrics, row in rows],
     }
-
-
-def _skipped(out: Path, runs: Sequence[Run]) -> int | None:
-    """Images that could not be read: every run has met the same, of which earlier versions did not
-    count those of the test split. None without one."""
-    found = [json.loads((run.folder(out) / METRICS_NAME).read_text("utf-8")) for run in runs]
-    return max((one["data"]["skipped"] for one in found), default=None)
 
 
 def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
@@ -83,8 +79,9 @@ def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
     }
 
 
-def _row(run: Run, folder: Path, measured: dict[str, Any]) -> dict[str, Any]:
-    metrics = json.loads((folder / METRICS_NAME).read_text("utf-8"))
+def _row(
+    run: Run, folder: Path, metrics: dict[str, Any], measured: dict[str, Any]
+) -> dict[str, Any]:
     row = {
         **_names(run),
         "steps": metrics.get("steps"),
