@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import zipfile
 from collections import Counter
@@ -40,6 +39,7 @@ from training.data.dataset import Dataset, ImageSet
 from training.data.description import Area
 from training.data.manifest import Split
 from training.model import TrainedModel
+from training.outputs import make_way
 
 _ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)  # a bundle is a function of its content
 _NO_DIGEST: Final = "0" * 64
@@ -89,6 +89,7 @@ def make(
     source = Source.open(checkpoint, data)
     dataset = source.dataset
     area = _graded_area(dataset, graded_area)
+    make_way(out)
     if renamed := dataset.description.renamed:
         slots = ", ".join(f"{name} as {grade}" for name, grade in renamed.items())
         say(f"note: the labels of {data} had other names ({slots}); the model card says so")
@@ -216,7 +217,6 @@ def _write(out: Path, manifest: Manifest, model: bytes, pictures: dict[str, byte
     }
     temporary = out.with_name(f".{out.name}.new")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
             for name, content in members.items():
                 info = zipfile.ZipInfo(name, _ZIP_DATE)
@@ -228,5 +228,4 @@ def _write(out: Path, manifest: Manifest, model: bytes, pictures: dict[str, byte
     except OSError as error:
         raise ExportError(f"{out}: {error.strerror or error}; choose another --out") from error
     finally:
-        with contextlib.suppress(OSError):  # such as: it lies under a file
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

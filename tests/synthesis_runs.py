@@ -46,6 +46,16 @@ def run(*arguments: Any) -> Result:
     return CliRunner().invoke(cane_train, [str(a) for a in arguments])
 
 
+def conditioning(data: Path, folder: Path, out: Path) -> tuple[dict[str, Any], str]:
+    """What `cane-train conditioning` measures of a folder's model, written in OUT, and says."""
+    file = out / "conditioning.json"
+    options = ("--data", data, "--set", folder, "--images", 4, "--threads", 1)
+    result = run("conditioning", *options, "--out", file)
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return found, result.stdout
+
+
 def finished(data: Path, out: Path, config: SynthesisConfig) -> Path:
     """A finished run, judged by thumbnails."""
     with pytest.MonkeyPatch.context() as patch, RichReport(quiet=True) as report:

@@ -19,7 +19,8 @@ from training.data.images import Skip
 from training.data.labels import label
 from training.data.manifest import SPLITS, Split
 from training.learned import learned
-from training.model import ModelCard, Said, write_json
+from training.model import ModelCard, Said
+from training.outputs import make_way, write_json
 from training.predictions import PREDICTIONS_NAME, Predictions
 from training.subject import Subject
 
@@ -140,7 +141,7 @@ def evaluate(
     """
     breakdown.require_columns(dataset, by)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_way(out)
     own = is_training_data(dataset, subject.data_digest, agreement=subject.agreement)
     chosen, of_split = choose(asked, report, own=own)
     split = split_of(chosen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -165,10 +164,3 @@ def to_input(images: Tensor, device: torch.device) -> Tensor:
     """uint8 (n, height, width, 3) -> float (n, 3, height, width) in [0, 1], channels last."""
     moved = images.to(device).permute(0, 3, 1, 2).float() / 255.0
     return moved.contiguous(memory_format=torch.channels_last)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON at once."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    temporary.replace(path)

@@ -38,8 +38,8 @@ from training.model import (
     grades_of,
     levels_of,
     outputs,
-    write_json,
 )
+from training.outputs import write_json
 from training.start import Weights, initial_network
 from training.subject import level_figures, subject_of
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -38,10 +39,23 @@ BROKEN = {"images/7.png"}
 
 
 @pytest.fixture(scope="module")
-def bundle(data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("bundles") / "tiny.bundle"
-    export("bundle", "--checkpoint", run, "--data", data, "--out", out)
-    return out
+def exported(
+    data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Path, str]]:
+    """The run's bundle in a precision, and what was said of it; each is made once."""
+
+    @functools.cache
+    def make(precision: str) -> tuple[Path, str]:
+        out = tmp_path_factory.mktemp(precision) / "tiny.bundle"
+        command = ("bundle", "--checkpoint", run, "--data", data, "--out", out)
+        return out, export(*command, "--precision", precision)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def bundle(exported: Callable[[str], tuple[Path, str]]) -> Path:
+    return exported("auto")[0]
 
 
 def test_the_bundle_is_one_the_agent_takes(data: Path, run: Path, bundle: Path) -> None:
@@ -97,12 +111,13 @@ def test_a_golden_image_that_comes_out_differently_is_refused(bundle: Path, tmp_
         Grader(Bundle.read(tmp_path / "copy.bundle"))
 
 
-def test_what_cannot_be_read_is_told_on_export_too(data: Path, run: Path, tmp_path: Path) -> None:
-    out = tmp_path / "b.bundle"
-    command = ("bundle", "--checkpoint", run, "--data", data, "--out", out, "--precision", "fp32")
+def test_what_cannot_be_read_is_told_on_export_too(
+    data: Path, run: Path, exported: Callable[[str], tuple[Path, str]]
+) -> None:
+    out, said = exported("fp32")
     (broken,) = BROKEN
     skipped = f"skipped 1 images; the first: {data / broken}: "
-    assert f"val: {skipped}" in " ".join(export(*command).split())
+    assert f"val: {skipped}" in " ".join(said.split())
     again = export("check", out, "--checkpoint", run, "--data", data)
     assert skipped in " ".join(again.split())
 
@@ -203,12 +218,13 @@ def test_check_repeats_every_check(
 
 @pytest.mark.parametrize("precision", ["int8", "fp32", "fp16-weights"])
 def test_check_does_parity_and_gate_again(
-    data: Path, run: Path, bundle: Path, tmp_path: Path, precision: str
+    data: Path,
+    run: Path,
+    exported: Callable[[str], tuple[Path, str]],
+    tmp_path: Path,
+    precision: str,
 ) -> None:
-    if precision != "int8":  # which the other bundle is
-        bundle = tmp_path / "b.bundle"
-        command = ("bundle", "--checkpoint", run, "--data", data, "--out", bundle)
-        export(*command, "--precision", precision)
+    bundle, _ = exported("auto" if precision == "int8" else precision)
     source = ("--checkpoint", run, "--data", data)
     n = json.loads((run / "metrics.json").read_text())["validation"]["n"]
     said = export("check", bundle, *source)
@@ -280,8 +296,8 @@ def test_weights_under_another_networks_name_are_refused(
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
-        ("--out", "{tmp}/file/b.bundle", "file/b.bundle: "),
-        ("--out", "{tmp}", "choose another --out"),
+        ("--out", "{tmp}/file/b.bundle", "file/b.bundle: nothing can be written there"),
+        ("--out", "{tmp}", "is a folder; choose another --out"),
         ("--precision", "int4", "--precision int4: choose one of auto, fp32"),
         ("--name", "A B", "--name 'A B': may have"),
     ],

@@ -16,6 +16,7 @@ from synthesis_runs import (
     ADAPTED,
     CONFIG,
     blends_only,
+    conditioning,
     done,
     drawn,
     finished,
@@ -72,7 +73,7 @@ def test_scarce_grades_get_what_they_lack(out: Path) -> None:
 
 
 def test_scarce_cane_begins_with_commoner_cane_recoloured(
-    data: Path, out: Path, tmp_path: Path
+    data: Path, out: Path, measured: tuple[dict[str, Any], str], tmp_path: Path
 ) -> None:
     copied = undrawn(out, tmp_path / "run")
     arguments = ("--data", data, "--out", copied, "--preset", "fast", "--method", "translate")
@@ -151,29 +152,37 @@ def test_a_judge_of_other_images_or_another_size_is_refused(data: Path, tmp_path
     assert not list(tmp_path.glob("run/*"))
 
 
-def test_conditioning_is_measured_by_a_command(data: Path, out: Path, tmp_path: Path) -> None:
-    file = tmp_path / "conditioning.json"
-    options = ("conditioning", "--data", data, "--set", folder(out, "set"), "--images", 4)
-    result = run(*options, "--out", file, "--threads", 1)
-    assert result.exit_code == 0, result.output
-    found = json.loads(file.read_text("utf-8"))
+@pytest.fixture(scope="module")
+def measured(
+    data: Path, out: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], str]:
+    """What is measured of the set's model, and what is said of it."""
+    return conditioning(data, folder(out, "set"), tmp_path_factory.mktemp("conditioning"))
+
+
+def test_conditioning_is_measured_by_a_command(
+    data: Path, out: Path, measured: tuple[dict[str, Any], str], tmp_path: Path
+) -> None:
+    found, said = measured
     assert found["data"] == json.loads((out / "run.json").read_text("utf-8"))["data"]
     assert found["edges"]["images"] == 4
     assert set(found["levels"]) == {"fresh_clean to fresh_trash", "burn_clean to burn_trash"}
     assert set(found["regions"]["regions"]) == {"east", "north"}
-    assert "edges: samples agree with their own by" in result.stdout
+    assert "edges: samples agree with their own by" in said
     other = scene_folder(tmp_path / "other", seed=9)
+    file = tmp_path / "conditioning.json"
     for changed, says in (
         (("--data", other), "is not of the data in"),
         (("--set", tmp_path), "no set of cane-train synthesize"),
     ):
-        refused = run(*options, "--out", file, *changed)
+        options = ("--data", data, "--set", folder(out, "set"), "--images", 4)
+        refused = run("conditioning", *options, "--out", file, *changed)
         assert refused.exit_code == 2
         assert says in refused.output
 
 
 def test_a_model_can_be_looked_at_before_anything_is_drawn(
-    data: Path, out: Path, tmp_path: Path
+    data: Path, out: Path, measured: tuple[dict[str, Any], str], tmp_path: Path
 ) -> None:
     copied = undrawn(out, tmp_path / "run")
     asked = ("synthesize", "--data", data, "--out", copied, "--preset", "fast", "--model-only")
@@ -186,16 +195,11 @@ def test_a_model_can_be_looked_at_before_anything_is_drawn(
     assert not list(copied.glob("generate-*"))
     assert not list(copied.glob("set-*"))
 
-    def told(folder: Path) -> dict[str, Any]:
-        options = ("--data", data, "--set", folder, "--images", 4, "--threads", 1)
-        result = run("conditioning", *options, "--out", tmp_path / "c.json")
-        assert result.exit_code == 0, result.output
-        found: dict[str, Any] = json.loads((tmp_path / "c.json").read_text("utf-8"))
-        return {name: found[name] for name in ("edges", "levels", "regions")}
-
-    alone = told(of_model)
-    assert alone == told(folder(out, "set"))
-    assert told(of_adapters)["regions"] != alone["regions"]
+    alone, _ = conditioning(data, of_model, tmp_path)
+    adapted, _ = conditioning(data, of_adapters, tmp_path)
+    for name in ("edges", "levels", "regions"):
+        assert alone[name] == measured[0][name]
+    assert adapted["regions"] != alone["regions"]
 
 
 def test_blends_as_they_are_have_no_model_to_look_at(data: Path, tmp_path: Path) -> None:

@@ -245,7 +245,11 @@ def test_a_finished_run_keeps_its_figures_and_reads_no_test_image_again(
                 *("evaluate", "--checkpoint", "{run}", "--data", "{data}"),
                 *("--out", "{tmp}/file/metrics.json"),
             ],
-            "/file: File exists; give another path",
+            "/file/metrics.json: nothing can be written there (File exists); choose another --out",
+        ),
+        (
+            ["data", "check", "--data", "{data}", "--out", "{tmp}"],
+            "{tmp}: is a folder; choose another --out",
         ),
     ],
 )
@@ -255,7 +259,7 @@ def test_bad_input_is_one_line_and_code_two(
     (tmp_path / "file").write_text("")
     filled = [argument.format(tmp=tmp_path, data=data, run=run) for argument in arguments]
     said = train(*filled, code=2)
-    assert says in said.splitlines()[-1]
+    assert says.replace("{tmp}", str(tmp_path)) in said.splitlines()[-1]
     assert not re.search("Traceback|Usage:", said)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +23,7 @@ from training.data.merge import merge
 from training.data.thin import thin
 from training.errors import DataError
 from training.options import Agreement
+from training.outputs import make_way, write_json
 
 # Errors are told by the group this one is part of.
 app = typer.Typer(
@@ -151,16 +151,14 @@ def check_command(
 ) -> None:
     """Report what is wrong with the images; exit code 1 when training on them would be wrong."""
     dataset = Dataset.open(data, agreement=agreement, method=label_method)
+    if out is not None:
+        make_way(out)
     with RichReport() as progress:
         on_image = progress.loading("images", len(dataset.manifest.rows))
         found = check(dataset, near_bits=near_bits, on_image=on_image)
     report.show(found, Console(soft_wrap=True))
     if out is not None:
-        try:
-            text = json.dumps(report.as_json(found), indent=2, ensure_ascii=False)
-            out.write_text(text + "\n", "utf-8")
-        except OSError as error:
-            raise DataError(f"{out}: {error.strerror}; choose another --out") from error
+        write_json(out, report.as_json(found))
     if found.faults:
         raise typer.Exit(1)
 

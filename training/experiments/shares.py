@@ -33,7 +33,8 @@ from training.experiments.config import ARMS, METHOD, Run, StudyConfig
 from training.experiments.finished_runs import finished_run
 from training.loop import Loop
 from training.mixture import Mixture, Synthetic, load, mix
-from training.model import TrainedModel, logits, write_json
+from training.model import TrainedModel, logits
+from training.outputs import write_json
 from training.start import Weights, initial_network
 from training.synthesis.run import Report as SynthesisReport
 from training.synthesis.stages import save_array

@@ -19,7 +19,7 @@ from training.evaluation import (
 )
 from training.experiments import baselines
 from training.experiments.config import Run, StudyConfig
-from training.model import write_json
+from training.outputs import write_json
 from training.predictions import PREDICTIONS_NAME
 from training.train import METRICS_NAME
 

@@ -10,8 +10,8 @@ import typer
 from training import parallel
 from training.console import RichReport, choice, seconds
 from training.data.labels import AGREEMENT
-from training.model import write_json
 from training.options import Agreement
+from training.outputs import make_way, write_json
 from training.synthesis.bases import Way
 from training.synthesis.config import (
     BACKBONE_LEARNING_RATE,
@@ -129,6 +129,7 @@ def sheet_command(
     size: Annotated[int, typer.Option(help="Of an image, px.", min=16, max=512)] = 96,
 ) -> None:
     """Draw synthetic images below real ones, by grade and share of trash."""
+    make_way(out)
     for skip in contact_sheet(data, folder, out, across=across, size=size):
         typer.echo(f"not shown: {skip.path}: {skip.reason}")
 
@@ -146,7 +147,7 @@ def conditioning_command(
     threads: Annotated[int | None, typer.Option(help="CPU threads; all by default.", min=1)] = None,
 ) -> None:
     """Measure whether a diffusion model obeys its edges, level and region."""
-    out.parent.mkdir(parents=True, exist_ok=True)  # before half an hour of work
+    make_way(out)  # before half an hour of work
     with RichReport() as report:
         found = probe_set(data, folder, images, report, threads=threads)
     write_json(out, found)

@@ -18,7 +18,7 @@ from training import parallel
 from training.data import tables
 from training.data.dataset import ImageSet
 from training.errors import RunError
-from training.model import write_json
+from training.outputs import write_json
 from training.synthesis import bases, blend
 from training.synthesis.bases import Base
 from training.synthesis.painter import Asked, Painter

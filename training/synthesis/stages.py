@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.errors import RunError, WeightsError
-from training.model import write_json
+from training.outputs import write_json
 
 RUN_NAME: Final = "run.json"
 DONE_NAME: Final = "done.json"
