@@ -89,9 +89,11 @@ def test_each_adapter_draws_its_region_and_the_shared_model_stays(
     (tmp_path / "adapters").mkdir()
     for number, region in enumerate(GROUNDS):
         adapted = Denoiser.load(tmp_path / "model")
+        ours = examples(16, (region,))
+        adapted.linear.settle(ours.images, ours.conditions)
         adapters.add(adapted, 4)
         before = {n: t.clone() for n, t in adapted.state_dict().items()}
-        steps = trained(adapted, examples(16, (region,)), tmp_path / region, 20, 1e-2)
+        steps = trained(adapted, ours, tmp_path / region, 20, 1e-2)
         changed = {n for n, t in adapted.state_dict().items() if not torch.equal(t, before[n])}
         assert changed
         assert all("lora" in name for name in changed)

@@ -161,3 +161,20 @@ def test_a_region_of_few_images_hardly_counts() -> None:
     many.fit(images, told(regions))
     second = -LIGHTS - 1
     assert float(linear.adds[second].norm()) < 0.2 * float(many.adds[second].norm())
+
+
+def test_it_settles_on_a_regions_colour_that_it_cannot_be_told() -> None:
+    images, regions = tinted(400, 1)
+    linear = LinearDenoiser(SIZE, REGIONS)
+    linear.fit(images, unsaid(400))
+    second = images[regions == 2]
+    noisy, t, true = velocity(second, 950)
+    before = float(((linear(noisy, t, unsaid(100)) - true) ** 2).mean())
+    shared = linear.mean.clone()
+    linear.settle(second[:1], unsaid(1))
+    by_one = float((linear.mean - shared).norm())
+    linear.mean.copy_(shared)
+    linear.settle(second, unsaid(100))
+    assert (linear.mean.numpy() + 1) * 127.5 == pytest.approx(second.mean((0, 1, 2)), abs=3)
+    assert by_one < 0.15 * float((linear.mean - shared).norm())  # one image tells little
+    assert float(((linear(noisy, t, unsaid(100)) - true) ** 2).mean()) < 0.9 * before

@@ -2,8 +2,9 @@
 
 Hu et al. 2021 (arXiv:2106.09685): beside each weight W of the projections of attention, and of the
 two convolutions of each residual block, of the UNet stands B A of low rank, trained on the region's
-images alone while all else stays as it is. It is what a learned embedding of the region is compared
-with.
+images alone while all else stays as it is, but for the mean colour that the linear denoiser
+expects, which is the region's (`LinearDenoiser.settle`). It is what a learned embedding of the
+region is compared with.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from training.synthesis.denoiser import Denoiser
 from training.synthesis.stages import save_weights
 
 _NAME: Final = "region"
+_MEAN: Final = "linear.mean"
 _TARGETS: Final = r".*\.(to_q|to_k|to_v|to_out\.0|conv1|conv2)"
 _REGION_KEY: Final = "canegrade.region"
 _RANK_KEY: Final = "canegrade.rank"
@@ -38,10 +40,12 @@ def add(network: Denoiser, rank: int) -> None:
 
 
 def weights_of(network: Denoiser, averaged: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The adapter's part of weights, by names as of `Denoiser.state_dict`."""
+    """The adapter's part of weights, by names as of `Denoiser.state_dict`; without a backbone the
+    region's mean too."""
     prefix = "unet."
     unet = {n[len(prefix) :]: t for n, t in averaged.items() if n.startswith(prefix)}
-    return dict(get_peft_model_state_dict(network.unet, unet, adapter_name=_NAME))
+    weights = dict(get_peft_model_state_dict(network.unet, unet, adapter_name=_NAME))
+    return weights if network.architecture.backbone else {**weights, _MEAN: network.linear.mean}
 
 
 def file_of(folder: Path, number: int | str) -> Path:
@@ -68,16 +72,24 @@ class Adapters:
     network: Denoiser
     files: Mapping[str, Path]
     _weights: Mapping[str, Mapping[str, Tensor]]
+    _means: Mapping[str, Tensor]
+    """Those of the linear part, by region, and of the shared model by ""; empty for a backbone."""
 
     @classmethod
     def load(cls, network: Denoiser, folder: Path) -> Self:
         """Reads a folder's adapters and gives the network a place for one. Raises WeightsError."""
-        files, weights, ranks = {}, {}, set()
+        files, weights, means, ranks = {}, {}, {}, set()
+        linear = None if network.architecture.backbone else network.linear
+        if linear is not None:
+            means[""] = linear.mean.clone()
         for file in sorted(folder.glob(file_of(Path(), "*").name)):
             with _told(file), safe_open(file, framework="pt") as tensors:
                 metadata = tensors.metadata()
                 region, rank = metadata[_REGION_KEY], int(metadata[_RANK_KEY])
-                weights[region] = {n: tensors.get_tensor(n) for n in tensors.keys()}  # noqa: SIM118
+                found = {n: tensors.get_tensor(n) for n in tensors.keys()}  # noqa: SIM118
+                if linear is not None:
+                    means[region] = found.pop(_MEAN)
+                weights[region] = found
             files[region] = file
             ranks.add(rank)
         if len(ranks) != 1:
@@ -85,10 +97,12 @@ class Adapters:
                 f"adapters in {folder}: none, or of several ranks; delete it and run again"
             )
         add(network, ranks.pop())
-        return cls(network, files, weights)
+        return cls(network, files, weights, means)
 
     def choose(self, region: str) -> None:
         """Has the network draw as that region's; as the shared model for one without an adapter."""
+        if self._means:
+            self.network.linear.mean.copy_(self._means.get(region, self._means[""]))
         found = self._weights.get(region)
         if found is None:
             self.network.unet.disable_adapters()

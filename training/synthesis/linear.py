@@ -69,7 +69,7 @@ class LinearDenoiser(nn.Module):
 
     def fit(self, images: npt.NDArray[np.uint8], conditions: Conditions) -> None:
         """Takes means and power from uint8 RGB images (n, size, size, 3) and what they are."""
-        colours = torch.from_numpy(images.mean((1, 2)) / 127.5 - 1.0)
+        colours = _mean_colours(images)
         self.mean.copy_(colours.mean(0))
         told, said = self._told(conditions)
         self.usual.copy_(told.sum(0) / said.sum(0).clamp(min=1))
@@ -85,6 +85,13 @@ class LinearDenoiser(nn.Module):
         self.power.copy_(total / len(images))
         strays = (_turned(colours - colours.mean(0)) ** 2).mean(0) * images[0].shape[0] ** 2
         self.untold.copy_(strays - self.power[:, 0, 0])
+
+    def settle(self, images: npt.NDArray[np.uint8], conditions: Conditions) -> None:
+        """Moves the mean to that of some of the images, such as a region's that cannot be told, as
+        far as what they are told leaves it unsaid."""
+        expected, _ = self._expected(conditions)
+        strays = _mean_colours(images) - expected
+        self.mean += strays.sum(0) / (len(strays) + _DOUBT)
 
     def forward(self, noisy: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """noisy: float (n, 3, size, size). t: whole numbers (n,). conditions: of all n."""
@@ -118,6 +125,11 @@ class LinearDenoiser(nn.Module):
         )
         said = [part.ne(0).any(1, keepdim=True).expand_as(part).float() for part in parts]
         return torch.cat(parts, dim=1), torch.cat(said, dim=1)
+
+
+def _mean_colours(images: npt.NDArray[np.uint8]) -> Tensor:
+    """Of uint8 images (n, h, w, 3), from -1 to 1: float64 (n, 3)."""
+    return torch.from_numpy(images.mean((1, 2)) / 127.5 - 1.0)
 
 
 def _spectrum(signal: Tensor) -> Tensor:

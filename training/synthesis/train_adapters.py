@@ -46,6 +46,8 @@ def _train(
     config = run.config.adapt
     assert config is not None  # noqa: S101 - the stage is there for it
     network = Denoiser.load(diffused.folder / WEIGHTS_NAME)
+    if network.architecture.backbone is None:
+        network.linear.settle(examples.images, examples.conditions)
     reseed(run.config.seed, 0, 2 + number)
     adapters.add(network, config.rank)
     run.report.begin(f"adapter of {region}")
