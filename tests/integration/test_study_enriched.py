@@ -237,7 +237,10 @@ def test_all_finished_runs_are_asked_about_an_external_test_set(
     assert found["rows"][2]["accuracy"] == figures["accuracy"]
     page = draw(ours, tmp_path / "report")
     assert "External test set test" in page.read_text()
-    assert "External test set test: accuracy" in page.with_name("tables.md").read_text()
+    tables = page.with_name("tables.md").read_text()
+    assert "External test set test: accuracy" in tables
+    assert "published, synthesized |" in tables
+    assert "published, blended" not in tables  # the study has no such arm
     # Another command keeps them, and asks again only about a model that is another one.
     (file,) = model.glob("external-*/metrics.json")
     asked = file.stat().st_mtime_ns

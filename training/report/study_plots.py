@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from matplotlib import colormaps
@@ -13,6 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from training.report.plots import COLOURS, GREY, draw_confusion
 from training.report.tables import model_name
+
+_LEAST_LOSS: Final = 5e-5
+"""What study.json, with four digits, calls 0."""
 
 
 def accuracies(study: dict[str, Any]) -> Figure:
@@ -90,6 +93,8 @@ def courses(study: dict[str, Any]) -> Figure | None:
                 (accuracies, "val_accuracy", "-"),
             ):
                 curve = np.mean([row["curve"][name] for row in seeds], axis=0)
+                if axes is losses:
+                    curve = np.maximum(curve, _LEAST_LOSS)
                 epochs = range(1, len(curve) + 1)
                 axes.plot(epochs, curve, color=colours[arm], lw=1.4, ls=style)
                 if style == "-":
@@ -102,8 +107,9 @@ def courses(study: dict[str, Any]) -> Figure | None:
     for axes in panels.flat:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    # The first epochs' losses, before batch norm knows the data, would flatten all others.
-    panels[0, 0].set_ylim(0, _loss_limit(rows))
+    # A network that has learnt its images and one that has not differ by factors; and the first
+    # losses, before batch norm knows the data, would flatten all others.
+    panels[0, 0].set_yscale("log")
     panels[0, 0].set_ylabel("loss, nats")
     panels[1, 0].set_ylim(0, 1)
     panels[1, 0].set_ylabel("validation accuracy")
@@ -125,14 +131,3 @@ def _colours(arms: Sequence[str]) -> dict[str, Any]:
     if len(arms) <= len(COLOURS):
         return dict(zip(arms, COLOURS, strict=False))
     return dict(zip(arms, colormaps["turbo"](np.linspace(0, 1, len(arms))), strict=True))
-
-
-def _loss_limit(rows: Sequence[dict[str, Any]]) -> float:
-    """Above all losses but those of each run's first fifth."""
-    late: list[float] = [
-        loss
-        for row in rows
-        for name in ("val_loss", "train_loss")
-        for loss in row["curve"][name][len(row["curve"][name]) // 5 :]
-    ]
-    return 1.1 * max(late)
