@@ -20,9 +20,9 @@ help:  ## What there is
 run: $(VENV)/run.stamp  ## A virtual station and the agent; the console is at http://127.0.0.1:8080
 	$(BIN)/cane-sim demo
 
-# Two workers with a thread each: with more threads they wait for each other.
+# A thread each: with more they wait for each other. Three workers, as many tests wait for a station.
 test: $(VENV)/test.stamp lint  ## All quick tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --durations 10
 
 slow: $(VENV)/test.stamp  ## The long tests
 	$(BIN)/python -m pytest -m slow
