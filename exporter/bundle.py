@@ -39,7 +39,7 @@ from training.data.dataset import Dataset, ImageSet
 from training.data.description import Area
 from training.data.manifest import Split
 from training.model import TrainedModel
-from training.outputs import make_way
+from training.outputs import make_way, whole
 
 _ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)  # a bundle is a function of its content
 _NO_DIGEST: Final = "0" * 64
@@ -215,17 +215,14 @@ def _write(out: Path, manifest: Manifest, model: bytes, pictures: dict[str, byte
         "model.onnx": model,
         **pictures,
     }
-    temporary = out.with_name(f".{out.name}.new")
     try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-            for name, content in members.items():
-                info = zipfile.ZipInfo(name, _ZIP_DATE)
-                info.compress_type = zipfile.ZIP_DEFLATED
-                info.external_attr = 0o644 << 16
-                archive.writestr(info, content)
-        check(temporary)
-        temporary.replace(out)
+        with whole(out) as new:
+            with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+                for name, content in members.items():
+                    info = zipfile.ZipInfo(name, _ZIP_DATE)
+                    info.compress_type = zipfile.ZIP_DEFLATED
+                    info.external_attr = 0o644 << 16
+                    archive.writestr(info, content)
+            check(new)
     except OSError as error:
         raise ExportError(f"{out}: {error.strerror or error}; choose another --out") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from edge_agent.config import Intent
 from exporter.errors import ExportError
 from exporter.push import LIST_S, TRIAL_S, Credentials, push
+from training.outputs import write_json
 
 _AT_ONCE: Final = 4
 """Stations of a wave that are pushed to at the same time; mills share a thin line."""
@@ -128,11 +129,8 @@ class Progress:
             self._write()
 
     def _write(self) -> None:
-        temporary = self._path.with_name(f".{self._path.name}.new")
         try:
-            text = json.dumps({**self._key, "done": self._done}, indent=2, ensure_ascii=False)
-            temporary.write_text(text + "\n", encoding="utf-8")
-            temporary.replace(self._path)
+            write_json(self._path, {**self._key, "done": self._done})
         except OSError as error:
             raise ExportError(
                 f"{self._path}: {error.strerror or error}; make its folder writable"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,19 +9,16 @@ from typing import Any
 import torch
 
 from training.errors import RunError
+from training.outputs import whole
 
 
 def write(path: Path, config: Mapping[str, Any], state: dict[str, Any]) -> None:
-    """Replaces the file at once: a kill leaves the old one or the new one, never half.
+    """Replaces the file at once.
 
     config: everything that decides what the run computes, as JSON types.
     """
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as stream:
-        torch.save({"config": dict(config), **state}, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    with whole(path) as file:
+        torch.save({"config": dict(config), **state}, file)
 
 
 def read(path: Path, config: Mapping[str, Any], *, later: Collection[str] = ()) -> dict[str, Any]:

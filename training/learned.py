@@ -9,6 +9,7 @@ from typing import Final
 from training.data.dataset import Dataset
 from training.data.manifest import Split
 from training.errors import RunError
+from training.outputs import whole
 from training.provenance import sha256
 
 LEARNED_NAME: Final = "learned_from.txt"
@@ -16,10 +17,9 @@ LEARNED_NAME: Final = "learned_from.txt"
 
 def remember(files: Iterable[Path], folder: Path) -> None:
     """Writes FOLDER/LEARNED_NAME: the SHA-256 of each of these images, a line each."""
-    temporary = folder / f".{LEARNED_NAME}.new"
     known = sorted({sha256(file) for file in files})
-    temporary.write_text("".join(f"{content}\n" for content in known), "ascii")
-    temporary.replace(folder / LEARNED_NAME)
+    with whole(folder / LEARNED_NAME) as file:
+        file.write_text("".join(f"{content}\n" for content in known), "ascii")
 
 
 def learned(dataset: Dataset, split: Split | None, folder: Path) -> int | None:

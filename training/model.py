@@ -18,6 +18,7 @@ from edge_agent.grades import GRADES, Grade
 from training.classifiers.registry import classifier
 from training.errors import WeightsError
 from training.level import LevelCard, WithLevel, estimates
+from training.outputs import whole
 from training.provenance import sha256
 
 MODEL_NAME: Final = "model.safetensors"
@@ -106,9 +107,8 @@ class TrainedModel:
     def save(self, path: Path) -> None:
         """Writes the file at once, under its name only when it is complete."""
         state = {name: t.contiguous() for name, t in self.network.state_dict().items()}
-        temporary = path.with_name(f".{path.name}.new")
-        save_file(state, temporary, {METADATA_KEY: self.card.model_dump_json()})
-        temporary.replace(path)
+        with whole(path) as file:
+            save_file(state, file, {METADATA_KEY: self.card.model_dump_json()})
 
     def says(self, images: npt.NDArray[np.uint8]) -> Said:
         """What it says of uint8 RGB images (n, size, size, 3)."""

@@ -1,9 +1,12 @@
-"""Files that commands write at the end of much work."""
+"""Files that hold the result of much work: they can be written, and are whole."""
 
 from __future__ import annotations
 
 import json
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,24 @@ def make_way(out: Path) -> None:
         ) from error
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON at once."""
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write a file that is to have its name only when it is complete and on the disk: a
+    kill, or a power cut, leaves the old one or the new one, never half. Nothing is left of one that
+    could not be written.
+    """
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    temporary.replace(path)
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Replaces a JSON file at once."""
+    with whole(path) as file:
+        file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

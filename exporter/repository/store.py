@@ -38,6 +38,7 @@ from tuf.repository import Repository
 from exporter.errors import ExportError
 from exporter.repository import changes
 from exporter.repository.lock import locked
+from training.outputs import whole
 
 OFFLINE: Final = (Root.type, Targets.type)
 ONLINE: Final = (Snapshot.type, Timestamp.type)
@@ -200,10 +201,9 @@ class ModelRepository(Repository):
             "added_at": _now().isoformat().replace("+00:00", "Z"),
         }
         file = self.file_of(info)
-        temporary = file.with_name(f".{file.name}.new")
         try:
-            shutil.copyfile(bundle, temporary)
-            temporary.replace(file)
+            with whole(file) as new:
+                shutil.copyfile(bundle, new)
         except OSError as error:
             raise ExportError(f"{file}: {error.strerror or error}; make room there") from error
         with self.edit_targets() as targets:
@@ -437,10 +437,9 @@ class ModelRepository(Repository):
             raise ExportError(f"{path}: cannot be read ({error}); take it from a copy") from error
 
     def _write(self, path: Path, md: Metadata[Any]) -> None:
-        temporary = path.with_name(f".{path.name}.new")
         try:
-            temporary.write_bytes(md.to_bytes(_PRETTY))
-            temporary.replace(path)
+            with whole(path) as new:
+                new.write_bytes(md.to_bytes(_PRETTY))
         except OSError as error:
             raise ExportError(f"{path}: {error.strerror or error}; make room there") from error
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edge_agent.grades import GRADES, Grade
 from training.errors import DataError
+from training.outputs import write_json
 
 DESCRIPTION_NAME: Final = "dataset.json"
 
@@ -79,11 +80,7 @@ class Description(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Replaces dataset.json in a folder at once. Defaults are left out."""
-        file = folder / DESCRIPTION_NAME
-        temporary = file.with_name(f".{file.name}.new")
-        content = self.model_dump(mode="json", exclude_defaults=True)
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        temporary.replace(file)
+        write_json(folder / DESCRIPTION_NAME, self.model_dump(mode="json", exclude_defaults=True))
 
     def showing(self, area: Area | None, shows: Shows | None) -> Description:
         """The same where people said what the files show; None where they said nothing.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from training.errors import DataError
+from training.outputs import whole
 
 SUFFIXES: Final = (".csv", ".parquet")
 
@@ -50,22 +50,19 @@ def columns_of(file: Path) -> tuple[str, ...]:
 
 
 def write(file: Path, columns: Sequence[str], rows: Sequence[Cells]) -> None:
-    """Replaces the file at once: a kill leaves the old one or the new one, never half.
+    """Replaces the file at once.
 
     Columns that the Parquet file to be replaced has keep their types, new ones are text.
     """
-    temporary = file.with_name(f".{file.name}.new")
-    if _is_parquet(file):
-        _write_parquet(file, temporary, columns, rows)
-    else:
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
+    with whole(file) as new:
+        if _is_parquet(file):
+            _write_parquet(file, new, columns, rows)
+            return
+        with new.open("w", encoding="utf-8", newline="") as stream:
             # The default line end quotes a carriage return within a cell as well.
             writer = csv.DictWriter(stream, columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
-    with temporary.open("rb") as stream:
-        os.fsync(stream.fileno())
-    temporary.replace(file)
 
 
 def _is_parquet(file: Path) -> bool:
@@ -113,9 +110,7 @@ def _read_parquet(file: Path) -> tuple[tuple[str, ...], tuple[Cells, ...]]:
     return columns, tuple(dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True))
 
 
-def _write_parquet(
-    file: Path, temporary: Path, columns: Sequence[str], rows: Sequence[Cells]
-) -> None:
+def _write_parquet(file: Path, new: Path, columns: Sequence[str], rows: Sequence[Cells]) -> None:
     pa, parquet = _pyarrow()
     types = {f.name: f.type for f in parquet.read_schema(file)} if file.exists() else {}
     arrays = []
@@ -125,7 +120,7 @@ def _write_parquet(
             arrays.append(text.cast(types.get(name, pa.string())))
         except pa.ArrowException:
             arrays.append(text)
-    parquet.write_table(pa.table(arrays, names=list(columns)), temporary)
+    parquet.write_table(pa.table(arrays, names=list(columns)), new)
 
 
 def _text(value: object) -> str:

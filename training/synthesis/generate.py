@@ -18,7 +18,7 @@ from training import parallel
 from training.data import tables
 from training.data.dataset import ImageSet
 from training.errors import RunError
-from training.outputs import write_json
+from training.outputs import whole, write_json
 from training.synthesis import bases, blend
 from training.synthesis.bases import Base
 from training.synthesis.painter import Asked, Painter
@@ -166,9 +166,8 @@ def _most(run: Run, count: int) -> int:
 def _write(path: Path, image: npt.NDArray[np.uint8]) -> None:
     """Writes a PNG, under its name only when complete."""
     coded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(coded.tobytes())
-    temporary.replace(path)
+    with whole(path) as file:
+        file.write_bytes(coded.tobytes())
 
 
 def _write_candidates(

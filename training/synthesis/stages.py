@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.errors import RunError, WeightsError
-from training.outputs import write_json
+from training.outputs import whole, write_json
 
 RUN_NAME: Final = "run.json"
 DONE_NAME: Final = "done.json"
@@ -99,10 +99,8 @@ def open_run(out: Path, identity: Mapping[str, Any]) -> None:
 
 def save_array(path: Path, array: npt.NDArray[Any]) -> None:
     """Writes an .npy file, under its name only when complete."""
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as stream:
+    with whole(path) as file, file.open("wb") as stream:
         np.save(stream, array)
-    temporary.replace(path)
 
 
 def load_array(path: Path) -> npt.NDArray[Any]:
@@ -117,9 +115,8 @@ def save_weights(
     path: Path, weights: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
     """Writes a safetensors file, under its name only when complete."""
-    temporary = path.with_name(f".{path.name}.new")
-    save_file({name: t.contiguous().cpu() for name, t in weights.items()}, temporary, metadata)
-    temporary.replace(path)
+    with whole(path) as file:
+        save_file({name: t.contiguous().cpu() for name, t in weights.items()}, file, metadata)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
