@@ -16,6 +16,7 @@ from tuf.api.metadata import TargetFile
 from edge_agent.config import Intent
 from exporter.errors import ExportError
 from exporter.repository.store import ModelRepository
+from training.outputs import whole
 
 PASSWORD_ENV: Final = "CANEGRADE_PASSWORD"  # noqa: S105 - a variable's name
 ADDRESS: Final = "/api/v1/models/deliveries"
@@ -108,7 +109,7 @@ def deliver(repository: ModelRepository, bundle: TargetFile | None, out: Path) -
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         # Bundles are compressed already.
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        with whole(out) as new, zipfile.ZipFile(new, "w", zipfile.ZIP_STORED) as archive:
             for name in names:
                 archive.write(repository.folder / name, name)
     except OSError as error:

@@ -214,6 +214,15 @@ def in_two_processes(name: str, *arguments: object) -> None:
             process.wait()
 
 
+def test_adapters_bring_the_mean_of_their_region(adapted: Path) -> None:
+    files = (
+        folder(adapted, "diffuse") / "model.safetensors",
+        *sorted(folder(adapted, "adapt").glob("region-*.safetensors")),
+    )
+    means = {tuple(load_weights(file)["linear.mean"].tolist()) for file in files}
+    assert len(means) == 3  # everyone's, and of two regions
+
+
 def test_adapters_by_region_are_named_beside_the_model(adapted: Path) -> None:
     files = [
         folder(adapted, "segment") / "model.safetensors",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -250,13 +251,16 @@ def test_the_courses_of_all_arms_there_are_can_be_drawn(study: dict[str, Any]) -
 
 
 def test_a_course_is_the_mean_of_the_seeds(study: dict[str, Any]) -> None:
-    row = next(row for row in study["rows"] if "curve" in row)
+    row = deepcopy(next(row for row in study["rows"] if "curve" in row))
+    row["curve"]["train_loss"][-1] = 0.0
     other = {name: [2 * value for value in values] for name, values in row["curve"].items()}
     figure = courses({"rows": [row, {**row, "seed": 2, "curve": other}]})
     assert figure is not None
     losses, accuracies = figure.axes
-    drawn = [line.get_ydata() for line in losses.lines if line.get_linestyle() == ":"]
-    assert np.allclose(drawn, [np.multiply(1.5, row["curve"]["train_loss"])])
+    (drawn,) = [line.get_ydata() for line in losses.lines if line.get_linestyle() == ":"]
+    assert np.allclose(drawn[:-1], np.multiply(1.5, row["curve"]["train_loss"][:-1]))
+    assert losses.get_yscale() == "log"
+    assert 0 < drawn[-1] < 1e-4  # so that it has a place there
     dots = [line.get_ydata() for line in accuracies.lines if line.get_marker() == "o"]
     assert np.allclose(dots, 1.5 * row["curve"]["val_accuracy"][row["kept_epoch"] - 1])
 

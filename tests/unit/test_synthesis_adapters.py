@@ -87,10 +87,12 @@ def test_each_adapter_draws_its_region_and_the_shared_model_stays(
     base = trained(network, examples(32, tuple(GROUNDS)), tmp_path / "base", 30)
     network.save(tmp_path / "model", base.averaged)
     (tmp_path / "adapters").mkdir()
+    means = {}
     for number, region in enumerate(GROUNDS):
         adapted = Denoiser.load(tmp_path / "model")
         ours = examples(16, (region,))
         adapted.linear.settle(ours.images, ours.conditions)
+        means[region] = adapted.linear.mean.clone()
         adapters.add(adapted, 4)
         before = {n: t.clone() for n, t in adapted.state_dict().items()}
         steps = trained(adapted, ours, tmp_path / region, 20, 1e-2)
@@ -104,15 +106,19 @@ def test_each_adapter_draws_its_region_and_the_shared_model_stays(
 
     shared = Denoiser.load(tmp_path / "model")
     plain = {region: loss(shared, region) for region in GROUNDS}
+    own = shared.linear.mean.clone()
     chosen = Adapters.load(shared, tmp_path / "adapters")
     found = {}
     for region in GROUNDS:
         chosen.choose(region)
+        assert torch.equal(shared.linear.mean, means[region])
         found[region] = {of: loss(shared, of) for of in GROUNDS}
     for region, other in (("east", "north"), ("north", "east")):
         assert found[region][region] < plain[region]
         assert found[region][region] < found[other][region]
+    assert not torch.equal(means["east"], means["north"])
     chosen.choose("south")  # has none
+    assert torch.equal(shared.linear.mean, own)
     assert loss(shared, "east") == plain["east"]
     chosen.choose("east")
     assert loss(shared, "east") == found["east"]["east"]
@@ -147,9 +153,14 @@ def test_files_that_are_no_adapters_are_told_in_a_line(tmp_path: Path) -> None:
     )
     with pytest.raises(WeightsError, match="none, or of several ranks"):
         Adapters.load(network, tmp_path)
-    network.save(tmp_path / "region-0.safetensors", network.state_dict())
+    file = adapters.file_of(tmp_path, 0)
+    unsettled = {"down.lora_A.weight": torch.zeros(1)}  # as before regions had means
+    adapters.save(file, unsettled, "east", 2, 0.1)
     with pytest.raises(WeightsError, match=r"region-0.safetensors: broken or no adapter"):
         Adapters.load(network, tmp_path)
-    (tmp_path / "region-0.safetensors").write_bytes(b"cut")
+    network.save(file, network.state_dict())
+    with pytest.raises(WeightsError, match=r"region-0.safetensors: broken or no adapter"):
+        Adapters.load(network, tmp_path)
+    file.write_bytes(b"cut")
     with pytest.raises(WeightsError, match="broken or no adapter"):
         Adapters.load(network, tmp_path)

@@ -191,6 +191,8 @@ class StudyConfig(BaseModel):
             parts = [asked.model_dump_json(exclude_none=True), ARMS[arm].judged_by or ""]
             if asked.generate.strength > 0 and asked.diffuse.backbone is None:
                 parts.append(str(DIFFUSION))
+                if asked.adapt is not None:
+                    parts.append("adapters with the mean of the region")
         return hashlib.sha256("\n".join([str(METHOD), *parts]).encode()).hexdigest()
 
 

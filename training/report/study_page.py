@@ -219,7 +219,7 @@ def _truth(study: dict[str, Any], classes: dict[str, str]) -> Table:
 def _table_2(study: dict[str, Any]) -> Table:
     published = study["published"]["accuracy"]
     arms = study["config"]["arms"]
-    of_study = [arm for arm in arms if any(arm in theirs for theirs in published.values())]
+    published_arms = [arm for arm in arms if any(arm in theirs for theirs in published.values())]
     rows: list[list[Cell | str]] = []
     for model in study["config"]["models"]:
         found = {one["arm"]: one for one in study["pooled"] if one["model"] == model}
@@ -229,7 +229,7 @@ def _table_2(study: dict[str, Any]) -> Table:
         row += [percent(found[arm], "accuracy") if arm in found else NONE for arm in arms]
         row += [_gain(study, model, arms[0], arm) for arm in arms[1:]]
         theirs = published.get(model, {})
-        row += [f"{100 * theirs[arm]:.1f}" if arm in theirs else NONE for arm in of_study]
+        row += [f"{100 * theirs[arm]:.1f}" if arm in theirs else NONE for arm in published_arms]
         rows.append(row)
     return table(
         "Table II. Accuracy by model and arm",
@@ -237,7 +237,7 @@ def _table_2(study: dict[str, Any]) -> Table:
             "model",
             *arms,
             *(f"gain of {arm}, points" for arm in arms[1:]),
-            *(f"published, {arm}" for arm in of_study),
+            *(f"published, {arm}" for arm in published_arms),
         ],
         rows,
     )

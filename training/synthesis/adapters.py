@@ -72,23 +72,22 @@ class Adapters:
     network: Denoiser
     files: Mapping[str, Path]
     _weights: Mapping[str, Mapping[str, Tensor]]
-    _means: Mapping[str, Tensor]
-    """Those of the linear part, by region, and of the shared model by ""; empty for a backbone."""
+    """By region: see `weights_of`."""
+    _mean: Tensor | None
+    """Of the shared model's linear part; None where it has none."""
 
     @classmethod
     def load(cls, network: Denoiser, folder: Path) -> Self:
         """Reads a folder's adapters and gives the network a place for one. Raises WeightsError."""
-        files, weights, means, ranks = {}, {}, {}, set()
-        linear = None if network.architecture.backbone else network.linear
-        if linear is not None:
-            means[""] = linear.mean.clone()
+        files, weights, ranks = {}, {}, set()
+        mean = None if network.architecture.backbone else network.linear.mean.clone()
         for file in sorted(folder.glob(file_of(Path(), "*").name)):
             with _told(file), safe_open(file, framework="pt") as tensors:
                 metadata = tensors.metadata()
                 region, rank = metadata[_REGION_KEY], int(metadata[_RANK_KEY])
                 found = {n: tensors.get_tensor(n) for n in tensors.keys()}  # noqa: SIM118
-                if linear is not None:
-                    means[region] = found.pop(_MEAN)
+                if mean is not None and _MEAN not in found:  # of an earlier version
+                    raise KeyError(_MEAN)
                 weights[region] = found
             files[region] = file
             ranks.add(rank)
@@ -97,18 +96,18 @@ class Adapters:
                 f"adapters in {folder}: none, or of several ranks; delete it and run again"
             )
         add(network, ranks.pop())
-        return cls(network, files, weights, means)
+        return cls(network, files, weights, mean)
 
     def choose(self, region: str) -> None:
         """Has the network draw as that region's; as the shared model for one without an adapter."""
-        if self._means:
-            self.network.linear.mean.copy_(self._means.get(region, self._means[""]))
-        found = self._weights.get(region)
-        if found is None:
+        found = dict(self._weights.get(region, {}))
+        if self._mean is not None:
+            self.network.linear.mean.copy_(found.pop(_MEAN, self._mean))
+        if not found:
             self.network.unet.disable_adapters()
             return
         self.network.unet.enable_adapters()
-        set_peft_model_state_dict(self.network.unet, dict(found), adapter_name=_NAME)
+        set_peft_model_state_dict(self.network.unet, found, adapter_name=_NAME)
 
 
 @contextmanager

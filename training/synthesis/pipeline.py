@@ -87,13 +87,14 @@ class Stages:
         before = [segmented]
         diffused, adapted = None, None
         if config.generate.strength > 0:  # blends as they are need no diffusion model
-            told = {"tokens": "by attention and by step"}
+            told, adapts = {"tokens": "by attention and by step"}, {}
             if config.diffuse.backbone is None:
                 told["colours"] = "expected of what is told"
+                adapts["mean"] = "of the region"
             diffused = Stage.of(out, "diffuse", section["diffuse"] | shared | told, segmented)
             before.append(diffused)
             if config.adapt is not None:
-                adapted = Stage.of(out, "adapt", section["adapt"] | shared, diffused)
+                adapted = Stage.of(out, "adapt", section["adapt"] | shared | adapts, diffused)
                 before.append(adapted)
         drawn = Stage.of(out, "generate", section["generate"] | shared, *before)
         kept = Stage.of(out, "set", section["filter"] | shared, drawn)

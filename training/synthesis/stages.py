@@ -53,9 +53,9 @@ class Stage:
 
     def finish(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Writes that the stage is done, as its last file; returns what `done` will."""
-        whole = {"key": self.key, **content}
-        write_json(self.folder / DONE_NAME, whole)
-        return whole
+        told = {"key": self.key, **content}
+        write_json(self.folder / DONE_NAME, told)
+        return told
 
 
 def read_done(folder: Path) -> dict[str, Any]:
