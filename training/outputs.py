@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from edge_agent.durable import sync
 from training.errors import RunError
 
 
@@ -39,9 +39,9 @@ def whole(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.new")
     try:
         yield temporary
-        sync(temporary)
+        _sync(temporary)
         temporary.replace(path)
-        sync(path.parent)
+        _sync(path.parent)
     except BaseException:
         with suppress(OSError):  # which would hide the other
             temporary.unlink(missing_ok=True)
@@ -52,3 +52,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replaces a JSON file at once."""
     with whole(path) as file:
         file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _sync(path: Path) -> None:
+    """Brings a file's content, or a folder's names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
