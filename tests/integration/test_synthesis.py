@@ -73,7 +73,7 @@ def test_scarce_grades_get_what_they_lack(out: Path) -> None:
 
 
 def test_scarce_cane_begins_with_commoner_cane_recoloured(
-    data: Path, out: Path, measured: tuple[dict[str, Any], str], tmp_path: Path
+    data: Path, out: Path, tmp_path: Path
 ) -> None:
     copied = undrawn(out, tmp_path / "run")
     arguments = ("--data", data, "--out", copied, "--preset", "fast", "--method", "translate")
@@ -170,13 +170,12 @@ def test_conditioning_is_measured_by_a_command(
     assert set(found["regions"]["regions"]) == {"east", "north"}
     assert "edges: samples agree with their own by" in said
     other = scene_folder(tmp_path / "other", seed=9)
-    file = tmp_path / "conditioning.json"
+    options = ("conditioning", "--data", data, "--set", folder(out, "set"), "--images", 4)
     for changed, says in (
         (("--data", other), "is not of the data in"),
         (("--set", tmp_path), "no set of cane-train synthesize"),
     ):
-        options = ("--data", data, "--set", folder(out, "set"), "--images", 4)
-        refused = run("conditioning", *options, "--out", file, *changed)
+        refused = run(*options, "--out", tmp_path / "conditioning.json", *changed)
         assert refused.exit_code == 2
         assert says in refused.output
 
