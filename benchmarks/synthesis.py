@@ -4,7 +4,8 @@ Both loops train the same network (the preset cpu's, UNet and ControlNet togethe
 images in one run, turn about. The other loop is what diffusers' training examples do at each
 step: noise, a prediction, the mean square error, accelerate's backward pass, gradients clipped,
 AdamW, a learning rate's schedule, and diffusers' own EMAModel. It has no loss on edges, no
-conditions dropped and no random state set at each step; our own has.
+conditions dropped and no random state set at each step; our own has. With several precisions
+our loop takes a turn in each, and diffusers' in the first.
 
 Prints one JSON object. Images are noise: their content does not change the time.
 """
@@ -28,6 +29,7 @@ from virtual import machine
 
 from edge_agent.grades import GRADES
 from training import parallel, provenance
+from training.config import Precision
 from training.synthesis.conditions import Conditions, Vocabulary
 from training.synthesis.config import PRESETS
 from training.synthesis.denoiser import HINTS, Architecture, Denoiser
@@ -60,6 +62,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4, help="a round; its first does not count")
     parser.add_argument("--images", type=int, default=4, help="drawn together")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--precision", default="fp32", help="such as fp32,bf16; see above")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -82,9 +85,11 @@ def measure(size: int, options: argparse.Namespace) -> dict[str, Any]:
     shape = preset.model_dump(include={"patch", "widths", "layers", "attention"})
     architecture = Architecture(size=size, vocabulary=REGIONS, **shape)
     data = examples(size, 4 * options.batch)
+    first, *others = options.precision.split(",")
     loops: dict[str, Callable[[], list[float]]] = {
-        "ours": lambda: ours(architecture, data, options),
-        "diffusers": lambda: theirs(architecture, data, options),
+        "ours": lambda: ours(architecture, data, first, options),
+        "diffusers": lambda: theirs(architecture, data, first, options),
+        **{f"ours {p}": lambda p=p: ours(architecture, data, p, options) for p in others},
     }
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(options.rounds):
@@ -105,11 +110,13 @@ def measure(size: int, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def ours(architecture: Architecture, data: Examples, options: argparse.Namespace) -> list[float]:
+def ours(
+    architecture: Architecture, data: Examples, precision: Precision, options: argparse.Namespace
+) -> list[float]:
     clock = Clock()
     with (
         tempfile.TemporaryDirectory() as folder,
-        parallel.accelerator("fp32") as accelerator,
+        parallel.accelerator(precision) as accelerator,
     ):
         network = Denoiser(architecture)
         loss = DiffusionLoss(
@@ -133,10 +140,12 @@ def ours(architecture: Architecture, data: Examples, options: argparse.Namespace
     return clock.seconds
 
 
-def theirs(architecture: Architecture, data: Examples, options: argparse.Namespace) -> list[float]:
+def theirs(
+    architecture: Architecture, data: Examples, precision: Precision, options: argparse.Namespace
+) -> list[float]:
     schedule = noise_schedule()
     seconds = []
-    with parallel.accelerator("fp32") as accelerator:
+    with parallel.accelerator(precision) as accelerator:
         network = Denoiser(architecture)
         optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
         rates = get_scheduler(

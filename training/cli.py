@@ -8,17 +8,17 @@ from typing import Annotated, get_args
 import typer
 
 from edge_agent.grades import GRADES
-from training import parallel
+from training import options, parallel
 from training.classifiers.pixels import Pixels
 from training.classifiers.registry import CLASSIFIERS
-from training.config import Augment, FitConfig, Keep, Precision, Schedule
+from training.config import Augment, FitConfig, Keep, Schedule
 from training.console import OneLineErrors, RichReport, choice, seconds
 from training.data.cli import app as data_app
 from training.data.labels import AGREEMENT
 from training.evaluation_cli import compare_command, evaluate_command, report_command
 from training.experiments.cli import study_command
 from training.mixture import Synthetic
-from training.options import Agreement
+from training.options import Agreement, AskedPrecision
 from training.synthesis.cli import conditioning_command, sheet_command, synthesize_command
 from training.train import fit, train_summary
 
@@ -74,9 +74,7 @@ def fit_command(
             "grades balanced; camera: these and colour, blur, noise, JPEG."
         ),
     ] = "study",
-    precision: Annotated[
-        str, typer.Option(help="fp32, bf16, fp16, or auto: 16 bits where the hardware is made so.")
-    ] = "auto",
+    precision: AskedPrecision = "auto",
     agreement: Agreement = AGREEMENT,
     level_weight: Annotated[
         float | None,
@@ -138,11 +136,7 @@ def fit_command(
             "keep": choice("--keep", keep, get_args(Keep)),
             "seed": seed,
             "augment": choice("--augment", augment, get_args(Augment)),
-            "precision": (
-                parallel.best_precision()
-                if precision == "auto"
-                else choice("--precision", precision, ("auto", *get_args(Precision)))
-            ),
+            "precision": options.precision(precision),
             "agreement": agreement,
             "level_weight": level_weight,
         }

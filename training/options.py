@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from training import parallel
+from training.config import Precision
+
 LabelledData = Annotated[
     Path,
     typer.Option(help="Manifest, folder with one, or folder with a sub-folder for each grade."),
@@ -20,6 +23,13 @@ AskedSplit = Annotated[
 AskedLabels = Annotated[
     Literal["auto", "votes", "truth"],
     typer.Option(help="auto: votes where there are any. truth: the manifest's column grade."),
+]
+AskedPrecision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option(
+        help="Networks are trained in fp32, bf16, fp16, or auto: 16 bits where the hardware is "
+        "made so."
+    ),
 ]
 Agreement = Annotated[
     float, typer.Option(help="Share of votes that makes a label.", min=0.01, max=1.0)
@@ -50,3 +60,8 @@ Out = Annotated[
     Path | None,
     typer.Option(help="Write metrics.json here as well, and predictions.csv beside it."),
 ]
+
+
+def precision(asked: Precision | Literal["auto"]) -> Precision:
+    """The one that was asked for, or this machine's best."""
+    return parallel.best_precision() if asked == "auto" else asked

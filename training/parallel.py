@@ -44,9 +44,10 @@ def leave() -> None:
 
 
 def best_precision() -> Precision:
-    """The fastest one here: 16 bits on GPUs, and on CPUs that multiply matrices of them (AMX).
+    """16 bits on GPUs, and on CPUs that multiply matrices of them (AMX).
 
-    With avx512_bf16 alone all three classifiers are slower in bf16 (`benchmarks/train_speed.py`).
+    With avx512_bf16 alone it is fp32: what 16 bits are worth there differs from processor to
+    processor and from network to network (`benchmarks/train_speed.py`).
     """
     if _state().device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from training import parallel
+from training import options, parallel
 from training.classifiers.pixels import Pixels
-from training.config import Precision
 from training.console import RichReport, seconds
 from training.data.dataset import Dataset
 from training.data.labels import AGREEMENT
@@ -17,7 +16,7 @@ from training.errors import TrainingError
 from training.experiments.config import ARMS, MODELS, PRESETS, USUAL, Preset, StudyConfig
 from training.experiments.enrichment import Start
 from training.experiments.study import STUDY_NAME, study
-from training.options import Agreement
+from training.options import Agreement, AskedPrecision
 from training.report.build import draw
 
 
@@ -45,9 +44,7 @@ def study_command(
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Images a step, at most.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Adam's, at its highest.")] = None,
-    precision: Annotated[
-        str, typer.Option(help="fp32, bf16, fp16, or auto: 16 bits where the hardware is made so.")
-    ] = "auto",
+    precision: AskedPrecision = "auto",
     agreement: Agreement = AGREEMENT,
     weights: Annotated[
         list[str] | None,
@@ -79,7 +76,6 @@ def study_command(
 
     The same command again skips what is done and goes on where it stopped.
     """
-    chosen: Precision | str = parallel.best_precision() if precision == "auto" else precision
     given = {
         "models": _names(models),
         "arms": _names(arms),
@@ -88,7 +84,7 @@ def study_command(
         "steps": steps,
         "batch": batch,
         "learning_rate": learning_rate,
-        "precision": chosen,
+        "precision": options.precision(precision),
         "agreement": agreement,
         "rendered_digest": (
             Dataset.open(rendered, agreement=agreement).digest if rendered else None

@@ -16,7 +16,7 @@ from training.config import Augment, FitConfig, Precision
 from training.data.labels import AGREEMENT
 from training.errors import TrainingError
 from training.synthesis.config import PRESETS as SYNTHESIS
-from training.synthesis.config import SynthesisConfig
+from training.synthesis.config import SynthesisConfig, mixed
 
 Preset = Literal["fast", "cpu", "gpu"]
 
@@ -107,8 +107,8 @@ class StudyConfig(BaseModel):
 
     Every run takes the same number of optimiser `steps`, of `batch` images each, whatever the
     model and the arm. seeds: one run of each model and arm for each. synthesis: of the arms that
-    learn from synthetic images; its size, seed and agreement are the study's. rendered_digest: of
-    the dataset that the arm `rendered` learns from.
+    learn from synthetic images; its size, seed, agreement and precision are the study's.
+    rendered_digest: of the dataset that the arm `rendered` learns from.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -177,6 +177,7 @@ class StudyConfig(BaseModel):
         for section, changes in (ARMS[arm].synthesis or {}).items():
             found[section] = {**(found[section] or {}), **changes}
         found |= {"size": self.size, "seed": self.seeds[0], "agreement": self.agreement}
+        found["precision"] = mixed(self.precision)
         return SynthesisConfig.model_validate(found)
 
     def _recipe(self, arm: str) -> str | None:

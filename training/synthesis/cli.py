@@ -7,10 +7,10 @@ from typing import Annotated, get_args
 
 import typer
 
-from training import parallel
+from training import options, parallel
 from training.console import RichReport, choice, seconds
 from training.data.labels import AGREEMENT
-from training.options import Agreement
+from training.options import Agreement, AskedPrecision
 from training.outputs import make_way, write_json
 from training.synthesis.bases import Way
 from training.synthesis.config import (
@@ -18,6 +18,7 @@ from training.synthesis.config import (
     PRESETS,
     Preset,
     SynthesisConfig,
+    mixed,
 )
 from training.synthesis.denoiser import Control
 from training.synthesis.pipeline import synthesize
@@ -76,6 +77,7 @@ def synthesize_command(
         typer.Option(help="Run of cane-train fit on the same data, to judge what is kept."),
     ] = None,
     agreement: Agreement = AGREEMENT,
+    precision: AskedPrecision = "auto",
     model_only: Annotated[
         bool,
         typer.Option(
@@ -96,6 +98,7 @@ def synthesize_command(
     asked = PRESETS[preset].model_dump()  # type: ignore[index]
     asked["seed"], asked["agreement"] = seed, agreement
     asked["size"] = size or asked["size"]
+    asked["precision"] = mixed(options.precision(precision))
     asked["generate"] |= {"method": method, "strength": strength}
     asked["diffuse"] |= {"control": control, "regions": regions == "embedding"}
     if backbone is not None:

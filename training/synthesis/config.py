@@ -8,12 +8,20 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from training.config import Precision
 from training.data.labels import AGREEMENT
 from training.synthesis.bases import Way
 from training.synthesis.blend import LEVELS
 from training.synthesis.denoiser import Control
 
 Preset = Literal["fast", "cpu", "gpu"]
+Mixed = Literal["bf16", "fp16"]
+
+
+def mixed(precision: Precision) -> Mixed | None:
+    """`precision` as a SynthesisConfig has it: runs in full precision are named as if there were no
+    other."""
+    return None if precision == "fp32" else precision
 
 
 class _Section(BaseModel):
@@ -108,13 +116,15 @@ class FilterSection(_Section):
 class SynthesisConfig(_Section):
     """A run directory belongs to one of these.
 
-    size: of all images, in pixels. adapt: None without adapters, which take the place of the
+    size: of all images, in pixels. precision: what networks are trained in; None is fp32, drawing
+        and measuring always are. adapt: None without adapters, which take the place of the
         embedding of regions.
     """
 
     size: int = Field(default=96, ge=32, le=1024)
     seed: int = Field(default=1, ge=0)
     agreement: float = Field(default=AGREEMENT, gt=0, le=1)
+    precision: Mixed | None = None
     segment: SegmentSection = SegmentSection()
     diffuse: DiffuseSection = DiffuseSection()
     adapt: AdaptSection | None = None

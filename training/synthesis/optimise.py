@@ -117,8 +117,8 @@ class Steps:
             value = float(self._accelerator.reduce(loss.detach(), "mean"))
             if not math.isfinite(value):
                 raise RunError(
-                    f"{self._file.parent}: the loss is {value} at step {step + 1}; start again with"
-                    " a smaller --learning-rate"
+                    f"{self._file.parent}: the loss is {value} at step {step + 1}; delete this "
+                    "folder and run again with --precision fp32, or with another --seed"
                 )
             self.losses.append(value)
             if self.ema is not None:
@@ -128,6 +128,8 @@ class Steps:
                 self.save()
                 saved = time.monotonic()
         self.save()
+        # What is measured with the network is measured in full precision.
+        self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=False)
         return True
 
     @property
@@ -147,11 +149,13 @@ class Steps:
         """Writes the checkpoint, in the main process."""
         if not self._accelerator.is_main_process:
             return
+        scaler = self._accelerator.scaler
         state = {
             "losses": self.losses,
             "network": self.network.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "ema": self.ema.weights if self.ema else {},
+            "scaler": scaler.state_dict() if scaler else {},
         }
         checkpoint.write(self._file, self._config, state)
 
@@ -160,6 +164,8 @@ class Steps:
         self.losses = state["losses"]
         self.network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
+        if self._accelerator.scaler and state.get("scaler"):
+            self._accelerator.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             device = self._accelerator.device
             self.ema.weights = {name: t.to(device) for name, t in state["ema"].items()}

@@ -78,6 +78,8 @@ class Stages:
             mode="json", exclude_none=True, exclude={"diffuse": {"backbone"}, "filter": {"judge"}}
         )
         shared = {"seed": config.seed, "data": run.dataset.digest}
+        if config.precision is not None:
+            shared["precision"] = config.precision
         masks = masks_digest(run.train, run.dataset.manifest.folder)
         seen = {"masks": masks, "colours": "standardised"}
         segmented = Stage.of(out, "segment", section["segment"] | shared | seen)
@@ -189,7 +191,7 @@ def synthesize(
     deadline = time.monotonic() + max_seconds
     if threads is not None:
         torch.set_num_threads(threads)
-    with parallel.accelerator("fp32") as accelerator:
+    with parallel.accelerator(config.precision or "fp32") as accelerator:
 
         def prepare() -> tuple[Dataset, SynthesisConfig]:
             dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
