@@ -40,6 +40,7 @@ from training.model import (
     outputs,
 )
 from training.outputs import write_json
+from training.predictions import Predictions
 from training.start import Weights, initial_network
 from training.subject import level_figures, subject_of
 
@@ -111,7 +112,7 @@ def fit(
                 **(synthetic.described() if synthetic else {}),
             }
         )
-        done_before = finished(out, config.model_dump(exclude={"data_digest"}), dataset.digest)
+        done_before = finished(out, config.model_dump(exclude={"data_digest"}), dataset)
         if done_before is not None:
             report.say(
                 f"{out}: finished on {done_before['date']}, its figures stand; to train again give "
@@ -166,11 +167,13 @@ def fit(
         return _finish(loop, ended, dataset, train, validation, learned, out, report)
 
 
-def finished(out: Path, wanted: Mapping[str, Any], digest: str) -> dict[str, Any] | None:
+def finished(out: Path, wanted: Mapping[str, Any], dataset: Dataset) -> dict[str, Any] | None:
     """The metrics.json of a run that is done, None where there is none in OUT.
 
-    wanted: what its configuration must be. digest: of its data. Raises RunError when OUT holds
-    another run: the test split is read once, and not for each choice of options.
+    wanted: what its configuration must be. Raises RunError when OUT holds another run, or one of
+    other data: the test split is read once, and not for each choice of options. Also where test
+    images have got other names, trucks or another order since: intervals are of trucks, and runs
+    are compared image by image.
     """
     file = out / METRICS_NAME
     if not file.exists():
@@ -187,10 +190,21 @@ def finished(out: Path, wanted: Mapping[str, Any], digest: str) -> dict[str, Any
         before = found.get(name)
         if before != (list(value) if isinstance(value, tuple) else value):
             raise RunError(f"{out}: holds a run with {name} {before}, now it is {value}; {cure}")
-    if of_data != digest:
+    if of_data != dataset.digest:
         raise RunError(f"{out}: holds a run on other images, labels or splits; {cure}")
     # Earlier versions wrote figures, marked so, whenever time was up.
-    return None if metrics.get("ended_by") == "time" else metrics
+    if metrics.get("ended_by") == "time":
+        return None
+    said = Predictions.read(out)
+    measured = set(said.images)  # disputed and unreadable ones are not
+    tested = (row for row in dataset.manifest.rows if row.split == "test")
+    now = [(row.image, row.truck) for row in tested if row.image in measured]
+    if list(zip(said.images, said.trucks, strict=True)) != now:
+        raise RunError(
+            f"{out}: holds a run whose test images had other names, trucks or another order in the "
+            f"manifest; {cure}"
+        )
+    return metrics
 
 
 def train_summary(metrics: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ import pytest
 import stepped_by_two
 import torch
 from accelerate import Accelerator
+from launching import LAUNCH, ROOT, WITHOUT_GPU
 from scenes import scene_folder
 from synthesis_runs import (
     ADAPTED,
@@ -39,8 +40,6 @@ from training.synthesis.optimise import Steps
 from training.synthesis.pipeline import Stages, load_run, synthesize
 from training.synthesis.stages import load_weights
 from training.synthesis.train_adapters import train_adapters
-
-ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.usefixtures("one_thread", "quick_judge")
 
@@ -177,6 +176,26 @@ def test_two_processes_average_their_gradients(accelerator: Accelerator, tmp_pat
     for rank in "01":
         found = torch.load(tmp_path / f"{rank}.weights", weights_only=True)
         assert torch.allclose(found, alone.weight, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("further", [("--regions", "adapters"), ("--control", "frozen")])
+def test_a_launcher_s_two_processes_train_all_networks(
+    data: Path, tmp_path: Path, further: tuple[str, str]
+) -> None:
+    command = (
+        *(*LAUNCH, "-m", "training", "synthesize", "--data", data, "--out", tmp_path / "run"),
+        *("--preset", "fast", "--diffusion-steps", "5", "--model-only", "--threads", "1", *further),
+    )
+    told = subprocess.run(
+        command, env=WITHOUT_GPU, check=True, timeout=300, stdout=subprocess.PIPE, text=True
+    )
+    made = Path(told.stdout.strip())  # one of them talks
+    stage = "adapt" if "adapters" in further else "diffuse"
+    assert made == folder(tmp_path / "run", stage)
+    model = folder(tmp_path / "run", "diffuse") / "model.safetensors"
+    assert Denoiser.load(model).controlnet is not None
+    assert done(tmp_path / "run", "segment")["processes"] == 2
 
 
 def in_two_processes(name: str, *arguments: object) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from labelled import SIZE, labelled_folder
+from launching import LAUNCH, ROOT, WITHOUT_GPU
 from recorded_runs import EPOCHS, IMAGES, linear, record
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
@@ -22,14 +22,6 @@ from typer.testing import CliRunner
 from training import parallel
 from training.cli import app as cane_train
 from training.sampling import reseed
-
-ROOT = Path(__file__).parents[2]
-WITHOUT_GPU = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-LAUNCH = (
-    *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
-    *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"),
-    *("--main_process_port", "0"),
-)
 
 
 def fit(data: Path, out: Path, *further: str) -> list[str]:

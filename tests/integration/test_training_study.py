@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from edge_agent.grades import GRADES
 from training.cli import app
+from training.data import tables
 from training.data.dataset import Dataset
 from training.experiments import baselines
 from training.experiments.config import ARMS
@@ -195,6 +196,31 @@ def test_another_study_in_the_folder_is_refused(data: Path, out: Path, tmp_path:
     broken.mkdir(parents=True)
     (broken / "metrics.json").write_text("{")
     assert "not readable as a run's figures" in train(*command(data, tmp_path / "study"), code=2)
+
+
+@pytest.mark.parametrize("change", ["a truck", "the order", "a name"])
+def test_a_study_of_other_trucks_names_or_order_is_refused_before_anything_is_trained(
+    data: Path, out: Path, tmp_path: Path, change: str
+) -> None:
+    """Digests leave them out. But intervals are of trucks, and runs are compared image by image."""
+    copied = shutil.copytree(data, tmp_path / "data")
+    columns, rows = tables.read(copied / "manifest.csv")
+    tested = [row for row in rows if row["split"] == "test"]
+    if change == "a truck":
+        truck = tested[0]["truck"]
+        for row in rows:
+            row["truck"] = "another" if row["truck"] == truck else row["truck"]
+    elif change == "the order":
+        rows = rows[::-1]
+    else:
+        renamed = tested[0]["image"].replace(".png", "-1.png")
+        (copied / tested[0]["image"]).rename(copied / renamed)
+        tested[0]["image"] = renamed
+    tables.write(copied / "manifest.csv", columns, rows)
+    assert Dataset.open(copied).digest == Dataset.open(data).digest
+    said = train(*command(copied, out), "--seeds", "1,2,3", code=2)
+    assert "test images had other names, trucks or another order" in said
+    assert not (out / "simple_dcnn-baseline-3").exists()
 
 
 @pytest.mark.parametrize(

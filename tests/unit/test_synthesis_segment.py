@@ -108,6 +108,14 @@ def test_a_killed_run_goes_on_with_the_same_numbers(
         assert torch.equal(tensor, again.ema.weights[name])
 
 
+def test_a_loss_that_is_no_number_ends_the_run(accelerator: Accelerator, tmp_path: Path) -> None:
+    run = steps(accelerator, tmp_path)
+    with torch.no_grad():
+        next(run.network.parameters()).fill_(torch.nan)
+    with pytest.raises(RunError, match=r"the loss is nan at step 1; delete this folder and run"):
+        run.run(RichReport(quiet=True))
+
+
 def test_time_is_kept_and_another_runs_checkpoint_refused(
     accelerator: Accelerator, tmp_path: Path
 ) -> None:

@@ -153,9 +153,9 @@ def test_a_grade_that_nothing_is_learned_of_is_refused_and_others_are_warned_of(
     rows = [row for row in rows if row["split"] != "train" or row["vote_1"] != GRADES[4]]
     folder = write(tmp_path, rows)
     refused = "no labelled, readable training image of undefined; add some, split anew"
-    for command in ("fit", "study"):
+    for command in ("fit", "study", "synthesize"):
         result = CliRunner().invoke(
-            app, [command, "--data", str(folder), "--out", str(tmp_path / "run")]
+            app, [command, "--data", str(folder), "--out", str(tmp_path / command)]
         )
         assert result.exit_code == 2, result.output
         assert "warning: no training image of undefined\n" in result.output

@@ -25,23 +25,28 @@ class Listener(Protocol):
 def require_grades(
     dataset: Dataset, listener: Listener, loaded: Mapping[Split, ImageSet] | None = None
 ) -> None:
-    """Warns of grades without a training or a validation image.
-
-    loaded: splits whose images have been read, so that unreadable ones do not count; of other
-    splits all labelled rows count.
-
-    Raises DataError when a grade in use has no training image, and where there is no test image to
-    measure on when all is trained.
-    """
-    used = dataset.description.grades_in_use
-    train, validation = (
-        _counts(dataset, split, (loaded or {}).get(split)) for split in _LEARNED_FROM
-    )
+    """As `require_learnable`; raises DataError also where there is no test image to measure on when
+    all is trained."""
     if not _any_readable(dataset, "test"):
         raise DataError(
             f"{dataset.manifest.path}: no labelled, readable image is in the test split, so "
             "nothing would tell how good the network is; split anew (cane-train data split --again)"
         )
+    require_learnable(dataset, listener, loaded)
+
+
+def require_learnable(
+    dataset: Dataset, listener: Listener, loaded: Mapping[Split, ImageSet] | None = None
+) -> None:
+    """Warns of grades without a training or a validation image.
+
+    loaded: splits whose images have been read, so that unreadable ones do not count; of other
+    splits all labelled rows count. Raises DataError when a grade in use has no training image.
+    """
+    used = dataset.description.grades_in_use
+    train, validation = (
+        _counts(dataset, split, (loaded or {}).get(split)) for split in _LEARNED_FROM
+    )
     unseen = [grade for grade in used if not train[grade]]
     if unseen:
         listener.say(f"warning: no training image of {', '.join(unseen)}")

@@ -29,4 +29,4 @@ def finished_run(
     free = set(_NOT_ASKED)
     if ARMS[run.arm].rendered and config.rendered_digest is None:
         free.add("synthetic_recipe")  # another command has said which images
-    return finished(run.folder(out), wanted.model_dump(exclude=free), dataset.digest)
+    return finished(run.folder(out), wanted.model_dump(exclude=free), dataset)

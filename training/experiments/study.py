@@ -207,7 +207,7 @@ def _baselines(
             report.say(f"{run.name} is left out: {left_out[name]}")
             continue
         folder = run.folder(out)
-        if finished(folder, simple_runs.config_of(run, config), dataset.digest) is None:
+        if finished(folder, simple_runs.config_of(run, config), dataset) is None:
             simple_runs.measure(run, folder, config, dataset, report)
         done.append(run)
     return done

@@ -27,7 +27,9 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
 from training import parallel
-from training.data.dataset import Dataset
+from training.data.coverage import require_learnable
+from training.data.dataset import Dataset, ImageSet
+from training.data.manifest import Split
 from training.errors import DataError, RunError
 from training.evaluation import load_split
 from training.model import model_file
@@ -209,6 +211,8 @@ def synthesize(
 
         dataset, known = parallel.main_first(prepare)
         run = load_run(dataset, known, accelerator, report, deadline)
+        read: dict[Split, ImageSet] = {"train": run.train, "val": run.validation}
+        parallel.main_first(partial(require_learnable, dataset, report, read))
         stages = Stages.of(run, out)
         segmented, diffused, adapted = stages.segmented, stages.diffused, stages.adapted
         drawn, kept = stages.drawn, stages.kept

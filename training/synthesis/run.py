@@ -54,6 +54,7 @@ class Run:
             "versions": provenance.versions("diffusers"),
             "config": self.config.model_dump(mode="json"),
             "data": self.dataset.digest,
+            "processes": self.accelerator.num_processes,
         }
 
     def as_drawn(self, loads: ImageSet, predicted: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

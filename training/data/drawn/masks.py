@@ -24,6 +24,7 @@ from training.data.manifest import Manifest
 from training.data.tables import Cells
 from training.data.trash import STALK, TRASH, trash_share
 from training.errors import DataError
+from training.outputs import whole
 
 Tool = Literal["coco", "cvat", "label-studio"]
 
@@ -90,7 +91,8 @@ def write_masks(manifest: Manifest, masks: Mapping[int, Any]) -> None:
     for number, mask in masks.items():
         # By row number: names may be the same in several folders.
         name = f"{FOLDER}/{number:06d}-{PurePosixPath(manifest.rows[number].image).stem}.png"
-        (manifest.folder / name).write_bytes(cv2.imencode(".png", mask)[1].tobytes())
+        with whole(manifest.folder / name) as file:  # an earlier manifest may name it already
+            file.write_bytes(cv2.imencode(".png", mask)[1].tobytes())
         cells[number] = {**cells[number], "mask": name}
     columns = tuple(dict.fromkeys((*manifest.columns, "mask")))
     empty = dict.fromkeys(columns, "")
