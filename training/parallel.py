@@ -6,9 +6,10 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
@@ -26,6 +27,11 @@ from training.config import Precision
 from training.errors import ElsewhereError, RunError
 
 T = TypeVar("T")
+
+PATIENCE: Final = timedelta(hours=24)
+"""How long processes wait for one of them. By default ten minutes with NCCL, in which the main
+process alone may not be done judging a large synthetic set. Where one has died, the launcher ends
+the others."""
 
 
 def is_main() -> bool:
@@ -112,7 +118,7 @@ def is_past(accelerator: Accelerator, deadline: float) -> bool:
 
 def _state() -> PartialState:
     """What accelerate knows of the processes. Its first call in a process joins them."""
-    return PartialState(cpu=_on_cpu())
+    return PartialState(cpu=_on_cpu(), timeout=PATIENCE)
 
 
 def _on_cpu() -> bool:

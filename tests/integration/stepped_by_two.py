@@ -42,6 +42,8 @@ def trained(accelerator: Accelerator, file: Path, share: Tensor) -> nn.Linear:
 
 def main(folder: Path) -> None:
     assert parallel.processes() == 2
+    backend = torch.distributed.group.WORLD._get_backend(torch.device("cpu"))
+    assert backend.options._timeout == parallel.PATIENCE
     with parallel.accelerator("fp32") as accelerator:
         rank = accelerator.process_index
         found = trained(accelerator, folder / "last.pt", BATCH[rank::2])
