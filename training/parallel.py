@@ -91,10 +91,10 @@ def main_first(work: Callable[[], T]) -> T:
     What it raises in the main process is an ElsewhereError in the others.
     """
     failed = [False]
-    result: T | None = None
+    results: list[T] = []
     try:
         if is_main():
-            result = work()
+            results.append(work())
     except BaseException:
         failed = [True]
         raise
@@ -102,7 +102,7 @@ def main_first(work: Callable[[], T]) -> T:
         broadcast_object_list(failed)
     if failed[0]:
         raise ElsewhereError("the main process has failed")
-    return work() if result is None else result
+    return results[0] if results else work()
 
 
 def is_past(accelerator: Accelerator, deadline: float) -> bool:

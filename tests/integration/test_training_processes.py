@@ -138,3 +138,9 @@ def test_two_processes_end_at_once_on_bad_input(tmp_path: Path) -> None:
     assert failed.returncode != 0
     assert failed.stderr.count("No such file or directory; give a folder") == 1
     assert "training/train.py" not in failed.stderr  # no traceback of ours
+
+
+def test_work_without_a_result_is_done_once() -> None:
+    done: list[int] = []
+    parallel.main_first(lambda: done.append(1))
+    assert done == [1]
