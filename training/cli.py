@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 import typer
 
 from edge_agent.grades import GRADES
-from training import options, parallel
+from training import parallel
 from training.classifiers.pixels import Pixels
 from training.classifiers.registry import CLASSIFIERS
 from training.config import Augment, FitConfig, Keep, Schedule
@@ -136,7 +136,7 @@ def fit_command(
             "keep": choice("--keep", keep, get_args(Keep)),
             "seed": seed,
             "augment": choice("--augment", augment, get_args(Augment)),
-            "precision": options.precision(precision),
+            "precision": parallel.chosen(precision),
             "agreement": agreement,
             "level_weight": level_weight,
         }

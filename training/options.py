@@ -7,9 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from training import parallel
-from training.config import Precision
-
 LabelledData = Annotated[
     Path,
     typer.Option(help="Manifest, folder with one, or folder with a sub-folder for each grade."),
@@ -60,8 +57,3 @@ Out = Annotated[
     Path | None,
     typer.Option(help="Write metrics.json here as well, and predictions.csv beside it."),
 ]
-
-
-def precision(asked: Precision | Literal["auto"]) -> Precision:
-    """The one that was asked for, or this machine's best."""
-    return parallel.best_precision() if asked == "auto" else asked

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
@@ -47,6 +47,11 @@ def processes() -> int:
 def leave() -> None:
     """Ends what the processes have in common. Nothing can be trained in this process after it."""
     _state().destroy_process_group()
+
+
+def chosen(precision: Precision | Literal["auto"]) -> Precision:
+    """The one that was asked for, or this machine's best."""
+    return best_precision() if precision == "auto" else precision
 
 
 def best_precision() -> Precision:

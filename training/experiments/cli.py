@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from training import options, parallel
+from training import parallel
 from training.classifiers.pixels import Pixels
 from training.console import RichReport, seconds
 from training.data.dataset import Dataset
@@ -84,7 +84,7 @@ def study_command(
         "steps": steps,
         "batch": batch,
         "learning_rate": learning_rate,
-        "precision": options.precision(precision),
+        "precision": parallel.chosen(precision),
         "agreement": agreement,
         "rendered_digest": (
             Dataset.open(rendered, agreement=agreement).digest if rendered else None

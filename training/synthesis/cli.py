@@ -7,7 +7,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from training import options, parallel
+from training import parallel
 from training.console import RichReport, choice, seconds
 from training.data.labels import AGREEMENT
 from training.options import Agreement, AskedPrecision
@@ -98,7 +98,7 @@ def synthesize_command(
     asked = PRESETS[preset].model_dump()  # type: ignore[index]
     asked["seed"], asked["agreement"] = seed, agreement
     asked["size"] = size or asked["size"]
-    asked["precision"] = mixed(options.precision(precision))
+    asked["precision"] = mixed(parallel.chosen(precision))
     asked["generate"] |= {"method": method, "strength": strength}
     asked["diffuse"] |= {"control": control, "regions": regions == "embedding"}
     if backbone is not None:
