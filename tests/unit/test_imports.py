@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,3 +106,10 @@ def test_each_kind_of_fault_is_found(package: str, source: str, fault: str) -> N
 )
 def test_what_is_allowed_is_no_fault(package: str, source: str) -> None:
     assert list(faults(source, package)) == []
+
+
+def test_deliveries_need_no_torch() -> None:
+    """`make run` installs none, and the demo delivers its model by the exporter's command."""
+    without = "import sys; sys.modules['torch'] = None; import exporter.cli"
+    found = subprocess.run((sys.executable, "-c", without), capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr[-500:]
