@@ -66,11 +66,7 @@ def test_on_its_own_data_the_test_split_is_measured(
     of_the_run = json.loads(train("evaluate", *arguments))
     (part,) = by_plate["test_by"]["plate"]  # all have the same
     assert (part["value"], part["accuracy"]) == ("60-1234", found["test"]["accuracy"])
-    (station,), (of_run,) = (of["test_by"]["station"] for of in (by_plate, of_the_run))
-    assert station.keys() == of_run.keys()
-    for name, value in of_run.items():
-        same = value if isinstance(value, str) else pytest.approx(value, abs=2e-4)
-        assert station[name] == same, name  # ONNX Runtime rounds otherwise than torch
+    assert by_plate["test_by"]["station"] == of_the_run["test_by"]["station"]
     page = Path(train("report", tmp_path).strip()).read_text()
     assert "By plate" in page
     assert "60-1234" in page
