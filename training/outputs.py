@@ -36,7 +36,7 @@ def whole(path: Path) -> Iterator[Path]:
     kill, or a power cut, leaves the old one or the new one, never half. Nothing is left of one that
     could not be written.
     """
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = unfinished(path)
     try:
         yield temporary
         _sync(temporary)
@@ -46,6 +46,11 @@ def whole(path: Path) -> Iterator[Path]:
         with suppress(OSError):  # which would hide the other
             temporary.unlink(missing_ok=True)
         raise
+
+
+def unfinished(path: Path) -> Path:
+    """What a file is called until it is complete. A kill leaves it, and nobody reads it."""
+    return path.with_name(f".{path.name}.new")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

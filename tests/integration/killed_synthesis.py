@@ -1,0 +1,50 @@
+"""A synthesis in a process of its own, which kills itself where a file is being written."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import cv2
+import thumbnails
+import torch
+
+from training import outputs
+from training.console import RichReport
+from training.experiments import baselines
+from training.synthesis.config import SynthesisConfig
+from training.synthesis.optimise import Steps
+from training.synthesis.pipeline import synthesize
+
+
+def main(data: Path, out: Path, config: SynthesisConfig, survived: Path) -> None:
+    """Runs on to the first file of a kind that `survived` does not name, once written in part and
+    once when it has its name, and dies there. A checkpoint is written after each step."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    baselines.frozen_features = thumbnails.features
+    assert Steps.__init__.__kwdefaults__ is not None
+    Steps.__init__.__kwdefaults__["save_every"] = 0.0
+    known = set(survived.read_text("utf-8").splitlines())
+    sync = outputs._sync
+    writing: list[str] = []
+
+    def mortal(path: Path) -> None:
+        sync(path)
+        if not path.is_dir():
+            inner = path.relative_to(out)
+            kind = "an image" if ".png" in path.suffixes else path.name
+            writing[:] = [f"{inner.parent} {kind}"]
+        when = f"{writing[0]} {'named' if path.is_dir() else 'not yet named'}"
+        if when in known:
+            return
+        with survived.open("a", encoding="utf-8") as stream:
+            stream.write(f"{when}\n")
+        if not path.is_dir():
+            path.write_bytes(path.read_bytes()[:-1])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    outputs._sync = mortal
+    with RichReport(quiet=True) as report:
+        assert synthesize(data, out, config, report, threads=1)

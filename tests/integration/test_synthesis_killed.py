@@ -1,0 +1,50 @@
+"""Synthesis killed for real, at every kind of file that it writes."""
+
+from __future__ import annotations
+
+import signal
+from multiprocessing import get_context
+from pathlib import Path
+
+import killed_synthesis
+import numpy as np
+import pytest
+import torch
+from scenes import scene_folder
+from synthesis_runs import ADAPTED, drawn, finished, folder
+
+from training.synthesis.stages import load_weights
+
+pytestmark = pytest.mark.usefixtures("one_thread", "quick_judge")
+
+
+@pytest.mark.slow
+def test_killed_at_any_file_it_goes_on_to_the_same_set(tmp_path: Path) -> None:
+    data, out = scene_folder(tmp_path / "data"), tmp_path / "broken"
+    survived = tmp_path / "survived.txt"
+    survived.touch()
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["training.synthesis.pipeline", "training.console"])
+    kills = 0
+    while True:
+        process = context.Process(target=killed_synthesis.main, args=(data, out, ADAPTED, survived))
+        process.start()
+        process.join(120)
+        if process.exitcode != -signal.SIGKILL:
+            break
+        kills += 1
+        assert len(survived.read_text("utf-8").splitlines()) == kills
+    assert process.exitcode == 0
+    stages = {line.partition("-")[0] for line in survived.read_text("utf-8").splitlines()}
+    assert stages >= {"segment", "diffuse", "adapt", "generate", "set"}
+    whole = finished(data, tmp_path / "whole", ADAPTED)
+    ours, theirs = drawn(out), drawn(whole)
+    assert ours.keys() == theirs.keys()
+    for name, image in ours.items():  # drawn in other batches, whose sums are rounded otherwise
+        assert np.abs(image.astype(int) - theirs[name]).max() <= 2, name
+    for stage in ("segment", "diffuse", "adapt"):
+        for file in sorted(folder(whole, stage).glob("*.safetensors")):
+            found = load_weights(folder(out, stage) / file.name)
+            expected = load_weights(file)
+            assert found.keys() == expected.keys()
+            assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
