@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from training.classifiers.registry import CLASSIFIERS
 from training.experiments.config import PRESETS as STUDIES
-from training.synthesis.conditions import LIGHTS, VECTOR, Conditions, Vocabulary
+from training.synthesis.conditions import VECTOR, Conditions, Vocabulary
 from training.synthesis.config import PRESETS, Preset
 from training.synthesis.denoiser import Architecture, Denoiser
 from training.synthesis.diffuse import HINTS
