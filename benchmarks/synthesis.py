@@ -34,9 +34,9 @@ from training.synthesis.conditions import Conditions, Vocabulary
 from training.synthesis.config import PRESETS
 from training.synthesis.denoiser import HINTS, Architecture, Denoiser
 from training.synthesis.diffuse import DiffusionLoss, Examples, sample
-from training.synthesis.optimise import Steps
 from training.synthesis.schedule import TRAIN_STEPS, noise_schedule
 from training.synthesis.space import to_signal
+from training.synthesis.steps import Steps
 
 REGIONS = Vocabulary(regions=("east", "north"), lights=(80.0, 110.0, 140.0))
 

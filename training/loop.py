@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from edge_agent.grades import GRADES
-from training import checkpoint, parallel, sampling
+from training import parallel, sampling
 from training.augmentation import Augmentation, is_balanced
 from training.config import LATER, FitConfig
 from training.data.dataset import ImageSet
@@ -27,6 +27,7 @@ from training.errors import RunError
 from training.level import pinball, shares
 from training.mixture import Mixture
 from training.model import grades_of, to_input
+from training.optimisation import Optimisation, cosine
 from training.progress import EpochRecord, Progress, Report
 
 VALIDATION_BATCH = 128
@@ -84,18 +85,19 @@ class Loop:
         # Convolutions on CPUs are about a third faster with the channels of a pixel side by side.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-        self._model, self._optimiser = accelerator.prepare(network, optimiser)
+        self._optimisation = Optimisation(
+            accelerator, network, optimiser, file, config.model_dump(), save_every=save_every
+        )
         self._file = file
-        self._save_every = save_every
-        if file.exists():
-            self._resume()
+        before = self._optimisation.resume(later=LATER)
+        if before is not None:
+            self.progress = Progress(**before["progress"])
 
     def run(self, report: Report, *, deadline: float = math.inf) -> End:
         """Trains until all steps are done, validation stops improving, or time is up.
 
         deadline: of time.monotonic(). Raises RunError when the loss is no longer a number.
         """
-        saved = time.monotonic()
         progress, config = self.progress, self.config
         # Of two convolutions on a GPU that give other last bits, always the same one.
         torch.backends.cudnn.deterministic = True
@@ -108,16 +110,13 @@ class Loop:
             )
             while progress.step < self._steps and len(progress.losses) < self.total:
                 if parallel.is_past(self._accelerator, deadline):
-                    self.save()
+                    self._optimisation.save(self._state())
                     return "time"
                 loss = self._step(order)
                 report.step(len(progress.losses), self.total, loss)
-                if time.monotonic() - saved > self._save_every:
-                    self.save()
-                    saved = time.monotonic()
+                self._optimisation.save_when_due(self._state())
             report.epoch(self._end_epoch(time.monotonic() - epoch_started))
-            self.save()
-            saved = time.monotonic()
+            self._optimisation.save(self._state())
         return "steps" if config.steps else "epochs"
 
     def _drawn_by(self) -> Tensor | None:
@@ -132,12 +131,9 @@ class Loop:
         """Of the step after `done` steps: one epoch of linear warm-up, then a cosine to zero."""
         config = self.config
         warm_up = min(self._steps, self.total // 5)
-        if done < warm_up:
-            return config.learning_rate * (done + 1) / warm_up
-        if config.schedule == "constant":
+        if config.schedule == "constant" and done >= warm_up:
             return config.learning_rate
-        part = (done - warm_up) / max(1, self.total - warm_up)
-        return config.learning_rate * 0.5 * (1 + math.cos(math.pi * part))
+        return cosine(config.learning_rate, done, self.total, warm_up)
 
     @property
     def kept_epoch(self) -> int:
@@ -147,25 +143,13 @@ class Loop:
 
     def kept_network(self) -> nn.Module:
         """The network with the weights of `kept_epoch`, on the CPU, in full precision."""
-        network = cast(
-            "nn.Module", self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=False)
-        )
+        network = self._optimisation.unwrapped()
         if self.config.keep == "best" and self.progress.best_weights:
             network.load_state_dict(self.progress.best_weights)
         return network.cpu()
 
-    def save(self) -> None:
-        """Writes the checkpoint, in the main process."""
-        if not self._accelerator.is_main_process:
-            return
-        scaler = self._accelerator.scaler
-        state = {
-            "progress": vars(self.progress),
-            "network": self.network.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "scaler": scaler.state_dict() if scaler else {},
-        }
-        checkpoint.write(self._file, self.config.model_dump(), state)
+    def _state(self) -> dict[str, Any]:
+        return {"progress": vars(self.progress)}
 
     def _step(self, order: Tensor) -> float:
         """One batch; its loss over all processes. Leaves `progress` at the next step."""
@@ -174,11 +158,9 @@ class Loop:
         batch = sampling.step_images(order, progress.step, self._steps)
         chosen = sampling.share(batch, self._rank, self._processes)
         sampling.reseed(config.seed, progress.epoch, progress.step, self._rank)
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.learning_rate(done)
         images = self._augment(to_input(self._pixels[chosen], device))
-        self._model.train()
-        said = self._model(images.contiguous(memory_format=torch.channels_last)).float()
+        model = self._optimisation.model.train()
+        said = model(images.contiguous(memory_format=torch.channels_last)).float()
         loss = cross_entropy(
             grades_of(said),
             self._labels[chosen].to(device),
@@ -188,19 +170,16 @@ class Loop:
         if self._shares is not None and config.level_weight is not None:
             level = pinball(said[:, len(GRADES) :], self._shares[chosen].to(device))
             loss = loss + config.level_weight * level
-        self._optimiser.zero_grad()
+        learning_rate = self.learning_rate(done)
         # Gradients are averaged over processes. So that every image counts the same, also where
         # the shares are not of one size, the sum is divided by the mean size of a share.
-        self._accelerator.backward(loss * self._processes / len(batch))
-        self._optimiser.step()
+        self._optimisation.step(loss * self._processes / len(batch), learning_rate=learning_rate)
         value = float(self._accelerator.reduce(loss.detach(), "sum")) / len(batch)
         if not math.isfinite(value):
             raise self._diverged("loss", value, done + 1)
         progress.losses.append(value)
         progress.step += 1
-        self._accelerator.log(
-            {"loss/train": value, "learning_rate": self.learning_rate(done)}, step=done + 1
-        )
+        self._accelerator.log({"loss/train": value, "learning_rate": learning_rate}, step=done + 1)
         return value
 
     def _end_epoch(self, seconds: float) -> EpochRecord:
@@ -220,7 +199,7 @@ class Loop:
             train_loss=sum(progress.losses[-progress.step :]) / progress.step,
             val_loss=val_loss,
             val_accuracy=accuracy,
-            learning_rate=self._optimiser.param_groups[0]["lr"],
+            learning_rate=self.learning_rate(len(progress.losses) - 1),
             seconds=round(seconds, 1),
         )
         self._accelerator.log(
@@ -266,11 +245,3 @@ class Loop:
                 f"{smallest} image(s) a step for one of {self._processes} process(es), 2 are "
                 "needed; use more images, a larger --batch or fewer processes"
             )
-
-    def _resume(self) -> None:
-        state = checkpoint.read(self._file, self.config.model_dump(), later=LATER)
-        self.network.load_state_dict(state["network"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        if self._accelerator.scaler and state.get("scaler"):
-            self._accelerator.scaler.load_state_dict(state["scaler"])
-        self.progress = Progress(**state["progress"])

@@ -14,8 +14,8 @@ from training import outputs
 from training.console import RichReport
 from training.experiments import baselines
 from training.synthesis.config import SynthesisConfig
-from training.synthesis.optimise import Steps
 from training.synthesis.pipeline import synthesize
+from training.synthesis.steps import Steps
 
 
 def main(data: Path, out: Path, config: SynthesisConfig, survived: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from training import parallel
 from training.console import RichReport
-from training.synthesis.optimise import Steps
+from training.synthesis.steps import Steps
 
 BATCH = torch.tensor([[1.0, 0.0], [0.0, 3.0], [2.0, 1.0], [5.0, -1.0]])
 

@@ -36,9 +36,9 @@ from training.data.dataset import Dataset
 from training.provenance import sha256
 from training.synthesis import adapters
 from training.synthesis.denoiser import Denoiser
-from training.synthesis.optimise import Steps
 from training.synthesis.pipeline import Stages, load_run, synthesize
 from training.synthesis.stages import load_weights
+from training.synthesis.steps import Steps
 from training.synthesis.train_adapters import train_adapters
 
 pytestmark = pytest.mark.usefixtures("one_thread", "quick_judge")

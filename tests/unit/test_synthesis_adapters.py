@@ -19,7 +19,7 @@ from training.synthesis.adapters import Adapters
 from training.synthesis.conditions import Conditions, Vocabulary
 from training.synthesis.denoiser import Architecture, Denoiser
 from training.synthesis.diffuse import DiffusionLoss, Examples
-from training.synthesis.optimise import Steps
+from training.synthesis.steps import Steps
 
 SIZE = 16
 GROUNDS = {"east": (170, 80, 60), "north": (70, 90, 170)}

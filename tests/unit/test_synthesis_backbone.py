@@ -22,8 +22,8 @@ from training.synthesis import backbone, train_diffusion
 from training.synthesis.conditions import Conditions, Vocabulary
 from training.synthesis.denoiser import Architecture, Denoiser
 from training.synthesis.diffuse import DiffusionLoss, Examples, sample
-from training.synthesis.optimise import Steps
 from training.synthesis.space import to_images
+from training.synthesis.steps import Steps
 
 SIZE = 32
 VOCABULARY = Vocabulary(regions=("east", "north"), lights=(80.0, 110.0, 140.0))

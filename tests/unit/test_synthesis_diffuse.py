@@ -33,9 +33,9 @@ from training.synthesis.diffuse import (
     soft_edges,
 )
 from training.synthesis.linear import LinearDenoiser
-from training.synthesis.optimise import Steps
 from training.synthesis.schedule import noise_schedule
 from training.synthesis.space import to_images, to_signal
+from training.synthesis.steps import Steps
 from training.synthesis.train_diffusion import begun
 
 SIZE = 32

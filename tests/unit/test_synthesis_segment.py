@@ -14,7 +14,6 @@ from training.console import RichReport
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
 from training.errors import DataError, RunError
-from training.synthesis.optimise import Steps
 from training.synthesis.segment import (
     CLASSES,
     Masks,
@@ -24,6 +23,7 @@ from training.synthesis.segment import (
     predict,
     read_mask,
 )
+from training.synthesis.steps import Steps
 
 SIZE = 32
 COLOURS = np.array([(60, 60, 70), (150, 170, 90), (190, 140, 60)])

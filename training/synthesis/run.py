@@ -14,8 +14,8 @@ from training.data.dataset import Dataset, ImageSet
 from training.evaluation import Report as EvaluationReport
 from training.synthesis import segment
 from training.synthesis.config import SynthesisConfig
-from training.synthesis.optimise import Report as StepReport
 from training.synthesis.stages import Stage, load_array
+from training.synthesis.steps import Report as StepReport
 
 CHECKPOINT_NAME: Final = "last.pt"
 WEIGHTS_NAME: Final = "model.safetensors"

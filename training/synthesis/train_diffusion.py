@@ -18,9 +18,9 @@ from training.synthesis.bases import trash_of
 from training.synthesis.conditions import Conditions, Vocabulary
 from training.synthesis.denoiser import Architecture, Denoiser
 from training.synthesis.diffuse import DiffusionLoss, Examples, hints, obedience, sample
-from training.synthesis.optimise import Steps
 from training.synthesis.run import CHECKPOINT_NAME, WEIGHTS_NAME, Run, classes_of, masks_of
 from training.synthesis.stages import Stage, load_weights, save_weights
+from training.synthesis.steps import Steps
 
 BASE_NAME: Final = "base.safetensors"
 _LOOKED_AT: Final = 32

@@ -7,9 +7,9 @@ import numpy as np
 from training import parallel
 from training.sampling import reseed
 from training.synthesis import segment
-from training.synthesis.optimise import Steps
 from training.synthesis.run import CHECKPOINT_NAME, CLASSES_NAME, WEIGHTS_NAME, Run
 from training.synthesis.stages import Stage, save_array, save_weights
+from training.synthesis.steps import Steps
 
 
 def train_segment(run: Run, stage: Stage) -> bool:

@@ -7,7 +7,6 @@ computes the same losses bit for bit on the same machine with the same threads a
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,9 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from training import checkpoint, parallel, sampling
+from training import parallel, sampling
 from training.errors import RunError
+from training.optimisation import Optimisation, cosine
 
 STEP_EPOCH = 0
 """Stages count steps, not epochs; this stands where `sampling.reseed` wants an epoch."""
@@ -82,15 +82,20 @@ class Steps:
         self.network = network
         self.losses: list[float] = []
         self.ema = None if ema is None else Ema(ema)
-        self._loss, self._file, self._config = loss, file, dict(config)
+        self._loss, self._file = loss, file
         self._total, self._seed, self._rate = total, seed, learning_rate
-        self._save_every = save_every
         self._accelerator = accelerator
         trained = [p for p in network.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=1e-4)
-        self._model, self._optimiser = accelerator.prepare(network, optimiser)
-        if file.exists():
-            self._resume()
+        self._optimisation = Optimisation(
+            accelerator, network, optimiser, file, config, save_every=save_every
+        )
+        before = self._optimisation.resume()
+        if before is not None:
+            self.losses = before["losses"]
+            if self.ema is not None:
+                averaged = before["ema"].items()
+                self.ema.weights = {name: t.to(accelerator.device) for name, t in averaged}
         # None goes on to replace or delete the file before all have read it.
         accelerator.wait_for_everyone()
 
@@ -99,21 +104,15 @@ class Steps:
 
         deadline: of time.monotonic(). Raises RunError when the loss is no longer a number.
         """
-        saved = time.monotonic()
-        self._model.train()
+        model = self._optimisation.model.train()
         while len(self.losses) < self._total:
             if parallel.is_past(self._accelerator, deadline):
-                self.save()
+                self._optimisation.save(self._state())
                 return False
             step = len(self.losses)
             sampling.reseed(self._seed, STEP_EPOCH, step, self._accelerator.process_index)
-            for group in self._optimiser.param_groups:
-                group["lr"] = self.learning_rate(step)
-            loss = self._loss(self._model, step)
-            self._optimiser.zero_grad()
-            self._accelerator.backward(loss)
-            self._accelerator.clip_grad_norm_(self._model.parameters(), 1.0)
-            self._optimiser.step()
+            loss = self._loss(model, step)
+            self._optimisation.step(loss, learning_rate=self.learning_rate(step), clip=1.0)
             value = float(self._accelerator.reduce(loss.detach(), "mean"))
             if not math.isfinite(value):
                 raise RunError(
@@ -124,12 +123,10 @@ class Steps:
             if self.ema is not None:
                 self.ema.see(self.network, step)
             report.step(step + 1, self._total, value)
-            if time.monotonic() - saved > self._save_every:
-                self.save()
-                saved = time.monotonic()
-        self.save()
+            self._optimisation.save_when_due(self._state())
+        self._optimisation.save(self._state())
         # What is measured with the network is measured in full precision.
-        self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=False)
+        self._optimisation.unwrapped()
         return True
 
     @property
@@ -139,33 +136,7 @@ class Steps:
 
     def learning_rate(self, step: int) -> float:
         """Of a step, from 0: linear warm-up over a twentieth of the run, then a cosine to zero."""
-        warm_up = max(1, self._total // 20)
-        if step < warm_up:
-            return self._rate * (step + 1) / warm_up
-        part = (step - warm_up) / max(1, self._total - warm_up)
-        return self._rate * 0.5 * (1 + math.cos(math.pi * part))
+        return cosine(self._rate, step, self._total, max(1, self._total // 20))
 
-    def save(self) -> None:
-        """Writes the checkpoint, in the main process."""
-        if not self._accelerator.is_main_process:
-            return
-        scaler = self._accelerator.scaler
-        state = {
-            "losses": self.losses,
-            "network": self.network.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "ema": self.ema.weights if self.ema else {},
-            "scaler": scaler.state_dict() if scaler else {},
-        }
-        checkpoint.write(self._file, self._config, state)
-
-    def _resume(self) -> None:
-        state = checkpoint.read(self._file, self._config)
-        self.losses = state["losses"]
-        self.network.load_state_dict(state["network"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        if self._accelerator.scaler and state.get("scaler"):
-            self._accelerator.scaler.load_state_dict(state["scaler"])
-        if self.ema is not None:
-            device = self._accelerator.device
-            self.ema.weights = {name: t.to(device) for name, t in state["ema"].items()}
+    def _state(self) -> dict[str, Any]:
+        return {"losses": self.losses, "ema": self.ema.weights if self.ema else {}}
