@@ -1,0 +1,235 @@
+"""How much of what an arm gains is seen better, and how much is only said sooner?
+
+A network that has seen few images of a grade says it seldom, and images of another source make it
+say it oftener, whether it tells it better or not. Two things show which:
+
+- rules: models are asked as they are (`as_it_is`), and with each probability divided by (share of
+  the grade among the training images)^tau (`adjusted`; Menon et al. 2021, "Long-tail learning via
+  logit adjustment", arXiv:2007.07314), with the tau under which the validation split has the best
+  macro F1. tau below 0 says scarce grades seldomer.
+- mixtures: images count alike (`tested`), and by how common their grade is among the training
+  images (`training`). What a grade is taken for stays the same; accuracy and precision do not.
+
+Takes finished runs of `cane-train study` or `cane-train fit`, several of an --arm being its seeds,
+and prints one JSON object. burnt: precision and recall of "burnt" of all loads.
+average_precision: of each grade, and of "burnt", which no rule changes; the mean of the seeds.
+against_first: differences from the first --arm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import average_precision_score  # type: ignore[import-untyped]
+
+from edge_agent.grades import GRADES
+from training import provenance, rates
+from training.bootstrap import TruckBootstrap
+from training.data.dataset import Dataset, ImageSet
+from training.data.overlap import require_disjoint
+from training.errors import DataError, TrainingError
+from training.model import TrainedModel
+from training.rates import QUESTIONS, Rates
+from training.subject import subject_of
+
+TAUS: Final = np.linspace(-1.0, 2.0, 61)
+
+_BURNT: Final = [question.name for question in QUESTIONS].index("burnt")
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of a dataset's images. scores: float (n, 5). labels: (n,)."""
+
+    scores: Floats
+    labels: npt.NDArray[np.int64]
+
+    def cells(self, shares: Floats, tau: float) -> Floats:
+        """The confusion matrix of each image, (n, 5, 5), under a rule."""
+        return rates.cells(self.labels, (self.scores / shares**tau).argmax(1))
+
+
+@dataclass(frozen=True)
+class Seed:
+    """One model's answers."""
+
+    validation: Answers
+    test: Answers
+
+    def tau(self, shares: Floats, mixture: Floats | None) -> float:
+        """The best on the validation split."""
+        return float(
+            max(
+                TAUS.tolist(),
+                # Of equals the one nearest to what the model says by itself.
+                key=lambda tau: (
+                    float(at(mixture, self.validation.cells(shares, tau).sum(0)).macro_f1),
+                    -abs(tau),
+                ),
+            )
+        )
+
+
+def at(mixture: Floats | None, confusion: Floats) -> Rates:
+    """The rates of confusion matrices (..., 5, 5), if labels came in these shares (5,)."""
+    if mixture is None:
+        return rates.of(confusion)
+    labelled = confusion.sum(-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return rates.of(confusion / labelled * mixture[:, None])
+
+
+def figures_of(
+    arms: Mapping[str, Sequence[Seed]],
+    trucks: Sequence[str],
+    shares: Floats,
+    mixture: Floats | None,
+) -> dict[str, Any]:
+    """Of every arm, under both rules. trucks: of the test images. shares: of training images."""
+    found: dict[str, Any] = {arm: {} for arm in arms}
+    for rule in ("as_it_is", "adjusted"):
+        first: tuple[Rates, Rates] | None = None
+        for arm, seeds in arms.items():
+            taus = [0.0 if rule == "as_it_is" else seed.tau(shares, mixture) for seed in seeds]
+            pairs = zip(seeds, taus, strict=True)
+            cells = np.concatenate([seed.test.cells(shares, tau) for seed, tau in pairs])
+            resampled = TruckBootstrap(list(trucks) * len(seeds))
+            now = at(mixture, cells.sum(0)), at(mixture, resampled.sums(cells))
+            found[arm][rule] = {"tau": np.round(taus, 2).tolist(), **_figures(resampled, now)}
+            if first is None:
+                first = now
+            else:
+                found[arm][rule]["against_first"] = _apart(resampled, now, first)
+    for arm, seeds in arms.items():
+        found[arm]["average_precision"] = average_precision(seeds, mixture)
+    return found
+
+
+def _figures(resampled: TruckBootstrap, of: tuple[Rates, Rates]) -> dict[str, Any]:
+    """Of all images, and of each round."""
+    found, drawn = of
+    once, often = found.questions, drawn.questions
+    return {
+        **resampled.figure("accuracy", found.accuracy, drawn.accuracy),
+        **resampled.figure("macro_f1", found.macro_f1, drawn.macro_f1),
+        "burnt": {
+            **resampled.figure("precision", once.precision[_BURNT], often.precision[:, _BURNT]),
+            **resampled.figure("recall", once.recall[_BURNT], often.recall[:, _BURNT]),
+        },
+        "recall": dict(zip(GRADES, found.grades.recall.round(4).tolist(), strict=True)),
+    }
+
+
+def _apart(
+    resampled: TruckBootstrap, now: tuple[Rates, Rates], first: tuple[Rates, Rates]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in ("accuracy", "macro_f1"):
+        value, drawn = (
+            getattr(a, name) - getattr(b, name) for a, b in zip(now, first, strict=True)
+        )
+        found |= resampled.figure(name, value, drawn)
+    return found
+
+
+def average_precision(seeds: Sequence[Seed], mixture: Floats | None) -> dict[str, float]:
+    """Of each grade, and of "burnt"."""
+    found = []
+    for seed in seeds:
+        labels, scores = seed.test.labels, seed.test.scores
+        often = np.ones(len(GRADES))
+        if mixture is not None:
+            often = mixture / np.bincount(labels, minlength=len(GRADES))
+        sets = {str(grade): [i] for i, grade in enumerate(GRADES)}
+        sets["burnt"] = np.flatnonzero(QUESTIONS[_BURNT].yes).tolist()
+        found.append(
+            {
+                name: average_precision_score(
+                    np.isin(labels, grades),
+                    scores[:, grades].sum(1),
+                    sample_weight=often[labels],
+                )
+                for name, grades in sets.items()
+            }
+        )
+    return {name: round(float(np.mean([one[name] for one in found])), 4) for name in found[0]}
+
+
+def asked(run: Path, data: Dataset, validation: ImageSet, test: ImageSet) -> Seed:
+    """A finished run's model, asked about both. Raises TrainingError."""
+    model = TrainedModel.load(run)
+    if subject_of(model).data_digest != data.digest:
+        raise DataError(f"{run}: did not learn from {data.manifest.path}; name its own --data")
+    both = (
+        Answers(model.says(images.images).probabilities.astype(np.float64), images.labels)
+        for images in (validation, test)
+    )
+    return Seed(*both)
+
+
+def main() -> None:
+    """Prints the JSON object."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="what the runs learned from")
+    parser.add_argument("--test", type=Path, required=True, help="another dataset, all of it")
+    parser.add_argument("--size", type=int, default=96, help="the models' input, px")
+    parser.add_argument(
+        "--arm",
+        nargs="+",
+        action="append",
+        required=True,
+        metavar=("NAME", "RUN"),
+        help="a name, and folders of finished runs",
+    )
+    options = parser.parse_args()
+    try:
+        data, other = Dataset.open(options.data), Dataset.open(options.test)
+        require_disjoint(options.data, options.test)
+        train, validation = (data.load(split, options.size) for split in ("train", "val"))
+        test = other.load(None, options.size)
+        for images, of in ((train, "training split"), (validation, "validation split"), (test, "")):
+            if len(set(images.labels.tolist())) < len(GRADES):
+                raise DataError(f"{of or options.test}: has not all grades; name other data")
+        arms = {
+            name: [asked(Path(run), data, validation, test) for run in runs]
+            for name, *runs in options.arm
+        }
+    except TrainingError as error:
+        raise SystemExit(str(error)) from error
+    if empty := [name for name, seeds in arms.items() if not seeds]:
+        raise SystemExit(f"--arm {empty[0]}: name folders of finished runs after it")
+    shares = np.bincount(train.labels, minlength=len(GRADES)) / len(train)
+    trucks = [row.truck for row in test.rows]
+    print(
+        json.dumps(
+            {
+                "benchmark": "decision_rules",
+                "command": provenance.command_line(),
+                "date": provenance.now(),
+                "machine": provenance.machine(),
+                "data": {"name": data.manifest.name, "digest": data.digest},
+                "test": {"name": other.manifest.name, "digest": other.digest, "images": len(test)},
+                "training_mixture": dict(zip(GRADES, shares.round(4).tolist(), strict=True)),
+                "mixtures": {
+                    "tested": figures_of(arms, trucks, shares, None),
+                    "training": figures_of(arms, trucks, shares, shares),
+                },
+            },
+            indent=2,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
