@@ -31,6 +31,7 @@ from sklearn.metrics import average_precision_score  # type: ignore[import-untyp
 
 from edge_agent.grades import GRADES
 from training import provenance, rates
+from training.adjustment import TAUS, adjusted
 from training.bootstrap import TruckBootstrap
 from training.data.dataset import Dataset, ImageSet
 from training.data.overlap import require_disjoint
@@ -38,8 +39,6 @@ from training.errors import DataError, TrainingError
 from training.model import TrainedModel
 from training.rates import QUESTIONS, Rates
 from training.subject import subject_of
-
-TAUS: Final = np.linspace(-1.0, 2.0, 61)
 
 _BURNT: Final = [question.name for question in QUESTIONS].index("burnt")
 
@@ -55,7 +54,7 @@ class Answers:
 
     def cells(self, shares: Floats, tau: float) -> Floats:
         """The confusion matrix of each image, (n, 5, 5), under a rule."""
-        return rates.cells(self.labels, (self.scores / shares**tau).argmax(1))
+        return rates.cells(self.labels, adjusted(self.scores, shares, tau).argmax(1))
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Seed:
         """The best on the validation split."""
         return float(
             max(
-                TAUS.tolist(),
+                TAUS,
                 # Of equals the one nearest to what the model says by itself.
                 key=lambda tau: (
                     float(at(mixture, self.validation.cells(shares, tau).sum(0)).macro_f1),

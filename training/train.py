@@ -13,6 +13,7 @@ import cv2
 import torch
 
 from training import parallel, progress, provenance
+from training.adjustment import Adjustment
 from training.calibration import confidence_threshold, temperature
 from training.classifiers.pixels import Pixels
 from training.config import LATER, FitConfig
@@ -266,6 +267,9 @@ def _finish(
         "kept_epoch": loop.kept_epoch + 1,
         "temperature": t,
         "confidence_threshold": threshold,
+        "adjustment": Adjustment.chosen(
+            said.probabilities, validation.labels, train.labels
+        ).model_dump(),
         "validation": figures_of(card, said, validation),
         **({} if of_level is None else {"validation_level": of_level}),
         **on_test,

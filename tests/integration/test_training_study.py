@@ -151,6 +151,37 @@ def test_gains_are_measured_over_all_seeds(out: Path, study: dict[str, Any]) -> 
     assert "Over all seeds" in tables
 
 
+def test_decisions_are_adjusted_as_the_validation_split_has_it(
+    out: Path, study: dict[str, Any]
+) -> None:
+    found = study["adjusted"]
+    assert [(one["arm"], one["seeds"]) for one in found["pooled"]] == [
+        ("baseline", [1, 2]),
+        ("augmented", [1, 2]),
+    ]
+    for one in found["pooled"]:
+        right = []
+        for seed, tau in zip(one["seeds"], one["tau"], strict=True):
+            run = out / f"simple_dcnn-{one['arm']}-{seed}"
+            how = json.loads((run / "metrics.json").read_text())["adjustment"]
+            assert how["tau"] == tau
+            assert sum(how["shares"]) == pytest.approx(1, abs=1e-5)
+            said = Predictions.read(run)
+            guesses = (said.probabilities[said.known()] / np.array(how["shares"]) ** tau).argmax(1)
+            right += (guesses == said.indices()).tolist()
+        assert one["accuracy"] == pytest.approx(np.mean(right), abs=1e-4)
+    (gain,) = found["pooled_comparisons"]
+    plain, augmented = (one["accuracy"] for one in found["pooled"])
+    assert gain["accuracy_difference"] == pytest.approx(augmented - plain, abs=2e-4)
+    tables = (out / "report" / "tables.md").read_text()
+    (row, *_) = [
+        line
+        for line in tables.split("Adjusted decisions**")[1].splitlines()
+        if "SimpleDCNN | augmented" in line
+    ]
+    assert " / ".join(f"{tau:.2f}" for tau in found["pooled"][1]["tau"]).replace("-", "−") in row
+
+
 def test_a_command_for_some_runs_keeps_the_rows_of_all(
     data: Path, out: Path, study: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from training.data.dataset import Dataset
 from training.data.overlap import require_disjoint
 from training.errors import DataError, RunError
 from training.evaluation import Report, evaluate
+from training.experiments import adjusted
 from training.experiments.config import Run
 from training.experiments.results import figures
 from training.model import TrainedModel, model_file
@@ -73,9 +74,11 @@ def summaries(out: Path, runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
             run for run in runs if _is_of(run.folder(out) / name / METRICS_NAME, run.folder(out))
         ]
         if asked:
+            said = {run: Predictions.read(run.folder(out) / name) for run in asked}
             yield {
                 "data": _read(asked[0].folder(out) / name / METRICS_NAME)["data"],
-                **figures({run: Predictions.read(run.folder(out) / name) for run in asked}),
+                **figures(said),
+                "adjusted": adjusted.figures(out, said),
             }
 
 

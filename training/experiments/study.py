@@ -17,12 +17,13 @@ from training.classifiers.registry import CLASSIFIERS
 from training.data.coverage import require_grades
 from training.data.dataset import Dataset
 from training.errors import RunError, TrainingError
-from training.experiments import baselines, enrichment, results, shares, simple_runs
+from training.experiments import adjusted, baselines, enrichment, results, shares, simple_runs
 from training.experiments import external as external_tests
 from training.experiments.config import ARMS, Run, StudyConfig
 from training.experiments.enrichment import Start
 from training.experiments.finished_runs import finished_run
 from training.outputs import write_json
+from training.predictions import Predictions
 from training.train import (
     CHECKPOINT_NAME,
     METRICS_NAME,
@@ -82,11 +83,13 @@ def study(
 
     def write() -> tuple[list[Run], dict[str, Any]]:
         done = _finished_runs(out, config, starts, dataset, report, left_out)
+        said = {run: Predictions.read(run.folder(out)) for run in done}
         found = {
             **_head(config, starts, done),
             "missing": [run.name for run in asked if run not in done],
             "left_out": left_out,
             **results.summary(out, [*simple, *done], dataset),
+            "adjusted": adjusted.figures(out, said),
             "external_tests": list(external_tests.summaries(out, done)),
         }
         write_json(out / STUDY_NAME, found)

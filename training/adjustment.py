@@ -1,0 +1,70 @@
+"""Grades said sooner, or later, than a network says them by itself: logit adjustment.
+
+A network that has seen few images of a grade says it seldom, and further images of whatever source
+make it say it oftener, whether it tells it better or not. One number chosen on the validation split
+does so too, and shows which of the two a gain is. Menon et al. 2021, "Long-tail learning via logit
+adjustment", arXiv:2007.07314, section 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from edge_agent.grades import GRADES
+from training import rates
+from training.predictions import Predictions
+
+TAUS: Final = tuple(np.linspace(-1.0, 2.0, 61).round(2).tolist())
+"""Below 0 scarce grades are said later than by the network itself."""
+
+Floats = npt.NDArray[np.floating]
+
+
+def adjusted(probabilities: Floats, shares: Floats, tau: float) -> Floats:
+    """Probabilities (n, 5), each divided by its grade's share (5,) to the power of tau, summing to 1."""
+    found = probabilities / shares**tau
+    return np.asarray(found / found.sum(1, keepdims=True), probabilities.dtype)
+
+
+class Adjustment(BaseModel):
+    """How one model's probabilities are adjusted.
+
+    shares: of the grades among the training images, in the order of GRADES.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tau: float
+    shares: tuple[float, ...]
+
+    @classmethod
+    def chosen(
+        cls,
+        probabilities: npt.NDArray[np.float32],
+        labels: npt.NDArray[np.int64],
+        learned: npt.NDArray[np.int64],
+    ) -> Self:
+        """The tau under which images not learned from have the best macro F1, of equals the nearest
+        to 0.
+
+        probabilities (n, 5), labels (n,): of the validation split. learned: labels of the training
+        split, without synthetic images; every grade is among them.
+        """
+        shares = np.bincount(learned, minlength=len(GRADES)) / len(learned)
+
+        def goodness(tau: float) -> tuple[float, float]:
+            guesses = adjusted(probabilities, shares, tau).argmax(1)
+            found = rates.of(rates.cells(labels, guesses).sum(0))
+            return float(found.macro_f1), -abs(tau)
+
+        return cls(tau=max(TAUS, key=goodness), shares=tuple(shares.round(6).tolist()))
+
+    def of(self, said: Predictions) -> Predictions:
+        """What the model would have said."""
+        shares = np.array(self.shares)
+        return replace(said, probabilities=adjusted(said.probabilities, shares, self.tau))
