@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.floating]
 
 
 def adjusted(probabilities: Floats, shares: Floats, tau: float) -> Floats:
-    """Probabilities (n, 5), each divided by its grade's share (5,) to the power of tau, summing to 1."""
+    """Probabilities (n, 5), each divided by its grade's share (5,) to the power of tau; sum 1."""
     found = probabilities / shares**tau
     return np.asarray(found / found.sum(1, keepdims=True), probabilities.dtype)
 
