@@ -31,7 +31,7 @@ from sklearn.metrics import average_precision_score  # type: ignore[import-untyp
 
 from edge_agent.grades import GRADES
 from training import provenance, rates
-from training.adjustment import TAUS, adjusted
+from training.adjustment import Adjustment, adjusted
 from training.bootstrap import TruckBootstrap
 from training.data.dataset import Dataset, ImageSet
 from training.data.overlap import require_disjoint
@@ -64,45 +64,34 @@ class Seed:
     validation: Answers
     test: Answers
 
-    def tau(self, shares: Floats, mixture: Floats | None) -> float:
-        """The best on the validation split."""
-        return float(
-            max(
-                TAUS,
-                # Of equals the one nearest to what the model says by itself.
-                key=lambda tau: (
-                    float(at(mixture, self.validation.cells(shares, tau).sum(0)).macro_f1),
-                    -abs(tau),
-                ),
-            )
-        )
-
-
-def at(mixture: Floats | None, confusion: Floats) -> Rates:
-    """The rates of confusion matrices (..., 5, 5), if labels came in these shares (5,)."""
-    if mixture is None:
-        return rates.of(confusion)
-    labelled = confusion.sum(-1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        return rates.of(confusion / labelled * mixture[:, None])
+    def tau(self, learned: npt.NDArray[np.int64], mixture: Floats | None) -> float:
+        """Of the rule that the validation split chooses."""
+        said = self.validation
+        return Adjustment.chosen(said.scores, said.labels, learned, mixture).tau
 
 
 def figures_of(
     arms: Mapping[str, Sequence[Seed]],
     trucks: Sequence[str],
-    shares: Floats,
+    learned: npt.NDArray[np.int64],
     mixture: Floats | None,
 ) -> dict[str, Any]:
-    """Of every arm, under both rules. trucks: of the test images. shares: of training images."""
+    """Of every arm, under both rules. trucks: of the test images. learned: training labels."""
+    shares = np.bincount(learned, minlength=len(GRADES)) / len(learned)
     found: dict[str, Any] = {arm: {} for arm in arms}
     for rule in ("as_it_is", "adjusted"):
-        first: tuple[Rates, Rates] | None = None
+        first: tuple[Rates, ...] | None = None
         for arm, seeds in arms.items():
-            taus = [0.0 if rule == "as_it_is" else seed.tau(shares, mixture) for seed in seeds]
+            taus = [0.0] * len(seeds)
+            if rule == "adjusted":
+                taus = [seed.tau(learned, mixture) for seed in seeds]
             pairs = zip(seeds, taus, strict=True)
             cells = np.concatenate([seed.test.cells(shares, tau) for seed, tau in pairs])
             resampled = TruckBootstrap(list(trucks) * len(seeds))
-            now = at(mixture, cells.sum(0)), at(mixture, resampled.sums(cells))
+            now = tuple(
+                rates.of(rates.at(mixture, confusion))
+                for confusion in (cells.sum(0), resampled.sums(cells))
+            )
             found[arm][rule] = {"tau": np.round(taus, 2).tolist(), **_figures(resampled, now)}
             if first is None:
                 first = now
@@ -113,7 +102,7 @@ def figures_of(
     return found
 
 
-def _figures(resampled: TruckBootstrap, of: tuple[Rates, Rates]) -> dict[str, Any]:
+def _figures(resampled: TruckBootstrap, of: tuple[Rates, ...]) -> dict[str, Any]:
     """Of all images, and of each round."""
     found, drawn = of
     once, often = found.questions, drawn.questions
@@ -129,7 +118,7 @@ def _figures(resampled: TruckBootstrap, of: tuple[Rates, Rates]) -> dict[str, An
 
 
 def _apart(
-    resampled: TruckBootstrap, now: tuple[Rates, Rates], first: tuple[Rates, Rates]
+    resampled: TruckBootstrap, now: tuple[Rates, ...], first: tuple[Rates, ...]
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in ("accuracy", "macro_f1"):
@@ -221,8 +210,8 @@ def main() -> None:
                 "test": {"name": other.manifest.name, "digest": other.digest, "images": len(test)},
                 "training_mixture": dict(zip(GRADES, shares.round(4).tolist(), strict=True)),
                 "mixtures": {
-                    "tested": figures_of(arms, trucks, shares, None),
-                    "training": figures_of(arms, trucks, shares, shares),
+                    "tested": figures_of(arms, trucks, train.labels, None),
+                    "training": figures_of(arms, trucks, train.labels, shares),
                 },
             },
             indent=2,

@@ -45,21 +45,22 @@ class Adjustment(BaseModel):
     @classmethod
     def chosen(
         cls,
-        probabilities: npt.NDArray[np.float32],
+        probabilities: Floats,
         labels: npt.NDArray[np.int64],
         learned: npt.NDArray[np.int64],
+        mixture: npt.NDArray[np.float64] | None = None,
     ) -> Self:
         """The tau under which images not learned from have the best macro F1, of equals the nearest
         to 0.
 
         probabilities (n, 5), labels (n,): of the validation split. learned: labels of the training
-        split, without synthetic images; every grade is among them.
+        split, without synthetic images; every grade is among them. mixture: see `rates.at`.
         """
         shares = np.bincount(learned, minlength=len(GRADES)) / len(learned)
 
         def goodness(tau: float) -> tuple[float, float]:
             guesses = adjusted(probabilities, shares, tau).argmax(1)
-            found = rates.of(rates.cells(labels, guesses).sum(0))
+            found = rates.of(rates.at(mixture, rates.cells(labels, guesses).sum(0)))
             return float(found.macro_f1), -abs(tau)
 
         return cls(tau=max(TAUS, key=goodness), shares=tuple(shares.round(6).tolist()))

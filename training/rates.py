@@ -79,6 +79,16 @@ def cells(labels: npt.NDArray[np.int64], guesses: npt.NDArray[np.int64]) -> Floa
     return found
 
 
+def at(mixture: Floats | None, confusion: Floats) -> Floats:
+    """Confusion matrices (..., label, guess) as if labels had come in these shares (5,): what each
+    label is taken for stays the same. As they are for None."""
+    if mixture is None:
+        return confusion
+    with np.errstate(invalid="ignore"):
+        found: Floats = confusion / confusion.sum(-1, keepdims=True) * mixture[:, None]
+    return found
+
+
 def of(confusion: Floats) -> Rates:
     """The rates of confusion matrices (..., label, guess), 5 x 5, of counts."""
     total = confusion.sum((-2, -1))

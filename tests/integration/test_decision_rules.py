@@ -21,6 +21,7 @@ sys.path.append(str(BENCHMARKS))
 import decision_rules  # noqa: E402
 
 SHARES = np.array([0.6, 0.15, 0.05, 0.1, 0.1])
+LEARNED = np.repeat(np.arange(len(GRADES)), (20 * SHARES).round().astype(int))
 TRUCKS = [f"T{i}" for i in range(2 * len(GRADES))]
 FRESH, BURNT = GRADES.index(Grade.FRESH_CLEAN), GRADES.index(Grade.BURN_CLEAN)
 
@@ -40,7 +41,7 @@ def measured(
 ) -> dict[str, dict[str, Any]]:
     """Each arm one model, whose validation images are its test images."""
     seeds = {name: [decision_rules.Seed(said, said)] for name, said in arms.items()}
-    found: dict[str, dict[str, Any]] = decision_rules.figures_of(seeds, TRUCKS, SHARES, mixture)
+    found: dict[str, dict[str, Any]] = decision_rules.figures_of(seeds, TRUCKS, LEARNED, mixture)
     return found
 
 
