@@ -12,8 +12,8 @@ say it oftener, whether it tells it better or not. Two things show which:
 
 Takes finished runs of `cane-train study` or `cane-train fit`, several of an --arm being its seeds,
 and prints one JSON object. burnt: precision and recall of "burnt" of all loads.
-average_precision: of each grade, and of "burnt", which no rule changes; the mean of the seeds.
-against_first: differences from the first --arm.
+average_precision: of each grade, and of "burnt", by its probability under the rule, whatever the
+threshold on that; the mean of the seeds. against_first: differences from the first --arm.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from training.bootstrap import TruckBootstrap
 from training.data.dataset import Dataset, ImageSet
 from training.data.overlap import require_disjoint
 from training.errors import DataError, TrainingError
+from training.learned import learned
 from training.model import TrainedModel
 from training.rates import QUESTIONS, Rates
 from training.subject import subject_of
@@ -64,27 +65,27 @@ class Seed:
     validation: Answers
     test: Answers
 
-    def tau(self, learned: npt.NDArray[np.int64], mixture: Floats | None) -> float:
+    def tau(self, training: npt.NDArray[np.int64], mixture: Floats | None) -> float:
         """Of the rule that the validation split chooses."""
         said = self.validation
-        return Adjustment.chosen(said.scores, said.labels, learned, mixture).tau
+        return Adjustment.chosen(said.scores, said.labels, training, mixture).tau
 
 
 def figures_of(
     arms: Mapping[str, Sequence[Seed]],
     trucks: Sequence[str],
-    learned: npt.NDArray[np.int64],
+    training: npt.NDArray[np.int64],
     mixture: Floats | None,
 ) -> dict[str, Any]:
-    """Of every arm, under both rules. trucks: of the test images. learned: training labels."""
-    shares = np.bincount(learned, minlength=len(GRADES)) / len(learned)
+    """Of every arm, under both rules. trucks: of the test images. training: labels (k,)."""
+    shares = np.bincount(training, minlength=len(GRADES)) / len(training)
     found: dict[str, Any] = {arm: {} for arm in arms}
     for rule in ("as_it_is", "adjusted"):
         first: tuple[Rates, ...] | None = None
         for arm, seeds in arms.items():
             taus = [0.0] * len(seeds)
             if rule == "adjusted":
-                taus = [seed.tau(learned, mixture) for seed in seeds]
+                taus = [seed.tau(training, mixture) for seed in seeds]
             pairs = zip(seeds, taus, strict=True)
             cells = np.concatenate([seed.test.cells(shares, tau) for seed, tau in pairs])
             resampled = TruckBootstrap(list(trucks) * len(seeds))
@@ -92,13 +93,21 @@ def figures_of(
                 rates.of(rates.at(mixture, confusion))
                 for confusion in (cells.sum(0), resampled.sums(cells))
             )
-            found[arm][rule] = {"tau": np.round(taus, 2).tolist(), **_figures(resampled, now)}
+            found[arm][rule] = {
+                "tau": taus,
+                **_figures(resampled, now),
+                "average_precision": average_precision(
+                    [
+                        Answers(adjusted(seed.test.scores, shares, tau), seed.test.labels)
+                        for seed, tau in zip(seeds, taus, strict=True)
+                    ],
+                    mixture,
+                ),
+            }
             if first is None:
                 first = now
             else:
                 found[arm][rule]["against_first"] = _apart(resampled, now, first)
-    for arm, seeds in arms.items():
-        found[arm]["average_precision"] = average_precision(seeds, mixture)
     return found
 
 
@@ -129,11 +138,11 @@ def _apart(
     return found
 
 
-def average_precision(seeds: Sequence[Seed], mixture: Floats | None) -> dict[str, float]:
+def average_precision(seeds: Sequence[Answers], mixture: Floats | None) -> dict[str, float]:
     """Of each grade, and of "burnt"."""
     found = []
     for seed in seeds:
-        labels, scores = seed.test.labels, seed.test.scores
+        labels, scores = seed.labels, seed.scores
         often = np.ones(len(GRADES))
         if mixture is not None:
             often = mixture / np.bincount(labels, minlength=len(GRADES))
@@ -152,16 +161,30 @@ def average_precision(seeds: Sequence[Seed], mixture: Floats | None) -> dict[str
     return {name: round(float(np.mean([one[name] for one in found])), 4) for name in found[0]}
 
 
-def asked(run: Path, data: Dataset, validation: ImageSet, test: ImageSet) -> Seed:
+def asked(run: Path, validation: ImageSet, test: ImageSet) -> Seed:
     """A finished run's model, asked about both. Raises TrainingError."""
     model = TrainedModel.load(run)
-    if subject_of(model).data_digest != data.digest:
-        raise DataError(f"{run}: did not learn from {data.manifest.path}; name its own --data")
     both = (
         Answers(model.says(images.images).probabilities.astype(np.float64), images.labels)
         for images in (validation, test)
     )
     return Seed(*both)
+
+
+def size_of(runs: Sequence[Path], data: Dataset, test: Dataset) -> int:
+    """Of the images that all these models take. Raises TrainingError for models that cannot be
+    compared, or have seen what they would be tested on."""
+    sizes = set()
+    for run in runs:
+        subject = subject_of(TrainedModel.load(run))
+        if subject.data_digest != data.digest:
+            raise DataError(f"{run}: did not learn from {data.manifest.path}; name its own --data")
+        if learned(test, None, run):
+            raise DataError(f"{run}: has learned from images of {test.manifest.path}; take others")
+        sizes.add(subject.size)
+    if len(sizes) > 1:
+        raise DataError(f"the models take images of {sorted(sizes)} px; name models of one size")
+    return sizes.pop()
 
 
 def main() -> None:
@@ -171,7 +194,6 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="what the runs learned from")
     parser.add_argument("--test", type=Path, required=True, help="another dataset, all of it")
-    parser.add_argument("--size", type=int, default=96, help="the models' input, px")
     parser.add_argument(
         "--arm",
         nargs="+",
@@ -181,22 +203,26 @@ def main() -> None:
         help="a name, and folders of finished runs",
     )
     options = parser.parse_args()
+    runs = {name: [Path(run) for run in folders] for name, *folders in options.arm}
+    if len(runs) < len(options.arm):
+        raise SystemExit("two --arm have one name; give each another, or name their runs together")
+    if empty := [name for name, folders in runs.items() if not folders]:
+        raise SystemExit(f"--arm {empty[0]}: name folders of finished runs after it")
     try:
         data, other = Dataset.open(options.data), Dataset.open(options.test)
         require_disjoint(options.data, options.test)
-        train, validation = (data.load(split, options.size) for split in ("train", "val"))
-        test = other.load(None, options.size)
+        size = size_of([run for folders in runs.values() for run in folders], data, other)
+        train, validation = data.load("train", size), data.load("val", size)
+        test = other.load(None, size)
         for images, of in ((train, "training split"), (validation, "validation split"), (test, "")):
             if len(set(images.labels.tolist())) < len(GRADES):
                 raise DataError(f"{of or options.test}: has not all grades; name other data")
         arms = {
-            name: [asked(Path(run), data, validation, test) for run in runs]
-            for name, *runs in options.arm
+            name: [asked(run, validation, test) for run in folders]
+            for name, folders in runs.items()
         }
     except TrainingError as error:
         raise SystemExit(str(error)) from error
-    if empty := [name for name, seeds in arms.items() if not seeds]:
-        raise SystemExit(f"--arm {empty[0]}: name folders of finished runs after it")
     shares = np.bincount(train.labels, minlength=len(GRADES)) / len(train)
     trucks = [row.truck for row in test.rows]
     print(

@@ -27,7 +27,8 @@ Floats = npt.NDArray[np.floating]
 
 def adjusted(probabilities: Floats, shares: Floats, tau: float) -> Floats:
     """Probabilities (n, 5), each divided by its grade's share (5,) to the power of tau; sum 1."""
-    found = probabilities / shares**tau
+    known = np.where(shares > 0, shares, 1.0)  # a grade never learned stays as it is
+    found = probabilities / known**tau
     return np.asarray(found / found.sum(1, keepdims=True), probabilities.dtype)
 
 
@@ -54,7 +55,7 @@ class Adjustment(BaseModel):
         to 0.
 
         probabilities (n, 5), labels (n,): of the validation split. learned: labels of the training
-        split, without synthetic images; every grade is among them. mixture: see `rates.at`.
+        split, without synthetic images. mixture: see `rates.at`.
         """
         shares = np.bincount(learned, minlength=len(GRADES)) / len(learned)
 

@@ -1,4 +1,4 @@
-"""The optimisation itself: epochs, early stopping, and resuming exactly.
+"""Epochs of a classifier's training: early stopping, and resuming exactly.
 
 Everything random is a function of (seed, epoch, step, rank), so a run that is killed and resumed
 computes the same losses, bit for bit, as one that was not, on the same machine with the same

@@ -66,16 +66,15 @@ class Optimisation:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Writes the checkpoint, in the main process. state: what else the run has to remember."""
+        if self._accelerator.is_main_process:
+            scaler = self._accelerator.scaler
+            found = {
+                "network": self.network.state_dict(),
+                "optimiser": self._optimiser.state_dict(),
+                "scaler": scaler.state_dict() if scaler else {},
+            }
+            checkpoint.write(self._file, self._config, {**state, **found})
         self._saved = time.monotonic()
-        if not self._accelerator.is_main_process:
-            return
-        scaler = self._accelerator.scaler
-        found = {
-            "network": self.network.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "scaler": scaler.state_dict() if scaler else {},
-        }
-        checkpoint.write(self._file, self._config, {**state, **found})
 
     def save_when_due(self, state: Mapping[str, Any]) -> None:
         """`save`, where the last checkpoint is old."""

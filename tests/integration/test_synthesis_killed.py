@@ -1,4 +1,7 @@
-"""Synthesis killed for real, at every kind of file that it writes."""
+"""Synthesis killed for real, at every kind of file that it writes.
+
+That nothing done before a kill is done again, `test_synthesis_resume.py` looks at.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from scenes import scene_folder
-from synthesis_runs import ADAPTED, drawn, finished, folder
+from synthesis_runs import ADAPTED, drawn, finished, folder, table
 
 from training.synthesis.stages import load_weights
 
@@ -29,19 +32,31 @@ def test_killed_at_any_file_it_goes_on_to_the_same_set(tmp_path: Path) -> None:
     while True:
         process = context.Process(target=killed_synthesis.main, args=(data, out, ADAPTED, survived))
         process.start()
-        process.join(120)
+        try:
+            process.join(240)
+        finally:
+            if process.exitcode is None:
+                process.kill()
         if process.exitcode != -signal.SIGKILL:
             break
         kills += 1
         assert len(survived.read_text("utf-8").splitlines()) == kills
     assert process.exitcode == 0
-    stages = {line.partition("-")[0] for line in survived.read_text("utf-8").splitlines()}
-    assert stages >= {"segment", "diffuse", "adapt", "generate", "set"}
+    deaths = survived.read_text("utf-8").splitlines()
+    for kind in (
+        *(".run.json", "segment-", "diffuse-", "adapt-", "generate-", "set-"),
+        *(".last.pt", ".model.safetensors", ".done.json", "an image", ".manifest.csv"),
+    ):
+        for when in ("not yet named", "named"):
+            assert any(kind in line and line.endswith(f" {when}") for line in deaths)
     whole = finished(data, tmp_path / "whole", ADAPTED)
     ours, theirs = drawn(out), drawn(whole)
     assert ours.keys() == theirs.keys()
     for name, image in ours.items():  # drawn in other batches, whose sums are rounded otherwise
         assert np.abs(image.astype(int) - theirs[name]).max() <= 2, name
+    for name in ("manifest.csv", "verdicts.csv"):
+        made, expected = (table(folder(of, "set") / name) for of in (out, whole))
+        assert [row["image"] for row in made] == [row["image"] for row in expected]
     for stage in ("segment", "diffuse", "adapt"):
         for file in sorted(folder(whole, stage).glob("*.safetensors")):
             found = load_weights(folder(out, stage) / file.name)

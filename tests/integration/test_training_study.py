@@ -155,6 +155,7 @@ def test_decisions_are_adjusted_as_the_validation_split_has_it(
     out: Path, study: dict[str, Any]
 ) -> None:
     found = study["adjusted"]
+    assert found["not_adjusted"] == []
     assert [(one["arm"], one["seeds"]) for one in found["pooled"]] == [
         ("baseline", [1, 2]),
         ("augmented", [1, 2]),
@@ -180,6 +181,26 @@ def test_decisions_are_adjusted_as_the_validation_split_has_it(
         if "SimpleDCNN | augmented" in line
     ]
     assert " / ".join(f"{tau:.2f}" for tau in found["pooled"][1]["tau"]).replace("-", "−") in row
+
+
+def test_runs_that_do_not_know_how_to_adjust_are_named(
+    data: Path, out: Path, study: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(out, tmp_path / "study")
+    older = folder / "simple_dcnn-baseline-1" / "metrics.json"
+    metrics = json.loads(older.read_text())
+    del metrics["adjustment"]
+    older.write_text(json.dumps(metrics))
+    train(*command(data, folder), "--seeds", "1,2")
+    found = json.loads((folder / "study.json").read_text())
+    assert found["rows"] == study["rows"]
+    assert found["adjusted"]["not_adjusted"] == ["simple_dcnn-baseline-1"]
+    plain, augmented = found["adjusted"]["pooled"]
+    assert (plain["seeds"], augmented["seeds"]) == ([2], [1, 2])
+    (gain,) = found["adjusted"]["pooled_comparisons"]
+    assert gain["second"]["seeds"] == [2]
+    page = (folder / "report" / "report.html").read_text()
+    assert "not among them: simple_dcnn-baseline-1" in page
 
 
 def test_a_command_for_some_runs_keeps_the_rows_of_all(

@@ -51,6 +51,15 @@ def test_scarce_grades_can_be_said_later() -> None:
     assert -1 <= Adjustment.chosen(sure_of(labels, guesses), labels, LEARNED).tau < 0
 
 
+def test_a_grade_that_is_not_in_use_changes_nothing() -> None:
+    labels = np.repeat(np.arange(4), 4)
+    guesses = labels.copy()
+    guesses[8:11] = 0
+    found = Adjustment.chosen(sure_of(labels, guesses), labels, LEARNED[LEARNED < 4])
+    assert found.tau == 0.15
+    assert found.shares[4] == 0
+
+
 def test_the_number_divides_by_a_power_of_the_share() -> None:
     shares = np.array([0.4, 0.3, 0.1, 0.1, 0.1])
     even = np.full((1, 5), 0.2)

@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from training.adjustment import Adjustment
-from training.errors import RunError
 from training.experiments import results
 from training.experiments.config import Run
 from training.predictions import Predictions
@@ -23,12 +22,15 @@ _KEPT = (
 
 
 def figures(out: Path, predictions: Mapping[Run, Predictions]) -> dict[str, Any]:
-    """`pooled`, with each seed's tau, and `pooled_comparisons`, as of `results.figures`; of runs
-    that have chosen one: baselines and those of earlier versions have not. Raises RunError."""
+    """`pooled`, with each seed's tau, and `pooled_comparisons`, as of `results.figures`.
+
+    not_adjusted: names of the runs of which nobody knows how, being of earlier versions.
+    """
     known = {run: _of(run.folder(out) / METRICS_NAME) for run in predictions}
     chosen = {run: found for run, found in known.items() if found is not None}
-    found = results.figures({run: how.of(predictions[run]) for run, how in chosen.items()})
+    found = results.over_seeds({run: how.of(predictions[run]) for run, how in chosen.items()})
     return {
+        "not_adjusted": [run.name for run in known if run not in chosen],
         "pooled": [
             {
                 **{name: one[name] for name in _KEPT},
@@ -42,7 +44,6 @@ def figures(out: Path, predictions: Mapping[Run, Predictions]) -> dict[str, Any]
 
 def _of(file: Path) -> Adjustment | None:
     try:
-        found = json.loads(file.read_text("utf-8")).get("adjustment")
-        return None if found is None else Adjustment.model_validate(found)
-    except (OSError, ValueError, AttributeError, ValidationError) as error:
-        raise RunError(f"{file}: not readable; delete its folder and run again") from error
+        return Adjustment.model_validate(json.loads(file.read_text("utf-8"))["adjustment"])
+    except (KeyError, ValidationError):
+        return None

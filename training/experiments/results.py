@@ -61,11 +61,11 @@ def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
     without them, which a leak would explain too.
     """
     runs = list(predictions)
-    pairs = list(_pooled_comparisons(predictions))
     measured = {run: _measured(found) for run, found in predictions.items()}
+    both = _over_seeds(predictions, measured)
     return {
         "rows": [{**_names(run), **measured[run]} for run in runs],
-        "pooled": list(_pooled(runs, measured, predictions)),
+        "pooled": both["pooled"],
         "comparisons": [
             {
                 "first": _names(first),
@@ -74,8 +74,22 @@ def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
             }
             for first, second in _pairs(runs)
         ],
-        "pooled_comparisons": pairs,
-        "alarms": list(_alarms(pairs)),
+        "pooled_comparisons": both["pooled_comparisons"],
+        "alarms": list(_alarms(both["pooled_comparisons"])),
+    }
+
+
+def over_seeds(predictions: dict[Run, Predictions]) -> dict[str, list[dict[str, Any]]]:
+    """pooled and pooled_comparisons of `figures` alone."""
+    return _over_seeds(predictions, {run: _measured(found) for run, found in predictions.items()})
+
+
+def _over_seeds(
+    predictions: dict[Run, Predictions], measured: dict[Run, dict[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    return {
+        "pooled": list(_pooled(list(predictions), measured, predictions)),
+        "pooled_comparisons": list(_pooled_comparisons(predictions)),
     }
 
 

@@ -69,8 +69,10 @@ def page(study: dict[str, Any]) -> Page:
             "not. Here every run's decisions are adjusted: each probability is divided by the "
             "grade's share of the training images to the power of τ, which has the best macro F1 "
             "on the validation split (logit adjustment). A gain that is gone here was in where the "
-            "line is drawn."
+            "line is drawn. Intervals cover other trucks, not other seeds, nor another choice of τ."
         )
+        if without := study["adjusted"]["not_adjusted"]:
+            text += f" Of earlier versions, and not among them: {', '.join(without)}."
         sections.append(Section("Said sooner, or seen better?", text, adjusted))
     sections += _external(study)
     sections += [
@@ -312,6 +314,11 @@ def _over_seeds(study: dict[str, Any], *, of: str = "") -> list[Table]:
     """Nothing where there is one seed: the table above has the same differences."""
     if len(study["config"]["seeds"]) == 1:
         return []
+    return [_differences_of_seeds(study, f"{of}over all seeds" if of else "Over all seeds")]
+
+
+def _differences_of_seeds(found: dict[str, Any], caption: str) -> Table:
+    """Its pooled_comparisons."""
     rows: list[list[Cell | str]] = [
         [
             _name(one["first"]),
@@ -320,11 +327,10 @@ def _over_seeds(study: dict[str, Any], *, of: str = "") -> list[Table]:
             *_differences(one),
             " / ".join(map(signed, one.get("accuracy_difference_of_seeds", []))),
         ]
-        for one in study["pooled_comparisons"]
+        for one in found["pooled_comparisons"]
     ]
     columns = ["first", "second", "seeds", *_POINTS, "accuracy, points of each seed"]
-    caption = f"{of}over all seeds" if of else "Over all seeds"
-    return [table(caption, columns, rows, names=3)]
+    return table(caption, columns, rows, names=3)
 
 
 def _adjusted(study: dict[str, Any], *, of: str = "") -> list[Table]:
@@ -336,6 +342,7 @@ def _adjusted(study: dict[str, Any], *, of: str = "") -> list[Table]:
         [
             model_name(one["model"]),
             _arm(one),
+            ", ".join(map(str, one["seeds"])),
             " / ".join(f"{tau:.2f}".replace("-", "−") for tau in one["tau"]),
             *_figures(one),
         ]
@@ -343,14 +350,9 @@ def _adjusted(study: dict[str, Any], *, of: str = "") -> list[Table]:
     ]
     model, arm, *figures = _columns(found, study["data"]["classes"])
     caption = f"{of}adjusted decisions" if of else "Adjusted decisions"
-    tables = [table(caption, [model, arm, "τ of each seed", *figures], rows, names=3)]
-    differences: list[list[Cell | str]] = [
-        [_name(one["first"]), _name(one["second"]), *_differences(one)]
-        for one in found["pooled_comparisons"]
-    ]
-    if differences:
-        columns = ["first", "second", *_POINTS]
-        tables.append(table(f"{caption}: differences", columns, differences, names=2))
+    tables = [table(caption, [model, arm, "seeds", "τ of each", *figures], rows, names=4)]
+    if found["pooled_comparisons"]:
+        tables.append(_differences_of_seeds(found, f"{caption}: differences"))
     return tables
 
 
