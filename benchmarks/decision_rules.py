@@ -31,7 +31,7 @@ from sklearn.metrics import average_precision_score  # type: ignore[import-untyp
 
 from edge_agent.grades import GRADES
 from training import provenance, rates
-from training.adjustment import Adjustment, adjusted
+from training.adjustment import Adjustment, adjusted, shares_of
 from training.bootstrap import TruckBootstrap
 from training.data.dataset import Dataset, ImageSet
 from training.data.overlap import require_disjoint
@@ -53,9 +53,13 @@ class Answers:
     scores: Floats
     labels: npt.NDArray[np.int64]
 
-    def cells(self, shares: Floats, tau: float) -> Floats:
-        """The confusion matrix of each image, (n, 5, 5), under a rule."""
-        return rates.cells(self.labels, adjusted(self.scores, shares, tau).argmax(1))
+    def under(self, shares: Floats, tau: float) -> Answers:
+        """What it says under a rule."""
+        return Answers(adjusted(self.scores, shares, tau), self.labels)
+
+    def cells(self) -> Floats:
+        """The confusion matrix of each image, (n, 5, 5)."""
+        return rates.cells(self.labels, self.scores.argmax(1))
 
 
 @dataclass(frozen=True)
@@ -65,29 +69,28 @@ class Seed:
     validation: Answers
     test: Answers
 
-    def tau(self, training: npt.NDArray[np.int64], mixture: Floats | None) -> float:
+    def tau(self, shares: Floats, mixture: Floats | None) -> float:
         """Of the rule that the validation split chooses."""
         said = self.validation
-        return Adjustment.chosen(said.scores, said.labels, training, mixture).tau
+        return Adjustment.chosen(said.scores, said.labels, shares, mixture).tau
 
 
 def figures_of(
     arms: Mapping[str, Sequence[Seed]],
     trucks: Sequence[str],
-    training: npt.NDArray[np.int64],
+    shares: Floats,
     mixture: Floats | None,
 ) -> dict[str, Any]:
-    """Of every arm, under both rules. trucks: of the test images. training: labels (k,)."""
-    shares = np.bincount(training, minlength=len(GRADES)) / len(training)
+    """Of every arm, under both rules. trucks: of the test images. shares: of training images."""
     found: dict[str, Any] = {arm: {} for arm in arms}
     for rule in ("as_it_is", "adjusted"):
         first: tuple[Rates, ...] | None = None
         for arm, seeds in arms.items():
             taus = [0.0] * len(seeds)
             if rule == "adjusted":
-                taus = [seed.tau(training, mixture) for seed in seeds]
-            pairs = zip(seeds, taus, strict=True)
-            cells = np.concatenate([seed.test.cells(shares, tau) for seed, tau in pairs])
+                taus = [seed.tau(shares, mixture) for seed in seeds]
+            said = [seed.test.under(shares, tau) for seed, tau in zip(seeds, taus, strict=True)]
+            cells = np.concatenate([answers.cells() for answers in said])
             resampled = TruckBootstrap(list(trucks) * len(seeds))
             now = tuple(
                 rates.of(rates.at(mixture, confusion))
@@ -96,13 +99,7 @@ def figures_of(
             found[arm][rule] = {
                 "tau": taus,
                 **_figures(resampled, now),
-                "average_precision": average_precision(
-                    [
-                        Answers(adjusted(seed.test.scores, shares, tau), seed.test.labels)
-                        for seed, tau in zip(seeds, taus, strict=True)
-                    ],
-                    mixture,
-                ),
+                "average_precision": average_precision(said, mixture),
             }
             if first is None:
                 first = now
@@ -138,11 +135,11 @@ def _apart(
     return found
 
 
-def average_precision(seeds: Sequence[Answers], mixture: Floats | None) -> dict[str, float]:
+def average_precision(several: Sequence[Answers], mixture: Floats | None) -> dict[str, float]:
     """Of each grade, and of "burnt"."""
     found = []
-    for seed in seeds:
-        labels, scores = seed.labels, seed.scores
+    for said in several:
+        labels, scores = said.labels, said.scores
         often = np.ones(len(GRADES))
         if mixture is not None:
             often = mixture / np.bincount(labels, minlength=len(GRADES))
@@ -161,9 +158,8 @@ def average_precision(seeds: Sequence[Answers], mixture: Floats | None) -> dict[
     return {name: round(float(np.mean([one[name] for one in found])), 4) for name in found[0]}
 
 
-def asked(run: Path, validation: ImageSet, test: ImageSet) -> Seed:
-    """A finished run's model, asked about both. Raises TrainingError."""
-    model = TrainedModel.load(run)
+def asked(model: TrainedModel, validation: ImageSet, test: ImageSet) -> Seed:
+    """A model, asked about both."""
     both = (
         Answers(model.says(images.images).probabilities.astype(np.float64), images.labels)
         for images in (validation, test)
@@ -171,12 +167,12 @@ def asked(run: Path, validation: ImageSet, test: ImageSet) -> Seed:
     return Seed(*both)
 
 
-def size_of(runs: Sequence[Path], data: Dataset, test: Dataset) -> int:
-    """Of the images that all these models take. Raises TrainingError for models that cannot be
-    compared, or have seen what they would be tested on."""
+def size_of(models: Mapping[Path, TrainedModel], data: Dataset, test: Dataset) -> int:
+    """Of the images that all these runs' models take. Raises TrainingError for models that cannot
+    be compared, or have seen what they would be tested on."""
     sizes = set()
-    for run in runs:
-        subject = subject_of(TrainedModel.load(run))
+    for run, model in models.items():
+        subject = subject_of(model)
         if subject.data_digest != data.digest:
             raise DataError(f"{run}: did not learn from {data.manifest.path}; name its own --data")
         if learned(test, None, run):
@@ -211,19 +207,20 @@ def main() -> None:
     try:
         data, other = Dataset.open(options.data), Dataset.open(options.test)
         require_disjoint(options.data, options.test)
-        size = size_of([run for folders in runs.values() for run in folders], data, other)
+        models = {run: TrainedModel.load(run) for folders in runs.values() for run in folders}
+        size = size_of(models, data, other)
         train, validation = data.load("train", size), data.load("val", size)
         test = other.load(None, size)
         for images, of in ((train, "training split"), (validation, "validation split"), (test, "")):
             if len(set(images.labels.tolist())) < len(GRADES):
                 raise DataError(f"{of or options.test}: has not all grades; name other data")
-        arms = {
-            name: [asked(run, validation, test) for run in folders]
-            for name, folders in runs.items()
-        }
     except TrainingError as error:
         raise SystemExit(str(error)) from error
-    shares = np.bincount(train.labels, minlength=len(GRADES)) / len(train)
+    arms = {
+        name: [asked(models[run], validation, test) for run in folders]
+        for name, folders in runs.items()
+    }
+    shares = shares_of(train.labels)
     trucks = [row.truck for row in test.rows]
     print(
         json.dumps(
@@ -236,8 +233,8 @@ def main() -> None:
                 "test": {"name": other.manifest.name, "digest": other.digest, "images": len(test)},
                 "training_mixture": dict(zip(GRADES, shares.round(4).tolist(), strict=True)),
                 "mixtures": {
-                    "tested": figures_of(arms, trucks, train.labels, None),
-                    "training": figures_of(arms, trucks, train.labels, shares),
+                    "tested": figures_of(arms, trucks, shares, None),
+                    "training": figures_of(arms, trucks, shares, shares),
                 },
             },
             indent=2,

@@ -25,6 +25,11 @@ TAUS: Final = tuple(np.linspace(-1.0, 2.0, 61).round(2).tolist())
 Floats = npt.NDArray[np.floating]
 
 
+def shares_of(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Of the grades among labels (n,), in the order of GRADES."""
+    return np.bincount(labels, minlength=len(GRADES)) / len(labels)
+
+
 def adjusted(probabilities: Floats, shares: Floats, tau: float) -> Floats:
     """Probabilities (n, 5), each divided by its grade's share (5,) to the power of tau; sum 1."""
     known = np.where(shares > 0, shares, 1.0)  # a grade never learned stays as it is
@@ -48,16 +53,15 @@ class Adjustment(BaseModel):
         cls,
         probabilities: Floats,
         labels: npt.NDArray[np.int64],
-        learned: npt.NDArray[np.int64],
+        shares: npt.NDArray[np.float64],
         mixture: npt.NDArray[np.float64] | None = None,
     ) -> Self:
         """The tau under which images not learned from have the best macro F1, of equals the nearest
         to 0.
 
-        probabilities (n, 5), labels (n,): of the validation split. learned: labels of the training
-        split, without synthetic images. mixture: see `rates.at`.
+        probabilities (n, 5), labels (n,): of the validation split. shares: of the training split,
+        without synthetic images. mixture: see `rates.at`.
         """
-        shares = np.bincount(learned, minlength=len(GRADES)) / len(learned)
 
         def goodness(tau: float) -> tuple[float, float]:
             guesses = adjusted(probabilities, shares, tau).argmax(1)

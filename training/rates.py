@@ -84,9 +84,7 @@ def at(mixture: Floats | None, confusion: Floats) -> Floats:
     label is taken for stays the same. As they are for None."""
     if mixture is None:
         return confusion
-    with np.errstate(invalid="ignore"):
-        found: Floats = confusion / confusion.sum(-1, keepdims=True) * mixture[:, None]
-    return found
+    return _ratio(confusion, confusion.sum(-1, keepdims=True)) * mixture[:, None]
 
 
 def of(confusion: Floats) -> Rates:

@@ -13,7 +13,7 @@ import cv2
 import torch
 
 from training import parallel, progress, provenance
-from training.adjustment import Adjustment
+from training.adjustment import Adjustment, shares_of
 from training.calibration import confidence_threshold, temperature
 from training.classifiers.pixels import Pixels
 from training.config import LATER, FitConfig
@@ -268,7 +268,7 @@ def _finish(
         "temperature": t,
         "confidence_threshold": threshold,
         "adjustment": Adjustment.chosen(
-            said.probabilities, validation.labels, train.labels
+            said.probabilities, validation.labels, shares_of(train.labels)
         ).model_dump(),
         "validation": figures_of(card, said, validation),
         **({} if of_level is None else {"validation_level": of_level}),

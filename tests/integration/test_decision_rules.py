@@ -21,7 +21,6 @@ sys.path.append(str(BENCHMARKS))
 import decision_rules  # noqa: E402
 
 SHARES = np.array([0.6, 0.15, 0.05, 0.1, 0.1])
-LEARNED = np.repeat(np.arange(len(GRADES)), (20 * SHARES).round().astype(int))
 TRUCKS = [f"T{i}" for i in range(2 * len(GRADES))]
 FRESH, BURNT = GRADES.index(Grade.FRESH_CLEAN), GRADES.index(Grade.BURN_CLEAN)
 
@@ -41,7 +40,7 @@ def measured(
 ) -> dict[str, dict[str, Any]]:
     """Each arm one model, whose validation images are its test images."""
     seeds = {name: [decision_rules.Seed(said, said)] for name, said in arms.items()}
-    found: dict[str, dict[str, Any]] = decision_rules.figures_of(seeds, TRUCKS, LEARNED, mixture)
+    found: dict[str, dict[str, Any]] = decision_rules.figures_of(seeds, TRUCKS, SHARES, mixture)
     return found
 
 
@@ -92,7 +91,7 @@ def test_a_rule_is_chosen_for_the_mixture_that_counts() -> None:
     trucks = [f"T{i}" for i in range(len(labels))]
     (alike, as_common) = (
         decision_rules.figures_of(
-            {"one": [decision_rules.Seed(said, said)]}, trucks, LEARNED, mixture
+            {"one": [decision_rules.Seed(said, said)]}, trucks, SHARES, mixture
         )["one"]["adjusted"]
         for mixture in (None, SHARES)
     )

@@ -11,7 +11,6 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import stepped_by_two
 import torch
@@ -21,9 +20,9 @@ from scenes import scene_folder
 from synthesis_runs import (
     ADAPTED,
     CONFIG,
+    assert_same_images,
     blends_only,
     done,
-    drawn,
     finished,
     folder,
     run,
@@ -53,14 +52,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def adapted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with adapters by region, of few steps."""
     return finished(data, tmp_path_factory.mktemp("adapted") / "synthesis", ADAPTED)
-
-
-def assert_same_images(one: Path, other: Path) -> None:
-    """Of two runs, which drew them in other batches, where sums are rounded otherwise."""
-    ours, theirs = drawn(one), drawn(other)
-    assert ours.keys() == theirs.keys()
-    for name, image in ours.items():
-        assert np.abs(image.astype(int) - theirs[name]).max() <= 2, name
 
 
 def found_by(out: Path, stage: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_agent.grades import GRADES
-from training.adjustment import TAUS, Adjustment, adjusted
+from training.adjustment import TAUS, Adjustment, adjusted, shares_of
 from training.predictions import Predictions
 
 LEARNED = np.repeat(np.arange(5), (60, 15, 5, 10, 10))
@@ -26,7 +26,7 @@ def test_what_is_seen_and_said_too_seldom_is_said_sooner() -> None:
     guesses = labels.copy()
     guesses[8:11] = 0  # of the scarce grade three of four
     scores = sure_of(labels, guesses)
-    found = Adjustment.chosen(scores, labels, LEARNED)
+    found = Adjustment.chosen(scores, labels, shares_of(LEARNED))
     # (0.6 / 0.05)^0.15 is the first power above 0.5 / 0.35.
     assert found.tau == 0.15
     assert found.shares == (0.6, 0.15, 0.05, 0.1, 0.1)
@@ -41,21 +41,21 @@ def test_what_is_seen_and_said_too_seldom_is_said_sooner() -> None:
 
 def test_what_is_right_stays_as_it_is() -> None:
     labels = np.repeat(np.arange(5), 4)
-    assert Adjustment.chosen(sure_of(labels, labels), labels, LEARNED).tau == 0
+    assert Adjustment.chosen(sure_of(labels, labels), labels, shares_of(LEARNED)).tau == 0
 
 
 def test_scarce_grades_can_be_said_later() -> None:
     labels = np.repeat(np.arange(5), 4)
     guesses = labels.copy()
     guesses[:3] = 2  # common loads are called the scarce grade
-    assert -1 <= Adjustment.chosen(sure_of(labels, guesses), labels, LEARNED).tau < 0
+    assert -1 <= Adjustment.chosen(sure_of(labels, guesses), labels, shares_of(LEARNED)).tau < 0
 
 
 def test_a_grade_that_is_not_in_use_changes_nothing() -> None:
     labels = np.repeat(np.arange(4), 4)
     guesses = labels.copy()
     guesses[8:11] = 0
-    found = Adjustment.chosen(sure_of(labels, guesses), labels, LEARNED[LEARNED < 4])
+    found = Adjustment.chosen(sure_of(labels, guesses), labels, shares_of(LEARNED[LEARNED < 4]))
     assert found.tau == 0.15
     assert found.shares[4] == 0
 

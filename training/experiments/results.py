@@ -30,12 +30,13 @@ _BY_GRADE = (
 )
 
 
-def summary(out: Path, runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
+def summary(out: Path, predictions: dict[Run, Predictions], dataset: Dataset) -> dict[str, Any]:
     """data, published and `figures` of study.json; its rows say besides how each run went.
 
     Figures are made from predictions.csv, so that all rows are of this version of the code.
     """
-    found = figures({run: Predictions.read(run.folder(out)) for run in runs})
+    runs = list(predictions)
+    found = figures(predictions)
     told = [json.loads((run.folder(out) / METRICS_NAME).read_text("utf-8")) for run in runs]
     # Every run has met the same images; earlier versions did not count those of the test split.
     skipped = max((metrics["data"]["skipped"] for metrics in told), default=None)
@@ -62,7 +63,7 @@ def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
     """
     runs = list(predictions)
     measured = {run: _measured(found) for run, found in predictions.items()}
-    both = _over_seeds(predictions, measured)
+    both = over_seeds(predictions, measured)
     return {
         "rows": [{**_names(run), **measured[run]} for run in runs],
         "pooled": both["pooled"],
@@ -79,14 +80,12 @@ def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
     }
 
 
-def over_seeds(predictions: dict[Run, Predictions]) -> dict[str, list[dict[str, Any]]]:
-    """pooled and pooled_comparisons of `figures` alone."""
-    return _over_seeds(predictions, {run: _measured(found) for run, found in predictions.items()})
-
-
-def _over_seeds(
-    predictions: dict[Run, Predictions], measured: dict[Run, dict[str, Any]]
+def over_seeds(
+    predictions: dict[Run, Predictions], measured: dict[Run, dict[str, Any]] | None = None
 ) -> dict[str, list[dict[str, Any]]]:
+    """pooled and pooled_comparisons of `figures` alone. measured: each run's, where it is known."""
+    if measured is None:
+        measured = {run: _measured(found) for run, found in predictions.items()}
     return {
         "pooled": list(_pooled(list(predictions), measured, predictions)),
         "pooled_comparisons": list(_pooled_comparisons(predictions)),

@@ -83,13 +83,13 @@ def study(
 
     def write() -> tuple[list[Run], dict[str, Any]]:
         done = _finished_runs(out, config, starts, dataset, report, left_out)
-        said = {run: Predictions.read(run.folder(out)) for run in done}
+        said = {run: Predictions.read(run.folder(out)) for run in [*simple, *done]}
         found = {
             **_head(config, starts, done),
             "missing": [run.name for run in asked if run not in done],
             "left_out": left_out,
-            **results.summary(out, [*simple, *done], dataset),
-            "adjusted": adjusted.figures(out, said),
+            **results.summary(out, said, dataset),
+            "adjusted": adjusted.figures(out, {run: said[run] for run in done}),
             "external_tests": list(external_tests.summaries(out, done)),
         }
         write_json(out / STUDY_NAME, found)
