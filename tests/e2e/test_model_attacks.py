@@ -86,7 +86,8 @@ class Attacked:
 @contextmanager
 def running(station: VirtualStation, repo: Repo, folder: Path) -> Iterator[Attacked]:
     """A station process that trusts that repository."""
-    updates = {"root": str(repo.trusted_root), "latency_ms": 500, "timeout_s": 6, "memory_mb": 500}
+    # A trial runs at low priority, beside other tests: only one that hangs may be out of time.
+    updates = {"root": str(repo.trusted_root), "latency_ms": 500, "timeout_s": 30, "memory_mb": 500}
     with station_process(folder, station, updates) as agent:
         yield Attacked(agent, repo, folder)
 
