@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import cv2
 import numpy as np
 import pytest
 
 from training.data.trash import STALK, TRASH
 from training.synthesis.blend import Image
-from training.synthesis.recolour import recoloured
+from training.synthesis.recolour import Transfer, recoloured
 
 SIZE = 32
 
@@ -28,34 +30,52 @@ FRESH = load((90, 140, 60), (200, 190, 120), 0)
 BURNT = load((70, 50, 40), (120, 100, 60), 1)
 
 
+by_either = pytest.mark.parametrize("transfer", get_args(Transfer))
+
+
 def means(image: Image, mask: Image) -> np.ndarray:
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(float)
     return np.array([lab[mask == kind].mean(0) for kind in (STALK, TRASH)])
 
 
-def test_each_class_gets_the_colours_of_the_same_class() -> None:
-    drawn = recoloured(*FRESH, *BURNT)
+@by_either
+def test_each_class_gets_the_colours_of_the_same_class(transfer: Transfer) -> None:
+    drawn = recoloured(*FRESH, *BURNT, transfer=transfer)
     assert means(drawn, FRESH[1]) == pytest.approx(means(*BURNT), abs=1.5)
     # By the whole image, stalks would be of the colours between.
     together = recoloured(FRESH[0], FRESH[1] * 0, BURNT[0], BURNT[1] * 0)
     assert np.abs(means(together, FRESH[1]) - means(*BURNT)).max() > 4
 
 
-def test_shapes_stay() -> None:
-    grey, ours = (
-        cv2.cvtColor(i, cv2.COLOR_RGB2GRAY) for i in (recoloured(*FRESH, *BURNT), FRESH[0])
-    )
+@by_either
+def test_shapes_stay(transfer: Transfer) -> None:
+    drawn = recoloured(*FRESH, *BURNT, transfer=transfer)
+    grey, ours = (cv2.cvtColor(i, cv2.COLOR_RGB2GRAY) for i in (drawn, FRESH[0]))
     assert np.corrcoef(grey.ravel(), ours.ravel())[0, 1] > 0.8
 
 
-def test_a_load_in_its_own_colours_is_itself() -> None:
-    assert np.abs(recoloured(*FRESH, *FRESH).astype(int) - FRESH[0]).max() <= 1
+def test_by_its_distribution_as_much_is_black_as_there() -> None:
+    image, mask = BURNT
+    charred = image.copy()
+    charred[:, : SIZE // 4] = 8
+    dark = [
+        (cv2.cvtColor(recoloured(*FRESH, charred, mask, transfer=how), cv2.COLOR_RGB2GRAY) < 16)
+        for how in get_args(Transfer)
+    ]
+    assert [found.mean() for found in dark] == pytest.approx([0.0, 0.25], abs=0.03)
 
 
-def test_a_class_that_the_other_has_not_gets_the_colours_of_all() -> None:
+@by_either
+def test_a_load_in_its_own_colours_is_itself(transfer: Transfer) -> None:
+    drawn = recoloured(*FRESH, *FRESH, transfer=transfer)
+    assert np.abs(drawn.astype(int) - FRESH[0]).max() <= 1
+
+
+@by_either
+def test_a_class_that_the_other_has_not_gets_the_colours_of_all(transfer: Transfer) -> None:
     image, mask = BURNT
     only_stalk = np.where(mask == TRASH, np.uint8(0), mask)
-    drawn = recoloured(*FRESH, image, only_stalk)
+    drawn = recoloured(*FRESH, image, only_stalk, transfer=transfer)
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(float).mean((0, 1))
     assert means(drawn, FRESH[1])[1] == pytest.approx(lab, abs=1.5)
 

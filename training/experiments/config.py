@@ -48,6 +48,7 @@ class Arm:
 _SINGLE: Final = {"method": "single"}
 _RECOLOURED: Final = {"method": "translate", "strength": 0.0}
 _RECOLOURED_SINGLE: Final = {"method": "translate-single", "strength": 0.0}
+_MATCHED: Final = {"colours": "distribution"}
 _UNFILTERED: Final = {"overlap": 0.0, "copies": "keep"}
 
 ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
@@ -72,6 +73,8 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "recoloured-unfiltered": Arm("study", {"generate": _RECOLOURED, "filter": _UNFILTERED}),
         "recoloured-single": Arm("study", {"generate": _RECOLOURED_SINGLE}),
         "recoloured-single-plain": Arm("none", {"generate": _RECOLOURED_SINGLE}),
+        "matched": Arm("study", {"generate": _RECOLOURED | _MATCHED}),
+        "matched-single": Arm("study", {"generate": _RECOLOURED_SINGLE | _MATCHED}),
         "recoloured-shuffled": Arm("study", {"generate": _RECOLOURED}, shuffled=True),
         "image-to-image-30": Arm("study", {"generate": {"strength": 0.3}}),
         "image-to-image-50": Arm("study", {"generate": {"strength": 0.5}}),

@@ -23,6 +23,7 @@ from training.synthesis.config import (
 from training.synthesis.denoiser import Control
 from training.synthesis.pipeline import synthesize
 from training.synthesis.probe import probe_set, summary
+from training.synthesis.recolour import Transfer
 from training.synthesis.sheet import contact_sheet
 
 DataOption = Annotated[
@@ -46,6 +47,13 @@ def synthesize_command(
             "translate-single: single loads, recoloured."
         ),
     ] = "segment",
+    colours: Annotated[
+        str,
+        typer.Option(
+            help="What a load takes from the one whose colours it gets: their moments (mean and "
+            "spread) or their whole distribution."
+        ),
+    ] = "moments",
     control: Annotated[
         str, typer.Option(help="ControlNet: joint, frozen (as published) or none.")
     ] = "joint",
@@ -93,6 +101,7 @@ def synthesize_command(
     """Make images of scarce grades from the training split; prints the folder of the set."""
     choice("--preset", preset, get_args(Preset))
     choice("--method", method, get_args(Way))
+    choice("--colours", colours, get_args(Transfer))
     choice("--control", control, get_args(Control))
     choice("--regions", regions, ("embedding", "adapters", "none"))
     asked = PRESETS[preset].model_dump()  # type: ignore[index]
@@ -100,6 +109,7 @@ def synthesize_command(
     asked["size"] = size or asked["size"]
     asked["precision"] = mixed(parallel.chosen(precision))
     asked["generate"] |= {"method": method, "strength": strength}
+    asked["generate"]["colours"] = None if colours == "moments" else colours
     asked["diffuse"] |= {"control": control, "regions": regions == "embedding"}
     if backbone is not None:
         asked["diffuse"] |= {"backbone": backbone, "learning_rate": BACKBONE_LEARNING_RATE}

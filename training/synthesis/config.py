@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from training.config import Precision
 from training.data.labels import AGREEMENT
-from training.synthesis.bases import Way
+from training.synthesis.bases import TRANSLATE, TRANSLATE_SINGLE, Way
 from training.synthesis.blend import LEVELS
 from training.synthesis.denoiser import Control
 
@@ -80,6 +80,7 @@ class GenerateSection(_Section):
         grade; `translate` gives blends of the commoner kind of cane the colours of the scarce kind
         (see `recolour`), as Diff-Mix translates images from class to class (arXiv:2403.19600);
         `translate-single` does so with one load each, for photographs of single things.
+    colours: how they get them, see `recolour.Transfer`; None is by moments.
     levels: of blends. surplus: candidates for each image that a grade lacks beside the commonest
         one, as the filter takes some away. partners: where true, both grades of a pair get as many,
         the commonest one too, so that what making leaves behind in images does not tell the grade.
@@ -88,12 +89,22 @@ class GenerateSection(_Section):
     """
 
     method: Way = "segment"
+    colours: Literal["distribution"] | None = None
     levels: tuple[int, ...] = Field(default=LEVELS, min_length=2)
     surplus: float = Field(default=1.5, ge=1)
     partners: bool | None = None
     steps: int = Field(default=20, ge=1)
     guidance: float = Field(default=2.0, ge=0)
     strength: float = Field(default=1.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _colours_are_of_another(self) -> GenerateSection:
+        if self.colours is not None and self.method not in (TRANSLATE, TRANSLATE_SINGLE):
+            raise ValueError(
+                f"colours: with method {self.method} no load gets another's; say {TRANSLATE} or "
+                f"{TRANSLATE_SINGLE}"
+            )
+        return self
 
 
 class FilterSection(_Section):

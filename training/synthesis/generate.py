@@ -34,7 +34,12 @@ _BATCH: Final = 16
 
 def planner_of(run: Run, segmented: Stage) -> Planner:
     """What plans from a run's training images."""
-    return Planner(run.train, masks_of(run, segmented), seed=run.config.seed)
+    return Planner(
+        run.train,
+        masks_of(run, segmented),
+        seed=run.config.seed,
+        transfer=run.config.generate.colours or "moments",
+    )
 
 
 def _planned(run: Run, planner: Planner) -> list[Base]:

@@ -27,7 +27,7 @@ from training.synthesis.bases import (
 )
 from training.synthesis.blend import PAIRS, Blend, Image, Method
 from training.synthesis.boundary import Boundary
-from training.synthesis.recolour import recoloured
+from training.synthesis.recolour import Transfer, recoloured
 
 _OTHER_KIND: Final = {
     Grade.FRESH_CLEAN: Grade.BURN_CLEAN,
@@ -44,10 +44,18 @@ class Planner:
     """Plans what is drawn from some training images.
 
     masks: (n, size, size), see `run.masks_of`. has_trash: do they show leaf and trash? boundary:
-    see the module of that name; None where they do not, or are not to be believed.
+    see the module of that name; None where they do not, or are not to be believed. transfer: how
+    a load gets the colours of another, see `recolour`.
     """
 
-    def __init__(self, train: ImageSet, masks: npt.NDArray[np.uint8] | None, *, seed: int) -> None:
+    def __init__(
+        self,
+        train: ImageSet,
+        masks: npt.NDArray[np.uint8] | None,
+        *,
+        seed: int,
+        transfer: Transfer = "moments",
+    ) -> None:
         """Raises DataError for images that are not for training."""
         foreign = next((row for row in train.rows if row.split != "train"), None)
         if foreign is not None:
@@ -55,6 +63,7 @@ class Planner:
                 f"{foreign.image}: is in split {foreign.split}; synthesis takes training images"
             )
         self.train, self._masks, self._seed = train, masks, seed
+        self._transfer = transfer
         self.has_trash = shows_trash(masks)
         self.trash = trash_of(train.labels, masks if self.has_trash else None)
         self.boundary: Boundary | None = None
@@ -142,7 +151,9 @@ class Planner:
             )
         if base.look is not None:
             look_mask = mask if masks is None else masks[base.look]
-            image = recoloured(image, mask, self.train.images[base.look], look_mask)
+            image = recoloured(
+                image, mask, self.train.images[base.look], look_mask, transfer=self._transfer
+            )
         for axis in (0, 1):
             if rng.random() < 0.5:
                 image = np.flip(image, axis)
