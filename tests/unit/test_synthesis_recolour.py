@@ -80,9 +80,26 @@ def test_a_class_that_the_other_has_not_gets_the_colours_of_all(transfer: Transf
     assert means(drawn, FRESH[1])[1] == pytest.approx(lab, abs=1.5)
 
 
-def test_flat_colours_do_not_blow_up_noise() -> None:
+def test_flat_colours_do_not_blow_up_noise_by_moments() -> None:
     flat = np.full((SIZE, SIZE, 3), 120, np.uint8)
     flat[0, 0] = 121
     nothing = np.zeros((SIZE, SIZE), np.uint8)
     drawn = recoloured(flat, nothing, *BURNT[:1], nothing)
     assert np.ptp(drawn.astype(int), axis=(0, 1)).max() <= 4
+
+
+@by_either
+def test_what_is_of_one_colour_stays_so(transfer: Transfer) -> None:
+    flat, mask = np.full_like(FRESH[0], 200), FRESH[1] * 0
+    drawn = recoloured(flat, mask, *BURNT, transfer=transfer)
+    assert np.ptp(drawn.astype(int), axis=(0, 1)).max() <= 1
+
+
+@by_either
+def test_a_single_pixel_gets_a_colour_from_the_middle(transfer: Transfer) -> None:
+    image, mask = FRESH[0], np.full_like(FRESH[1], STALK)
+    mask[5, 7] = TRASH
+    drawn = recoloured(image, mask, *BURNT, transfer=transfer)
+    middle = means(*BURNT)[1]
+    lab = cv2.cvtColor(drawn, cv2.COLOR_RGB2LAB).astype(float)[5, 7]
+    assert lab == pytest.approx(middle, abs=3)

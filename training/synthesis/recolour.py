@@ -21,7 +21,7 @@ from typing import Final, Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import special_ortho_group  # type: ignore[import-untyped]
+from scipy.stats import rankdata, special_ortho_group  # type: ignore[import-untyped]
 
 from training.synthesis.blend import Image
 
@@ -31,7 +31,9 @@ Transfer = Literal["moments", "distribution"]
 _ENOUGH: Final = 0.005
 """Least part of an image that tells the colours of a class; of less, all pixels are taken."""
 _MOST: Final = 2.0
-"""A spread is multiplied or divided by no more than that: little contrast is mostly noise."""
+"""By moments a spread is multiplied or divided by no more: little contrast is mostly noise."""
+_DECIMALS: Final = 3
+"""What differs by less counts as one colour: it may be rounding alone."""
 _TURNS: Final = special_ortho_group.rvs(3, size=6, random_state=0).astype(np.float32)
 """Axes that distributions are matched along, (6, 3, 3)."""
 
@@ -63,13 +65,14 @@ def _moments(ours: Floats, theirs: Floats) -> Floats:
 
 
 def _distribution(ours: Floats, theirs: Floats) -> Floats:
-    """Colours (n, 3) that are distributed as others, (m, 3)."""
-    ranks = np.arange(len(ours)) * len(theirs) // len(ours)
+    """Colours (n, 3) that are distributed as others, (m, 3). What is of one colour stays so."""
+    places = (np.arange(len(theirs)) + 0.5) / len(theirs)
     for axes in _TURNS:
-        turned, wanted = ours @ axes, np.sort(theirs @ axes, axis=0)
-        order = np.argsort(turned, axis=0, kind="stable")
-        np.put_along_axis(turned, order, wanted[ranks], axis=0)
-        ours = turned @ axes.T
+        turned, wanted = (ours @ axes).round(_DECIMALS), np.sort(theirs @ axes, axis=0)
+        ranks = (rankdata(turned, axis=0) - 0.5) / len(ours)
+        columns = zip(ranks.T, wanted.T, strict=True)
+        found = [np.interp(rank, places, column) for rank, column in columns]
+        ours = (np.stack(found, axis=1) @ axes.T).astype(np.float32)
     return ours
 
 

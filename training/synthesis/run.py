@@ -51,7 +51,7 @@ class Run:
             "command": provenance.command_line(),
             "date": provenance.now(),
             "machine": provenance.machine(),
-            "versions": provenance.versions("diffusers"),
+            "versions": provenance.versions("diffusers", "scipy"),
             "config": self.config.model_dump(mode="json"),
             "data": self.dataset.digest,
             "processes": self.accelerator.num_processes,
