@@ -31,7 +31,7 @@ Transfer = Literal["moments", "distribution"]
 _ENOUGH: Final = 0.005
 """Least part of an image that tells the colours of a class; of less, all pixels are taken."""
 _MOST: Final = 2.0
-"""By moments a spread is multiplied or divided by no more: little contrast is mostly noise."""
+"""A spread is multiplied by no more, and by moments divided: little contrast is mostly noise."""
 _DECIMALS: Final = 3
 """What differs by less counts as one colour: it may be rounding alone."""
 _TURNS: Final = special_ortho_group.rvs(3, size=6, random_state=0).astype(np.float32)
@@ -65,7 +65,10 @@ def _moments(ours: Floats, theirs: Floats) -> Floats:
 
 
 def _distribution(ours: Floats, theirs: Floats) -> Floats:
-    """Colours (n, 3) that are distributed as others, (m, 3). What is of one colour stays so."""
+    """Colours (n, 3) that are distributed as others, (m, 3), or nearer to their mean where they
+    spread too much wider. What is of one colour stays so."""
+    mean, spread = theirs.mean(0), theirs.std(0)
+    theirs = mean + (theirs - mean) * np.minimum(1, _MOST * ours.std(0) / np.maximum(spread, 1e-6))
     places = (np.arange(len(theirs)) + 0.5) / len(theirs)
     for axes in _TURNS:
         turned, wanted = (ours @ axes).round(_DECIMALS), np.sort(theirs @ axes, axis=0)
