@@ -104,15 +104,7 @@ def fit(
             )
         if given is not None and given.assumed:
             report.say(given.assumed)
-        config = config.model_copy(
-            update={
-                "data_digest": dataset.digest,
-                **(given.described() if given else {}),
-                "processes": accelerator.num_processes,
-                "level_sha256": digest(dataset.manifest.rows) if config.level_weight else None,
-                **(synthetic.described() if synthetic else {}),
-            }
-        )
+        config = resolved(config, dataset, given, synthetic, processes=accelerator.num_processes)
         done_before = finished(out, config.model_dump(exclude={"data_digest"}), dataset)
         if done_before is not None:
             report.say(
@@ -166,6 +158,26 @@ def fit(
         remember([*seen, *(synthetic.files if synthetic else ())], out)
         learned = train if mixture is None else mixture.images
         return _finish(loop, ended, dataset, train, validation, learned, out, report)
+
+
+def resolved(
+    config: FitConfig,
+    dataset: Dataset,
+    given: Weights | None,
+    synthetic: Synthetic | None,
+    *,
+    processes: int = 1,
+) -> FitConfig:
+    """With all that decides what a run comes to: a checkpoint is of exactly one such."""
+    return config.model_copy(
+        update={
+            "data_digest": dataset.digest,
+            **(given.described() if given else {}),
+            "processes": processes,
+            "level_sha256": digest(dataset.manifest.rows) if config.level_weight else None,
+            **(synthetic.described() if synthetic else {}),
+        }
+    )
 
 
 def finished(out: Path, wanted: Mapping[str, Any], dataset: Dataset) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from training.config import FitConfig
 from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import Row
 from training.errors import DataError
-from training.experiments import baselines, simple_runs
+from training.experiments import baselines, shares, simple_runs
 from training.experiments.shares import SHARES
 from training.mixture import Synthetic, load, mix
 from training.provenance import sha256
@@ -212,6 +212,33 @@ def test_a_trial_goes_on_where_it_was(data: Path, out: Path, tmp_path: Path) -> 
     shutil.rmtree(ours / "simple_dcnn-blended-1")
     said = study(data, ours, "--arms", "blended", code=2)
     assert "not readable; delete it" in " ".join(said.split())
+
+
+def test_a_trial_that_has_learnt_as_the_run_will_is_not_trained_again(
+    data: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shares, "choose", lambda _: (SHARES[-1],) * len(GRADES))
+    ours, again = shutil.copytree(out, tmp_path / "ours"), tmp_path / "again"
+    shutil.rmtree(ours / "trials")
+    shutil.rmtree(ours / "simple_dcnn-blended-1")
+    said = study(data, ours, "--arms", "blended")
+    assert "its trial has learnt so, and is not trained again" in " ".join(said.split())
+    assert {file.suffix for file in (ours / "trials").iterdir()} == {".npy"}
+    # What the trials said is there already, so that the run has to be trained.
+    shutil.copytree(ours, again)
+    shutil.rmtree(again / "simple_dcnn-blended-1")
+    said = study(data, again, "--arms", "blended")
+    assert "is not trained again" not in " ".join(said.split())
+    for file in ("predictions.csv", "learned_from.txt"):
+        first, second = (o / "simple_dcnn-blended-1" / file for o in (ours, again))
+        assert first.read_text() == second.read_text()
+    losses = [
+        json.loads((o / "simple_dcnn-blended-1" / "history.json").read_text())["step_losses"]
+        for o in (ours, again)
+    ]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 8
+    assert config(ours, "blended") == config(again, "blended")
 
 
 def test_all_finished_runs_are_asked_about_an_external_test_set(

@@ -3,8 +3,9 @@
 A training with each share of SHARES, for all grades alike, of as many steps as the study's: shorter
 ones never come to where a network knows its real images by heart, and others are wanted. Each grade
 then takes the share under which it is told best from the rest, see `losses_of`; one that has no
-synthetic images goes without. A run that has learnt as a trial would stands for it. One choice
-serves all seeds, see `Run.chooser`: they show what chance does to a training, not to its recipe.
+synthetic images goes without. A run that has learnt as a trial would stands for it, and a trial
+that has learnt as the run would is not trained again. One choice serves all seeds, see
+`Run.chooser`: they show what chance does to a training, not to its recipe.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ from training.evaluation import load_split
 from training.experiments.config import ARMS, METHOD, Run, StudyConfig
 from training.experiments.finished_runs import finished_run
 from training.loop import Loop
-from training.mixture import Mixture, Synthetic, load, mix
+from training.mixture import Mixture, Synthetic, load
 from training.model import TrainedModel, logits
 from training.outputs import write_json
 from training.start import Weights, initial_network
 from training.synthesis.run import Report as SynthesisReport
 from training.synthesis.stages import save_array
+from training.train import CHECKPOINT_NAME, METRICS_NAME, resolved
 from training.train import Report as FitReport
 
 SHARES: Final = (0.0, 0.5)
@@ -70,11 +72,12 @@ def chosen_shares(
     run = run.chooser(config.seeds)
     train = load_split(dataset, "train", config.size, report)
     validation = load_split(dataset, "val", config.size, report)
-    synthetic = load(folder, config.size, agreement=config.agreement)
+    made = set(load(folder, config.size, agreement=config.agreement).labels)
     digest = Synthetic(folder, ()).sha256
     (out / TRIALS_NAME).mkdir(exist_ok=True)
     start = given.described() if given else {}
     tried: dict[float, Floats] = {}
+    learnt: dict[tuple[float, ...], Path] = {}  # checkpoints of trials
     for share in SHARES:
         without = {"synthetic_recipe": None} | ({} if share else {"synthetic_until": None})
         trial = config.fit(run).model_copy(update=without)
@@ -89,31 +92,35 @@ def chosen_shares(
             "method": METHOD,
         }
         file = out / TRIALS_NAME / f"{_digest(key)}.npy"
+        shares = tuple(share if grade in made else 0.0 for grade in range(len(GRADES)))
         if not file.exists():
             said = None
             if not share:
                 said = _said_by_twin(trial, run, dataset, validation, out, config, start, report)
             if said is None:
                 report.begin(f"{run.name}, {share:.0%} synthetic on trial")
-                shuffled_by = trial.seed if ARMS[run.arm].shuffled else None
-                mixture = mix(train, synthetic, (share,) * len(GRADES), shuffled_by=shuffled_by)
-                said = _on_trial(trial, train, validation, mixture, given, file, report, deadline)
+                synthetic = Synthetic(folder, shares, ARMS[run.arm].shuffled)
+                asked = resolved(config.fit(run), dataset, given, synthetic) if share else trial
+                mixture = synthetic.mixed_with(train, asked)
+                said = _on_trial(asked, train, validation, mixture, given, file, report, deadline)
             if said is None:
                 report.say(f"time is up in a trial of {run.name}; the same command goes on")
                 return None
             save_array(file, losses_of(said, validation.labels))
-        _checkpoint(file).unlink(missing_ok=True)
+        learnt[shares] = _checkpoint(file)
         tried[share] = _load(file)
     trucks = [row.truck for row in validation.rows]
     run.folder(out).mkdir(exist_ok=True)
     write_json(run.folder(out) / MIX_NAME, summary(tried, trucks))
-    shares = tuple(
-        share if index in synthetic.labels else 0.0 for index, share in enumerate(choose(tried))
-    )
+    shares = tuple(share if grade in made else 0.0 for grade, share in enumerate(choose(tried)))
     report.say(
         f"{run.name}: share of synthetic images, chosen on validation: "
         + ", ".join(f"{g} {s:.0%}" for g, s in zip(GRADES, shares, strict=True))
     )
+    if any(shares):
+        _hand_over(learnt.get(shares), run, out, report)
+    for checkpoint in learnt.values():
+        checkpoint.unlink(missing_ok=True)
     return shares
 
 
@@ -174,6 +181,15 @@ def _digest(key: Mapping[str, Any]) -> str:
 
 def _checkpoint(file: Path) -> Path:
     return file.with_suffix(".pt")
+
+
+def _hand_over(learnt: Path | None, run: Run, out: Path, report: Report) -> None:
+    """The checkpoint of the trial that has learnt as `run` will becomes the run's own."""
+    folder = run.folder(out)
+    begun = any((folder / name).exists() for name in (CHECKPOINT_NAME, METRICS_NAME))
+    if learnt is not None and learnt.exists() and not begun:
+        learnt.replace(folder / CHECKPOINT_NAME)
+        report.say(f"{run.name}: its trial has learnt so, and is not trained again")
 
 
 def _load(file: Path) -> Floats:
