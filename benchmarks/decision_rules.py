@@ -183,6 +183,53 @@ def size_of(models: Mapping[Path, TrainedModel], data: Dataset, test: Dataset) -
     return sizes.pop()
 
 
+def opened(data: Path, test: Path) -> tuple[Dataset, Dataset]:
+    """What was learned from, and what is measured on. Raises TrainingError where they share
+    images."""
+    require_disjoint(data, test)
+    return Dataset.open(data), Dataset.open(test)
+
+
+def loaded(data: Dataset, test: Dataset, size: int) -> tuple[ImageSet, ImageSet, ImageSet]:
+    """Training and validation split, and all test images. Raises TrainingError where one of them
+    has not all grades."""
+    found = (data.load("train", size), data.load("val", size), test.load(None, size))
+    names = ("training split", "validation split", str(test.manifest.path))
+    for images, name in zip(found, names, strict=True):
+        if len(set(images.labels.tolist())) < len(GRADES):
+            raise DataError(f"{name}: has not all grades; name other data")
+    return found
+
+
+def print_figures(
+    benchmark: str,
+    data: Dataset,
+    test: Dataset,
+    train: ImageSet,
+    tested: ImageSet,
+    arms: Mapping[str, Sequence[Seed]],
+    **further: Any,
+) -> None:
+    """The JSON object. tested: the images of `test`. further: what else it says."""
+    shares = shares_of(train.labels)
+    trucks = [row.truck for row in tested.rows]
+    mixtures = {"tested": None, "training": shares}
+    content = {
+        "benchmark": benchmark,
+        "command": provenance.command_line(),
+        "date": provenance.now(),
+        "machine": provenance.machine(),
+        "data": {"name": data.manifest.name, "digest": data.digest},
+        "test": {"name": test.manifest.name, "digest": test.digest, "images": len(tested)},
+        **further,
+        "training_mixture": dict(zip(GRADES, shares.round(4).tolist(), strict=True)),
+        "mixtures": {
+            name: figures_of(arms, trucks, shares, mixture) for name, mixture in mixtures.items()
+        },
+    }
+    print(json.dumps(content, indent=2))
+
+
 def main() -> None:
     """Prints the JSON object."""
     parser = argparse.ArgumentParser(
@@ -205,41 +252,16 @@ def main() -> None:
     if empty := [name for name, folders in runs.items() if not folders]:
         raise SystemExit(f"--arm {empty[0]}: name folders of finished runs after it")
     try:
-        data, other = Dataset.open(options.data), Dataset.open(options.test)
-        require_disjoint(options.data, options.test)
+        data, other = opened(options.data, options.test)
         models = {run: TrainedModel.load(run) for folders in runs.values() for run in folders}
-        size = size_of(models, data, other)
-        train, validation = data.load("train", size), data.load("val", size)
-        test = other.load(None, size)
-        for images, of in ((train, "training split"), (validation, "validation split"), (test, "")):
-            if len(set(images.labels.tolist())) < len(GRADES):
-                raise DataError(f"{of or options.test}: has not all grades; name other data")
+        train, validation, test = loaded(data, other, size_of(models, data, other))
     except TrainingError as error:
         raise SystemExit(str(error)) from error
     arms = {
         name: [asked(models[run], validation, test) for run in folders]
         for name, folders in runs.items()
     }
-    shares = shares_of(train.labels)
-    trucks = [row.truck for row in test.rows]
-    print(
-        json.dumps(
-            {
-                "benchmark": "decision_rules",
-                "command": provenance.command_line(),
-                "date": provenance.now(),
-                "machine": provenance.machine(),
-                "data": {"name": data.manifest.name, "digest": data.digest},
-                "test": {"name": other.manifest.name, "digest": other.digest, "images": len(test)},
-                "training_mixture": dict(zip(GRADES, shares.round(4).tolist(), strict=True)),
-                "mixtures": {
-                    "tested": figures_of(arms, trucks, shares, None),
-                    "training": figures_of(arms, trucks, shares, shares),
-                },
-            },
-            indent=2,
-        )
-    )
+    print_figures("decision_rules", data, other, train, test, arms)
 
 
 if __name__ == "__main__":

@@ -77,13 +77,22 @@ def logistic_regression(c: float = 1.0) -> Pipeline:
 
 
 def fitted(
-    train: tuple[Features, ImageSet], validation: tuple[Features, ImageSet]
+    train: tuple[Features, ImageSet],
+    validation: tuple[Features, ImageSet],
+    *,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> tuple[Pipeline, float]:
-    """The logistic regression of least loss on the validation split, and its C of PENALTIES."""
+    """The logistic regression of least loss on the validation split, and its C of PENALTIES.
+
+    weights: what each training image counts, (n,); None: 1. The larger their sum, the less the
+    penalty counts.
+    """
     x, y = train[0], train[1].labels
     best: tuple[float, Pipeline, float] | None = None
     for c in PENALTIES:
-        model = logistic_regression(c).fit(x, y)
+        model = logistic_regression(c).fit(
+            x, y, standardscaler__sample_weight=weights, logisticregression__sample_weight=weights
+        )
         found = probabilities(model, validation[0])
         loss = float(log_loss(validation[1].labels, found, labels=range(len(GRADES))))
         if best is None or loss < best[0]:
