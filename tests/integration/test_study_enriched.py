@@ -22,7 +22,7 @@ from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import Row
 from training.errors import DataError
 from training.experiments import baselines, shares, simple_runs
-from training.experiments.shares import SHARES
+from training.experiments.trials import SHARES
 from training.mixture import Synthetic, load, mix
 from training.provenance import sha256
 from training.report.build import draw

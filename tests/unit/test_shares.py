@@ -8,7 +8,8 @@ import torch
 
 from training.experiments import config
 from training.experiments.config import PRESETS, Run
-from training.experiments.shares import SHARES, choose, losses_of, summary
+from training.experiments.shares import choose, summary
+from training.experiments.trials import SHARES, losses_of
 
 ONE_EACH = [f"T{number}" for number in range(200)]
 

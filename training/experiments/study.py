@@ -17,17 +17,17 @@ from training.classifiers.registry import CLASSIFIERS
 from training.data.coverage import require_grades
 from training.data.dataset import Dataset
 from training.errors import RunError, TrainingError
-from training.experiments import adjusted, baselines, enrichment, results, shares, simple_runs
+from training.experiments import adjusted, baselines, enrichment, results, simple_runs
 from training.experiments import external as external_tests
 from training.experiments.config import ARMS, Run, StudyConfig
 from training.experiments.enrichment import Start
 from training.experiments.finished_runs import finished_run
+from training.experiments.trials import Report
 from training.outputs import write_json
 from training.predictions import Predictions
 from training.train import (
     CHECKPOINT_NAME,
     METRICS_NAME,
-    Report,
     finished,
     fit,
     train_summary,
@@ -40,7 +40,7 @@ def study(
     data: Path,
     out: Path,
     config: StudyConfig,
-    report: shares.Report,
+    report: Report,
     *,
     start: Start | None = None,
     external: Path | None = None,
@@ -120,7 +120,7 @@ def _train(
     data: Path,
     out: Path,
     config: StudyConfig,
-    report: shares.Report,
+    report: Report,
     start: Start,
     threads: int | None,
     deadline: float,

@@ -1,0 +1,197 @@
+"""Trainings with each share of synthetic images, for all grades alike, before one is chosen.
+
+Of as many steps as the study's: shorter ones never come to where a network knows its real images
+by heart, and others are wanted. A run that has learnt as a trial would stands for it, and a trial
+that has learnt as the run will is not trained again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy, one_hot
+
+from edge_agent.grades import GRADES
+from training import parallel
+from training.augmentation import is_balanced
+from training.calibration import temperature
+from training.config import FitConfig
+from training.data.dataset import Dataset, ImageSet
+from training.errors import RunError, WeightsError
+from training.experiments.config import ARMS, METHOD, Run, StudyConfig
+from training.experiments.finished_runs import finished_run
+from training.loop import Loop
+from training.mixture import Synthetic, load
+from training.model import TrainedModel, logits
+from training.start import Weights, initial_network
+from training.synthesis.run import Report as SynthesisReport
+from training.synthesis.stages import save_array
+from training.train import CHECKPOINT_NAME, METRICS_NAME, resolved
+from training.train import Report as FitReport
+
+SHARES: Final = (0.0, 0.5)
+TRIALS_NAME: Final = "trials"
+"""Of the folder for what trials said: that without synthetic images serves many arms."""
+
+Floats = npt.NDArray[np.float32]
+
+
+class Report(FitReport, SynthesisReport, Protocol):
+    """Whoever wants to know how it goes."""
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Of one run.
+
+    folder: of the synthetic set. out: of the study. given: what the network starts from; None:
+    random weights. deadline: of time.monotonic(). train, validation: splits of `dataset`.
+    """
+
+    run: Run
+    dataset: Dataset
+    folder: Path
+    out: Path
+    config: StudyConfig
+    report: Report
+    given: Weights | None
+    deadline: float
+    train: ImageSet
+    validation: ImageSet
+
+    def losses(self, share: float) -> Floats | None:
+        """What a trial comes to, see `losses_of`; None where time was up. Raises TrainingError."""
+        file = self._file(share)
+        if not file.exists():
+            said = None if share else self._said_by_twin()
+            if said is None:
+                said = self._said_on_trial(share)
+            if said is None:
+                return None
+            file.parent.mkdir(exist_ok=True)
+            save_array(file, losses_of(said, self.validation.labels))
+        try:
+            found: Floats = np.load(file)
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(f"{file}: not readable; delete it") from error
+        return found
+
+    def possible(self, shares: Sequence[float]) -> tuple[float, ...]:
+        """These shares, (5,); 0 for grades that have no synthetic images."""
+        return tuple(s if grade in self._made else 0.0 for grade, s in enumerate(shares))
+
+    def hand_over(self, shares: tuple[float, ...]) -> None:
+        """The checkpoint of the trial that has learnt as the run with these shares will becomes the
+        run's own; others are deleted."""
+        folder = self.run.folder(self.out)
+        begun = any((folder / name).exists() for name in (CHECKPOINT_NAME, METRICS_NAME))
+        for share in SHARES:
+            checkpoint = self._checkpoint(share)
+            same = share > 0 and self.possible((share,) * len(GRADES)) == shares
+            if same and not begun and checkpoint.exists():
+                checkpoint.replace(folder / CHECKPOINT_NAME)
+                self.report.say(
+                    f"{self.run.name}: its trial has learnt so, and is not trained again"
+                )
+            checkpoint.unlink(missing_ok=True)
+
+    @cached_property
+    def _made(self) -> set[int]:
+        """Grades that have synthetic images."""
+        size, agreement = self.config.size, self.config.agreement
+        return set(load(self.folder, size, agreement=agreement).labels.tolist())
+
+    @cached_property
+    def _digest(self) -> str:
+        return Synthetic(self.folder, ()).sha256
+
+    def _asked(self, share: float) -> FitConfig:
+        """What decides a trial, apart from data, start and set."""
+        without = {"synthetic_recipe": None} | ({} if share else {"synthetic_until": None})
+        return self.config.fit(self.run).model_copy(update=without)
+
+    def _file(self, share: float) -> Path:
+        # All that decides what it comes to; the images themselves by their digests.
+        key = {
+            **self._asked(share).model_dump(mode="json"),
+            **self._start,
+            "data": self.dataset.digest,
+            "share": share,
+            "synthetic_sha256": self._digest if share else None,
+            "shuffled": ARMS[self.run.arm].shuffled if share else None,
+            "method": METHOD,
+        }
+        name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+        return self.out / TRIALS_NAME / f"{name}.npy"
+
+    def _checkpoint(self, share: float) -> Path:
+        return self._file(share).with_suffix(".pt")
+
+    @property
+    def _start(self) -> dict[str, str]:
+        return self.given.described() if self.given else {}
+
+    def _said_on_trial(self, share: float) -> Tensor | None:
+        """Logits on the validation split after a training, which can be resumed; None where time
+        was up."""
+        self.report.begin(f"{self.run.name}, {share:.0%} synthetic on trial")
+        file = self._checkpoint(share)
+        file.parent.mkdir(exist_ok=True)
+        shares = self.possible((share,) * len(GRADES))
+        synthetic = Synthetic(self.folder, shares, ARMS[self.run.arm].shuffled)
+        config = self._asked(share)
+        if share:  # as the run's own: its checkpoint may become that
+            config = resolved(self.config.fit(self.run), self.dataset, self.given, synthetic)
+        mixture = synthetic.mixed_with(self.train, config)
+        with parallel.accelerator(config.precision) as accelerator:
+            network = initial_network(config.classifier, config.seed, self.train, self.given)
+            loop = Loop(
+                accelerator, network, self.train, self.validation, config, file, mixture=mixture
+            )
+            if loop.run(self.report, deadline=self.deadline) == "time":
+                return None
+            return logits(loop.kept_network(), self.validation.images)
+
+    def _said_by_twin(self) -> Tensor | None:
+        """Logits on the validation split of a finished run that learnt as a trial without synthetic
+        images would; None where there is none. Trials draw grades evenly, so such a run must too.
+        """
+        run, config, out = self.run, self.config, self.out
+        for arm in ARMS:
+            twin = Run(run.model, arm, run.seed)
+            if ARMS[arm].is_enriched or not is_balanced(ARMS[arm].augment):
+                continue
+            if config.fit(twin) != self._asked(0.0):
+                continue
+            try:
+                if finished_run(twin, out, config, self._start, self.dataset) is None:
+                    continue
+                network = TrainedModel.load(twin.folder(out)).network
+            except (RunError, WeightsError):
+                continue  # of another study, or broken
+            self.report.say(f"{run.name}, no synthetic images on trial: {twin.name} is that")
+            return logits(network, self.validation.images)
+        return None
+
+
+def losses_of(said: Tensor, labels: npt.NDArray[np.int64]) -> Floats:
+    """How badly each grade is told from all others on each image: binary cross-entropy in nats,
+    float32 (n, 5).
+
+    said: logits (n, 5), calibrated on these images first, so that no share wins by less confidence
+    alone.
+    """
+    truth = torch.from_numpy(labels)
+    likely = torch.softmax(said.double() / temperature(said, truth), dim=1)
+    right = one_hot(truth, len(GRADES)).double()
+    return binary_cross_entropy(likely, right, reduction="none").float().numpy()
