@@ -6,7 +6,8 @@ set of cane-train synthesize, drawn as a study draws them: each grade as often a
 a grade that has synthetic images half. Their penalties are chosen on the validation split.
 
 Prints one JSON object: of each the figures of `decision_rules`, under its rules and mixtures, on
-another dataset. What gains here need not gain in a network, which finds features of its own.
+another dataset; against_first is against `real`. What gains here need not gain in a network, which
+finds features of its own. Whoever chooses by it takes other images for the test.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from edge_agent.grades import GRADES
 from training import sampling
 from training.data.dataset import ImageSet
 from training.data.labels import AGREEMENT
+from training.data.overlap import require_disjoint
 from training.errors import TrainingError
 from training.experiments import baselines
 from training.mixture import Synthetic, load, mix
@@ -93,6 +95,7 @@ def main() -> None:
         data, other = opened(options.data, options.test)
         for folder in folders.values():
             Synthetic(folder, ()).require_of(data)
+            require_disjoint(folder, options.test)
         train, validation, test = loaded(data, other, options.size)
         sets = {
             name: load(folder, options.size, agreement=AGREEMENT)

@@ -121,6 +121,7 @@ def test_what_cannot_be_probed_is_refused(
         "other than real": (*asking, "--set", "real", further),
         "make it again, or delete its row": (*asking, "--set", "broken", further),
         "No such file": (*asking, "--set", "none", tmp_path / "none"),
+        "other/images/0.png": (*asking, "--set", "leak", other),
         "take other images": ("--data", data, "--test", data, "--set", "one", further),
     }
     for reason, options in refused.items():

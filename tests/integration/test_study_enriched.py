@@ -223,6 +223,7 @@ def test_a_trial_that_has_learnt_as_the_run_will_is_not_trained_again(
     shutil.rmtree(ours / "simple_dcnn-blended-1")
     said = study(data, ours, "--arms", "blended")
     assert "its trial has learnt so, and is not trained again" in " ".join(said.split())
+    assert "goes on after step 8 of 8" in " ".join(said.split())
     assert {file.suffix for file in (ours / "trials").iterdir()} == {".npy"}
     # What the trials said is there already, so that the run has to be trained.
     shutil.copytree(ours, again)

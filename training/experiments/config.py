@@ -17,6 +17,7 @@ from training.data.labels import AGREEMENT
 from training.errors import TrainingError
 from training.synthesis.config import PRESETS as SYNTHESIS
 from training.synthesis.config import SynthesisConfig, mixed
+from training.synthesis.recolour import DISTRIBUTION
 
 Preset = Literal["fast", "cpu", "gpu"]
 
@@ -197,6 +198,8 @@ class StudyConfig(BaseModel):
                 parts.append(str(DIFFUSION))
                 if asked.adapt is not None:
                     parts.append("adapters with the mean of the region")
+            if asked.generate.colours == "distribution":
+                parts.append(DISTRIBUTION)
         return hashlib.sha256("\n".join([str(METHOD), *parts]).encode()).hexdigest()
 
 

@@ -16,8 +16,8 @@ from training.data.dataset import Dataset
 from training.data.overlap import require_disjoint
 from training.errors import RunError
 from training.experiments.config import ARMS, Run, StudyConfig
+from training.experiments.report import Report
 from training.experiments.shares import chosen_shares
-from training.experiments.trials import Report
 from training.mixture import Synthetic
 from training.start import Weights
 from training.synthesis.bases import require_enough

@@ -18,7 +18,8 @@ from edge_agent.grades import GRADES
 from training.data.dataset import Dataset
 from training.evaluation import load_split
 from training.experiments.config import Run, StudyConfig
-from training.experiments.trials import SHARES, Floats, Report, Trials
+from training.experiments.report import Report
+from training.experiments.trials import SHARES, Floats, Trials
 from training.outputs import write_json
 from training.start import Weights
 

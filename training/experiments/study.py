@@ -22,7 +22,7 @@ from training.experiments import external as external_tests
 from training.experiments.config import ARMS, Run, StudyConfig
 from training.experiments.enrichment import Start
 from training.experiments.finished_runs import finished_run
-from training.experiments.trials import Report
+from training.experiments.report import Report
 from training.outputs import write_json
 from training.predictions import Predictions
 from training.train import (

@@ -1,7 +1,7 @@
 """Trainings with each share of synthetic images, for all grades alike, before one is chosen.
 
-Of as many steps as the study's: shorter ones never come to where a network knows its real images
-by heart, and others are wanted. A run that has learnt as a trial would stands for it, and a trial
+Of as many steps as the study's: in shorter ones a network never knows its real images by heart,
+which is when further ones help. A run that has learnt as a trial would stands for it, and a trial
 that has learnt as the run will is not trained again.
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,14 +30,13 @@ from training.data.dataset import Dataset, ImageSet
 from training.errors import RunError, WeightsError
 from training.experiments.config import ARMS, METHOD, Run, StudyConfig
 from training.experiments.finished_runs import finished_run
+from training.experiments.report import Report
 from training.loop import Loop
-from training.mixture import Synthetic, load
+from training.mixture import Synthetic, load, mix
 from training.model import TrainedModel, logits
 from training.start import Weights, initial_network
-from training.synthesis.run import Report as SynthesisReport
 from training.synthesis.stages import save_array
 from training.train import CHECKPOINT_NAME, METRICS_NAME, resolved
-from training.train import Report as FitReport
 
 SHARES: Final = (0.0, 0.5)
 TRIALS_NAME: Final = "trials"
@@ -46,13 +45,9 @@ TRIALS_NAME: Final = "trials"
 Floats = npt.NDArray[np.float32]
 
 
-class Report(FitReport, SynthesisReport, Protocol):
-    """Whoever wants to know how it goes."""
-
-
 @dataclass(frozen=True)
 class Trials:
-    """Of one run.
+    """Of one run, which chooses for its own seed or for all.
 
     folder: of the synthetic set. out: of the study. given: what the network starts from; None:
     random weights. deadline: of time.monotonic(). train, validation: splits of `dataset`.
@@ -72,13 +67,13 @@ class Trials:
     def losses(self, share: float) -> Floats | None:
         """What a trial comes to, see `losses_of`; None where time was up. Raises TrainingError."""
         file = self._file(share)
+        file.parent.mkdir(exist_ok=True)
         if not file.exists():
             said = None if share else self._said_by_twin()
             if said is None:
                 said = self._said_on_trial(share)
             if said is None:
                 return None
-            file.parent.mkdir(exist_ok=True)
             save_array(file, losses_of(said, self.validation.labels))
         try:
             found: Floats = np.load(file)
@@ -88,16 +83,17 @@ class Trials:
 
     def possible(self, shares: Sequence[float]) -> tuple[float, ...]:
         """These shares, (5,); 0 for grades that have no synthetic images."""
-        return tuple(s if grade in self._made else 0.0 for grade, s in enumerate(shares))
+        made = set(self._made.labels.tolist())
+        return tuple(s if grade in made else 0.0 for grade, s in enumerate(shares))
 
     def hand_over(self, shares: tuple[float, ...]) -> None:
-        """The checkpoint of the trial that has learnt as the run with these shares will becomes the
-        run's own; others are deleted."""
+        """Where a trial was trained exactly as the run with these shares would be, and that has not
+        begun, its checkpoint becomes the run's. All others are deleted."""
         folder = self.run.folder(self.out)
         begun = any((folder / name).exists() for name in (CHECKPOINT_NAME, METRICS_NAME))
         for share in SHARES:
             checkpoint = self._checkpoint(share)
-            same = share > 0 and self.possible((share,) * len(GRADES)) == shares
+            same = share > 0 and self._configs[share].synthetic_shares == shares
             if same and not begun and checkpoint.exists():
                 checkpoint.replace(folder / CHECKPOINT_NAME)
                 self.report.say(
@@ -106,36 +102,47 @@ class Trials:
             checkpoint.unlink(missing_ok=True)
 
     @cached_property
-    def _made(self) -> set[int]:
-        """Grades that have synthetic images."""
-        size, agreement = self.config.size, self.config.agreement
-        return set(load(self.folder, size, agreement=agreement).labels.tolist())
+    def _made(self) -> ImageSet:
+        """The synthetic images."""
+        return load(self.folder, self.config.size, agreement=self.config.agreement)
 
     @cached_property
-    def _digest(self) -> str:
-        return Synthetic(self.folder, ()).sha256
+    def _configs(self) -> dict[float, FitConfig]:
+        """By share, what a trial's checkpoint is of: with synthetic images that is the run with all
+        of these shares."""
+        return {share: self._with(share) if share else self._without() for share in SHARES}
 
-    def _asked(self, share: float) -> FitConfig:
-        """What decides a trial, apart from data, start and set."""
-        without = {"synthetic_recipe": None} | ({} if share else {"synthetic_until": None})
-        return self.config.fit(self.run).model_copy(update=without)
+    def _with(self, share: float) -> FitConfig:
+        shares = self.possible((share,) * len(GRADES))
+        synthetic = Synthetic(self.folder, shares, ARMS[self.run.arm].shuffled)
+        return resolved(self.config.fit(self.run), self.dataset, self.given, synthetic)
+
+    def _without(self) -> FitConfig:
+        """What decides a trial without synthetic images, apart from data and start: such as for
+        other arms."""
+        free = {"synthetic_recipe": None, "synthetic_until": None}
+        return self.config.fit(self.run).model_copy(update=free)
 
     def _file(self, share: float) -> Path:
         # All that decides what it comes to; the images themselves by their digests.
+        until = ARMS[self.run.arm].until if share else None
+        asked = self._without().model_copy(update={"synthetic_until": until})
         key = {
-            **self._asked(share).model_dump(mode="json"),
+            **asked.model_dump(mode="json"),
             **self._start,
             "data": self.dataset.digest,
             "share": share,
-            "synthetic_sha256": self._digest if share else None,
+            "synthetic_sha256": self._configs[share].synthetic_sha256,
             "shuffled": ARMS[self.run.arm].shuffled if share else None,
             "method": METHOD,
         }
-        name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-        return self.out / TRIALS_NAME / f"{name}.npy"
+        return self.out / TRIALS_NAME / f"{_digest(key)}.npy"
 
     def _checkpoint(self, share: float) -> Path:
-        return self._file(share).with_suffix(".pt")
+        """Named by all that it is of: trials with equal results may be of different runs."""
+        file = self._file(share)
+        name = _digest(self._configs[share].model_dump(mode="json")) if share else file.stem
+        return file.with_name(f"{name}.pt")
 
     @property
     def _start(self) -> dict[str, str]:
@@ -145,14 +152,10 @@ class Trials:
         """Logits on the validation split after a training, which can be resumed; None where time
         was up."""
         self.report.begin(f"{self.run.name}, {share:.0%} synthetic on trial")
-        file = self._checkpoint(share)
-        file.parent.mkdir(exist_ok=True)
+        config, file = self._configs[share], self._checkpoint(share)
+        shuffled_by = config.seed if ARMS[self.run.arm].shuffled else None
         shares = self.possible((share,) * len(GRADES))
-        synthetic = Synthetic(self.folder, shares, ARMS[self.run.arm].shuffled)
-        config = self._asked(share)
-        if share:  # as the run's own: its checkpoint may become that
-            config = resolved(self.config.fit(self.run), self.dataset, self.given, synthetic)
-        mixture = synthetic.mixed_with(self.train, config)
+        mixture = mix(self.train, self._made, shares, shuffled_by=shuffled_by)
         with parallel.accelerator(config.precision) as accelerator:
             network = initial_network(config.classifier, config.seed, self.train, self.given)
             loop = Loop(
@@ -171,7 +174,7 @@ class Trials:
             twin = Run(run.model, arm, run.seed)
             if ARMS[arm].is_enriched or not is_balanced(ARMS[arm].augment):
                 continue
-            if config.fit(twin) != self._asked(0.0):
+            if config.fit(twin) != self._without():
                 continue
             try:
                 if finished_run(twin, out, config, self._start, self.dataset) is None:
@@ -195,3 +198,7 @@ def losses_of(said: Tensor, labels: npt.NDArray[np.int64]) -> Floats:
     likely = torch.softmax(said.double() / temperature(said, truth), dim=1)
     right = one_hot(truth, len(GRADES)).double()
     return binary_cross_entropy(likely, right, reduction="none").float().numpy()
+
+
+def _digest(key: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]

@@ -40,6 +40,7 @@ from training.synthesis.config import FilterSection, SynthesisConfig
 from training.synthesis.filter import require_features
 from training.synthesis.generate import generate
 from training.synthesis.keep import keep, read_judge
+from training.synthesis.recolour import DISTRIBUTION
 from training.synthesis.run import Report, Run
 from training.synthesis.segment import masks_digest
 from training.synthesis.stages import Stage, open_run
@@ -100,7 +101,9 @@ class Stages:
             if config.adapt is not None:
                 adapted = Stage.of(out, "adapt", section["adapt"] | shared | adapts, diffused)
                 before.append(adapted)
-        drawn = Stage.of(out, "generate", section["generate"] | shared, *before)
+        by_distribution = config.generate.colours == "distribution"
+        colours = {"distribution": DISTRIBUTION} if by_distribution else {}
+        drawn = Stage.of(out, "generate", section["generate"] | shared | colours, *before)
         kept = Stage.of(out, "set", section["filter"] | shared, drawn)
         return cls(segmented, diffused, adapted, drawn, kept)
 

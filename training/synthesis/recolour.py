@@ -10,6 +10,7 @@ fresh load become leaves of a burnt one, and stalks stalks. Two ways:
                    Understanding 107), which matches the pixels' ranks along turned axes, time after
                    time
 
+By either, the spread of L*, a* and b* is at most doubled: what differs little is mostly noise.
 Of a burnt load some stalks are black and others are not. Mean and spread make all of them a little
 darker; with the distribution some get black, those that were the darkest.
 """
@@ -31,7 +32,10 @@ Transfer = Literal["moments", "distribution"]
 _ENOUGH: Final = 0.005
 """Least part of an image that tells the colours of a class; of less, all pixels are taken."""
 _MOST: Final = 2.0
-"""A spread is multiplied by no more, and by moments divided: little contrast is mostly noise."""
+"""The spread of L*, a* and b* is multiplied by no more; by moments, divided by no more either."""
+DISTRIBUTION: Final = "spread at most doubled"
+"""Changes whenever `distribution` draws other images: finished sets and runs are of the one before.
+"""
 _DECIMALS: Final = 3
 """What differs by less counts as one colour: it may be rounding alone."""
 _TURNS: Final = special_ortho_group.rvs(3, size=6, random_state=0).astype(np.float32)
@@ -65,8 +69,8 @@ def _moments(ours: Floats, theirs: Floats) -> Floats:
 
 
 def _distribution(ours: Floats, theirs: Floats) -> Floats:
-    """Colours (n, 3) that are distributed as others, (m, 3), or nearer to their mean where they
-    spread too much wider. What is of one colour stays so."""
+    """Colours (n, 3) distributed as others, (m, 3), which are drawn towards their mean first where
+    they spread more than `_MOST` times as wide. What is of one colour stays so."""
     mean, spread = theirs.mean(0), theirs.std(0)
     theirs = mean + (theirs - mean) * np.minimum(1, _MOST * ours.std(0) / np.maximum(spread, 1e-6))
     places = (np.arange(len(theirs)) + 0.5) / len(theirs)
