@@ -10,6 +10,7 @@ import pytest
 from scenes import scene_folder
 from synthesis_runs import done, folder, run, table
 
+from training.synthesis import pipeline
 from training.synthesis.run import CANDIDATES_NAME
 
 pytestmark = pytest.mark.usefixtures("one_thread", "quick_judge")
@@ -31,6 +32,22 @@ def test_loads_get_the_colours_of_their_looks_as_asked(tmp_path: Path) -> None:
         assert asked == (None if colours == "moments" else colours)
     assert plans[0] == plans[1]  # the same loads, the same looks
     assert not any(np.array_equal(one, other) for one, other in zip(*images, strict=True))
+
+
+def test_a_set_half_drawn_by_another_transfer_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out = scene_folder(tmp_path / "data"), tmp_path / "out"
+    command = ("synthesize", "--data", data, "--out", out, "--preset", "fast", "--threads", 1)
+    how = (*command, "--method", "translate-single", "--strength", 0)
+    assert run(*how, "--colours", "distribution").exit_code == 0
+    assert run(*how).exit_code == 0  # by moments
+    before = {path.name for path in out.iterdir()}
+    monkeypatch.setattr(pipeline, "DISTRIBUTION", "another")
+    assert run(*how, "--colours", "distribution").exit_code == 0
+    assert run(*how).exit_code == 0
+    new = sorted(path.name.partition("-")[0] for path in out.iterdir() if path.name not in before)
+    assert new == ["generate", "set"]
 
 
 @pytest.mark.parametrize(

@@ -83,15 +83,24 @@ def test_images_that_come_first_are_those_of_the_arm_that_has_them_throughout() 
         assert (first.synthetic_until, throughout.synthetic_until) == (0.5, None)
 
 
-def test_a_newer_diffusion_model_makes_other_runs_of_those_alone_that_it_draws_for(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("constant", "drawn_otherwise"),
+    [
+        ("DIFFUSION", ["synthesized", "image-to-image-30"]),
+        ("DISTRIBUTION", ["matched", "matched-single"]),
+    ],
+)
+def test_what_draws_otherwise_makes_other_runs_of_those_alone_that_it_draws_for(
+    monkeypatch: pytest.MonkeyPatch, constant: str, drawn_otherwise: list[str]
 ) -> None:
-    arms = ("synthesized", "image-to-image-30", "blended", "baseline")
+    arms = ("synthesized", "image-to-image-30", "blended", "recoloured", "matched")
+    arms += ("matched-single", "baseline")
 
     def recipes() -> list[str | None]:
         return [PRESETS["cpu"].fit(Run("mobilenetv2", arm, 1)).synthetic_recipe for arm in arms]
 
     before = recipes()
-    monkeypatch.setattr(config, "DIFFUSION", config.DIFFUSION + 1)
-    changed = [one != other for one, other in zip(before, recipes(), strict=True)]
-    assert changed == [True, True, False, False]
+    monkeypatch.setattr(config, constant, "another")
+    after = recipes()
+    changed = [arm for arm, a, b in zip(arms, before, after, strict=True) if a != b]
+    assert changed == drawn_otherwise
