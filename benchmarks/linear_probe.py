@@ -28,10 +28,10 @@ from training.data.labels import AGREEMENT
 from training.data.overlap import require_disjoint
 from training.errors import TrainingError
 from training.experiments import baselines
+from training.experiments.trials import SHARES
 from training.mixture import Synthetic, load, mix
 from training.synthesis.filter import require_features
 
-SHARE: Final = 0.5
 REAL: Final = "real"
 
 Featured = tuple[baselines.Features, ImageSet]
@@ -61,7 +61,7 @@ def probes(
     scale = len(train) / alone.sum()
     found = {REAL: answers(real, *asked, scale * alone)}
     for name, synthetic in sets.items():
-        mixture = mix(train, synthetic, (SHARE,) * len(GRADES))
+        mixture = mix(train, synthetic, (max(SHARES),) * len(GRADES))
         features = np.concatenate([real[0], baselines.frozen_features(synthetic.images)])
         found[name] = answers((features, mixture.images), *asked, scale * mixture.weights)
     return {name: said for name, (said, _) in found.items()}, {n: c for n, (_, c) in found.items()}
@@ -123,7 +123,7 @@ def main() -> None:
 
 
 def _counts(images: ImageSet) -> list[int]:
-    return [int(n) for n in np.bincount(images.labels, minlength=len(GRADES))]
+    return np.bincount(images.labels, minlength=len(GRADES)).tolist()
 
 
 if __name__ == "__main__":

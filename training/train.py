@@ -168,7 +168,7 @@ def resolved(
     *,
     processes: int = 1,
 ) -> FitConfig:
-    """With all that decides what a run comes to: a checkpoint is of exactly one such."""
+    """The configuration with all that decides what a run comes to: a checkpoint is of one such."""
     return config.model_copy(
         update={
             "data_digest": dataset.digest,

@@ -154,7 +154,7 @@ class Trials:
         self.report.begin(f"{self.run.name}, {share:.0%} synthetic on trial")
         config, file = self._configs[share], self._checkpoint(share)
         shuffled_by = config.seed if ARMS[self.run.arm].shuffled else None
-        shares = self.possible((share,) * len(GRADES))
+        shares = (share,) * len(GRADES)
         mixture = mix(self.train, self._made, shares, shuffled_by=shuffled_by)
         with parallel.accelerator(config.precision) as accelerator:
             network = initial_network(config.classifier, config.seed, self.train, self.given)

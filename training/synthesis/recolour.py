@@ -34,8 +34,7 @@ _ENOUGH: Final = 0.005
 _MOST: Final = 2.0
 """The spread of L*, a* and b* is multiplied by no more; by moments, divided by no more either."""
 DISTRIBUTION: Final = "spread at most doubled"
-"""Changes whenever `distribution` draws other images: finished sets and runs are of the one before.
-"""
+"""To be changed whenever `distribution` draws other images: sets and runs of before are others."""
 _DECIMALS: Final = 3
 """What differs by less counts as one colour: it may be rounding alone."""
 _TURNS: Final = special_ortho_group.rvs(3, size=6, random_state=0).astype(np.float32)
