@@ -74,7 +74,9 @@ class Weights:
 
     def described(self) -> dict[str, str]:
         """What a run's configuration says of them."""
-        return {"weights_sha256": self.sha256, "weights_pixels": self.pixels.value}
+        # Earlier versions had the publisher's mean within the image alone, and black around it.
+        around = "" if self.pixels is Pixels.UNIT else ", around the image too"
+        return {"weights_sha256": self.sha256, "weights_pixels": self.pixels.value + around}
 
 
 def initial_network(

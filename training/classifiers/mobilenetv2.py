@@ -10,6 +10,7 @@ from typing import Final, cast
 from torch import Tensor, nn
 
 from training.classifiers.initialisation import initialise
+from training.classifiers.stem import Stem
 
 STAGES: Final = (
     # expansion t, channels c, blocks n, stride s of the first one: table 2 of the paper
@@ -69,7 +70,7 @@ class MobileNetV2(nn.Module):
 
     def __init__(self, classes: int, *, dropout: float = 0.2) -> None:
         super().__init__()
-        self.conv_stem = nn.Conv2d(3, STEM_CHANNELS, 3, stride=2, padding=1, bias=False)
+        self.conv_stem = Stem(STEM_CHANNELS, 3, stride=2)
         self.bn1 = nn.BatchNorm2d(STEM_CHANNELS)
         self.act1 = nn.ReLU6(inplace=True)
         self.blocks = nn.Sequential(*_stages())

@@ -20,7 +20,7 @@ from training.errors import TrainingError
 class Classifier:
     """How to build a network and how to read weights published for it.
 
-    stem, stem_norm: names of the first convolution and of the first batch norm behind it.
+    stem: name of the first convolution, a `Stem`.
     head: name of the last linear layer.
     torchvision_names: torchvision's module names -> the names here.
     published: timm's checkpoint on the hub, where there is one.
@@ -28,18 +28,16 @@ class Classifier:
 
     build: Callable[[int], nn.Module]
     stem: str
-    stem_norm: str
     head: str
     torchvision_names: Mapping[str, str] = field(default_factory=dict)
     published: Published | None = None
 
 
 CLASSIFIERS: Final[dict[str, Classifier]] = {
-    "simple_dcnn": Classifier(SimpleDCNN, "stages.0.conv", "stages.0.norm", "classifier"),
+    "simple_dcnn": Classifier(SimpleDCNN, "stages.0.conv", "classifier"),
     "resnet50v2": Classifier(
         ResNet50V2,
         "stem.conv",
-        "stages.0.blocks.0.norm1",
         "head.fc",
         published=Published(
             "timm/resnetv2_50.a1h_in1k",
@@ -50,7 +48,6 @@ CLASSIFIERS: Final[dict[str, Classifier]] = {
     "mobilenetv2": Classifier(
         MobileNetV2,
         "conv_stem",
-        "bn1",
         "classifier",
         torchvision_names(),
         Published(

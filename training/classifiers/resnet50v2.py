@@ -13,6 +13,7 @@ from typing import Final, cast
 from torch import Tensor, nn
 
 from training.classifiers.initialisation import initialise
+from training.classifiers.stem import Stem
 
 STAGES: Final = (
     # channels, blocks, stride of the first one: table 1 of arXiv:1512.03385, column "50-layer"
@@ -63,7 +64,7 @@ class ResNet50V2(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(
             OrderedDict(
-                conv=_conv(3, STEM_CHANNELS, 7, 2),
+                conv=Stem(STEM_CHANNELS, 7, stride=2),
                 pool=nn.MaxPool2d(3, stride=2, padding=1),
             )
         )

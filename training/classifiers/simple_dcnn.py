@@ -9,23 +9,25 @@ makes up the study's size. There are no published weights for it.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final, cast
 
 from torch import Tensor, nn
 
 from training.classifiers.initialisation import initialise
+from training.classifiers.stem import Stem
 
 CHANNELS: Final = (32, 64, 128, 256, 512)
 HIDDEN: Final = 640
 
 
 class Stage(nn.Module):
-    """(batch, in, h, w) -> (batch, out, h / 2, w / 2)."""
+    """A convolution and what follows it. (batch, in, h, w) -> (batch, out, h / 2, w / 2)."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(channels_out)
+        self.conv = conv
+        self.norm = nn.BatchNorm2d(conv.out_channels)
         self.act = nn.ReLU(inplace=True)
         self.pool = nn.MaxPool2d(2)
 
@@ -38,8 +40,11 @@ class SimpleDCNN(nn.Module):
 
     def __init__(self, classes: int, *, dropout: float = 0.5) -> None:
         super().__init__()
-        widths = zip((3, *CHANNELS), CHANNELS, strict=False)
-        self.stages = nn.Sequential(*(Stage(before, after) for before, after in widths))
+        convolutions = [
+            Stem(CHANNELS[0], 3),
+            *(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in pairwise(CHANNELS)),
+        ]
+        self.stages = nn.Sequential(*map(Stage, convolutions))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.hidden = nn.Linear(CHANNELS[-1], HIDDEN)
         self.act = nn.ReLU(inplace=True)

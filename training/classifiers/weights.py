@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from edge_agent.grades import GRADES
 from training.classifiers.pixels import Pixels
 from training.classifiers.registry import CLASSIFIERS, Classifier
+from training.classifiers.stem import MEAN, Stem
 from training.errors import WeightsError
 
 
@@ -46,8 +47,8 @@ def load(model: nn.Module, kind: Classifier, path: Path, pixels: Pixels) -> None
     """Loads weights under timm's or torchvision's names into `model`, in place.
 
     Strict, except that a last layer for another number of classes is left as initialised.
-    The publisher's pixel normalisation is folded into the first layer, so that the network still
-    takes values in [0, 1]. Raises WeightsError.
+    The publisher's pixel normalisation goes into the first layer, so that the network still takes
+    values in [0, 1] and computes what the publisher's does. Raises WeightsError.
     """
     own = model.state_dict()
     tensors = read(path)
@@ -65,7 +66,8 @@ def load(model: nn.Module, kind: Classifier, path: Path, pixels: Pixels) -> None
     # Older checkpoints do not count batches; the count has no effect on the network.
     found |= {name: own[name] for name in own.keys() - found.keys()}
     model.load_state_dict(found)
-    _fold_pixels(model, kind, pixels)
+    mean, deviation = (torch.tensor(values) for values in pixels.mean_std)
+    cast("Stem", model.get_submodule(kind.stem)).normalise(mean, deviation)
 
 
 @torch.no_grad()
@@ -106,13 +108,14 @@ def has_folded_batch_norm(model: nn.Module) -> bool:
     return bool(norms) and all(
         bool((cast("Tensor", norm.running_mean).abs() < 1e-6).all())
         and bool(((cast("Tensor", norm.running_var) - 1).abs() < 2e-2).all())
-        for norm in norms[1:]  # the first one carries the pixel normalisation
+        for norm in norms
     )
 
 
 def _faults(own: Mapping[str, Tensor], found: Mapping[str, Tensor], kind: Classifier) -> list[str]:
     """What keeps `found` from being loaded; the last layer may have any number of classes."""
-    needed = {name for name in own if not name.endswith("num_batches_tracked")}
+    unneeded = ("num_batches_tracked", f"{kind.stem}.{MEAN}")
+    needed = {name for name in own if not name.endswith(unneeded)}
     faults = [f"{name} is missing" for name in sorted(needed - found.keys())]
     faults += [f"{name} is unknown" for name in sorted(found.keys() - own.keys())]
     head = (f"{kind.head}.weight", f"{kind.head}.bias")
@@ -139,17 +142,6 @@ def _renamed(tensors: dict[str, Tensor], kind: Classifier) -> dict[str, Tensor]:
         module, _, parameter = bare.rpartition(".")
         renamed[f"{kind.torchvision_names.get(module, module)}.{parameter}"] = tensor
     return renamed
-
-
-def _fold_pixels(model: nn.Module, kind: Classifier, pixels: Pixels) -> None:
-    """conv((x - mean) / std) = conv'(x) - shift; the shift goes into the batch norm behind it."""
-    mean, std = (torch.tensor(values) for values in pixels.mean_std)
-    stem = cast("nn.Conv2d", model.get_submodule(kind.stem))
-    norm = cast("nn.BatchNorm2d", model.get_submodule(kind.stem_norm))
-    with torch.no_grad():
-        stem.weight /= std.view(1, 3, 1, 1)
-        shift = (stem.weight * mean.view(1, 3, 1, 1)).sum((1, 2, 3))
-        cast("Tensor", norm.running_mean).add_(shift)
 
 
 def _line(error: Exception) -> str:
