@@ -133,6 +133,31 @@ def test_empty_grades_are_faults_unless_the_set_does_not_use_them(tmp_path: Path
     assert check(Dataset.open(folder)).faults == faults[:1]
 
 
+def test_names_of_classes_are_no_markup(tmp_path: Path) -> None:
+    names = ("wet [/old]", "[red]dry", ":smile:", "[link=x]a", "[")
+    Description(classes=dict(zip(names, GRADES, strict=True))).write(tmp_path)
+    said = run("check", "--data", write(tmp_path, dataset(tmp_path)))
+    for grade, name in zip(GRADES, names, strict=True):
+        assert f"{grade} {name} " in " ".join(said.split())
+
+
+def test_images_that_show_nothing_are_left_out_and_counted(tmp_path: Path) -> None:
+    rows = dataset(tmp_path)
+    for name, size in (("0", (1, 1)), ("1", (5000, 3))):
+        Image.new("RGB", size).save(tmp_path / f"{name}.png")
+    folder = write(tmp_path, rows)
+    assert "2 x a side is shorter than 16 px, as 0.png" in run("check", "--data", folder)
+    loaded = Dataset.open(folder).load("train", 32)
+    assert [skip.path.name for skip in loaded.skips] == ["0.png", "1.png"]
+    assert len(loaded) == 43
+    # Where all test images are such, nothing would be measured.
+    for row in rows:
+        if row["split"] == "test":
+            Image.new("RGB", (15, 40)).save(tmp_path / row["image"])
+    with pytest.raises(DataError, match="no labelled, readable image is in the test split"):
+        require_grades(Dataset.open(folder), Heard())
+
+
 class Heard:
     """Keeps what is said."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 import struct
+import threading
+import time
 import warnings
 import zlib
 from pathlib import Path
@@ -18,8 +20,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edge_agent.inference.manifest import GradedArea
-from training.data.images import Skip, decode, examine, in_pixels, load, read
+from training.data import fingerprints, images
+from training.data.images import MIN_SIDE, Skip, decode, examine, in_pixels, load, read
 from training.data.quiet import Quiet
+from training.data.room import Room
 from training.errors import DataError
 
 
@@ -279,6 +283,93 @@ def test_a_whole_frame_is_cut_before_it_is_resized(tmp_path: Path) -> None:
     assert isinstance(found, np.ndarray)
     expected = cv2.resize(pixels[4:96], (32, 32), interpolation=cv2.INTER_AREA)
     assert (found == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "cut"),
+    [
+        ((1, 1), None),
+        ((3, 5000), None),
+        ((MIN_SIDE, MIN_SIDE - 1), None),
+        ((100, 100), (0.0, 0.0, 1.0, 0.1)),
+    ],
+)
+def test_what_is_too_small_to_show_anything_is_skipped(
+    tmp_path: Path, shape: tuple[int, int], cut: tuple[float, float, float, float] | None
+) -> None:
+    Image.fromarray(noise(*shape, 3)).save(tmp_path / "a.png")
+    found = read(tmp_path / "a.png", 32, cut)
+    assert isinstance(found, Skip)
+    assert found.reason.endswith("a side is shorter than 16 px")
+    Image.fromarray(noise(MIN_SIDE, MIN_SIDE, 3)).save(tmp_path / "a.png")
+    assert isinstance(read(tmp_path / "a.png", 32), np.ndarray)
+
+
+@pytest.mark.parametrize("large", [4, 9, 20])
+@pytest.mark.parametrize("reading", ["load", "take"])
+def test_threads_have_no_more_pixels_in_hand_than_there_is_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reading: str, large: int
+) -> None:
+    sides = [20 * large if k % 3 == 1 else 20 for k in range(12)]
+    paths = [tmp_path / f"{k}.png" for k in range(len(sides))]
+    for path, side in zip(paths, sides, strict=True):
+        Image.fromarray(noise(side, side, 3)).save(path)
+    room = max(sides) ** 2
+    in_hand, seen, lock = 0, [], threading.Lock()
+
+    def counted(path: Path, file: Image.Image) -> object:
+        nonlocal in_hand
+        with lock:
+            in_hand += file.width * file.height
+            seen.append(in_hand)
+        time.sleep(0.01)
+        try:
+            return rgb(path, file)
+        finally:
+            with lock:
+                in_hand -= file.width * file.height
+
+    rgb = images._rgb
+    monkeypatch.setattr(images, "_rgb", counted)
+    monkeypatch.setattr(images, "_ROOM", Room(room))
+    monkeypatch.setattr(cv2, "getNumThreads", lambda: 6)
+    if reading == "load":
+        assert load(paths, 32)[1] == list(range(12))
+    else:
+        assert not any(isinstance(one, Skip) for one in fingerprints.take(paths))
+    assert max(seen) == room  # the large ones one at a time
+    assert any(400 < pixels < room for pixels in seen)  # and the small ones together
+
+
+def test_as_many_threads_decode_as_threads_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{k}.png" for k in range(8)]
+    for path in paths:
+        Image.fromarray(noise(20, 20, 3)).save(path)
+    seen: set[int] = set()
+    rgb = images._rgb
+
+    def spied(path: Path, file: Image.Image) -> object:
+        seen.add(threading.get_ident())
+        time.sleep(0.01)
+        return rgb(path, file)
+
+    monkeypatch.setattr(images, "_rgb", spied)
+    monkeypatch.setattr(cv2, "getNumThreads", lambda: 1)  # as --threads 1 makes it
+    load(paths, 32)
+    fingerprints.take(paths)
+    assert len(seen) <= 2
+
+
+def test_a_broken_image_gives_its_room_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").write_bytes(png_of(64, 64))
+    monkeypatch.setattr(images, "_ROOM", Room(64 * 64))
+    assert [decode(tmp_path / "a.png") for _ in range(2)] == [
+        Skip(tmp_path / "a.png", "truncated")
+    ] * 2
 
 
 def test_more_than_the_free_memory_is_refused(

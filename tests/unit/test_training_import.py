@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from training.data.dataset import Dataset
 from training.data.description import Description
 from training.data.importing import folder as image_folder
 from training.data.importing.classes import ClassMap
+from training.data.importing.target import usable
 from training.data.manifest import Manifest
 from training.data.merge import merge
 from training.errors import DataError
@@ -116,6 +118,31 @@ def test_a_folder_of_splits_of_classes(tmp_path: Path) -> None:
     # A split's folder whose classes are unknown says so of them, not of the split.
     unknown = run("folder", source, "--out", tmp_path / "other", code=2)
     assert "Burned, Fresh, more: no grades; map each" in unknown
+
+
+def test_splits_within_the_classes_are_splits_too(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    names = ("train/deep/a", "Valid/b", "test/c", "other/d", "train")  # the last is a file
+    for i, name in enumerate(names):
+        save(source / "fresh_clean" / f"{name}.png", i)
+    save(source / "burn_clean" / "test" / "e.png", 9)
+    (source / "burn_clean" / "test" / "broken.png").write_bytes(b"")
+    found = image_folder.find(source, ClassMap())
+    by_name = {path.stem: cells["split"] for path, cells in found.images}
+    splits = {"a": "train", "b": "val", "c": "test", "d": "", "train": "", "e": "test"}
+    assert by_name == {**splits, "broken": "test"}
+    assert found.notes == ["2 images lie in no split and get none, as fresh_clean/other/d.png"]
+    assert [skip.split for skip in usable(found).skips] == ["test"]
+    run("folder", source, "--out", tmp_path / "out")
+    rows = Manifest.read(tmp_path / "out").rows
+    assert {Path(row.image).stem: row.split or "" for row in rows} == splits
+    # Below a station's folder as well.
+    source.rename(tmp_path / "S1")
+    (tmp_path / "stations").mkdir()
+    (tmp_path / "S1").rename(tmp_path / "stations" / "S1")
+    said = run("folder", tmp_path / "stations", "--out", tmp_path / "out-2")
+    assert "S1 is called like no split; 2 of its images get none" in said
+    assert Counter(row.split for row in Manifest.read(tmp_path / "out-2").rows)[None] == 2
 
 
 def test_a_class_without_an_image_is_never_silent(tmp_path: Path) -> None:
@@ -256,19 +283,20 @@ def test_bad_folders_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "no sub-folders" in run("folder", tmp_path / "empty", "--out", out, code=2)
     source = tmp_path / "source"
-    save(source / "Fresh" / "a.png", 1)
+    save(source / "Fresh" / "a-202601041030.png", 1)
     assert "Fresh: no grades; map each" in run("folder", source, "--out", out, code=2)
     mapped = ("folder", source, "--out", out, "--class-map", "Fresh=fresh_clean")
     for pattern, says in (
         ("(", "not a regular expression"),
         ("a", "has no named group"),
         ("(?P<lorry>a)", "group 'lorry' is not known"),
-        ("(?P<truck>T)", "does not fit Fresh/a.png"),
+        ("(?P<truck>T)", "does not fit Fresh/a-202601041030.png"),
         ("(?P<captured_at>a)", "'a' is no ISO 8601"),
+        ("(?P<captured_at>20260104103)", "'20260104103' is no ISO 8601"),
     ):
         assert says in run(*mapped, "--truck-pattern", pattern, code=2)
     assert "write LEFT,TOP,RIGHT,BOTTOM" in run(*mapped, "--graded-area", "0,0,2,1", code=2)
-    (source / "Fresh" / "a.png").write_bytes(b"")
+    (source / "Fresh" / "a-202601041030.png").write_bytes(b"")
     assert "no readable image to import; the first" in run(*mapped, code=2)
     assert not out.exists()
 
@@ -283,6 +311,13 @@ def test_several_groups_make_one_truck() -> None:
     assert image_folder._matched(many, Path("x/abcdefghijk"), Path("x"))["truck"] == (
         "a/b/c/d/e/f/g/h/i/j/k"
     )
+
+
+@pytest.mark.parametrize("name", ["20260104_103000", "20260104T1030+0700", "20260104103000"])
+def test_a_time_in_a_path_may_be_without_hyphens(name: str) -> None:
+    pattern = image_folder.compiled(r"(?P<truck>.+)/(?P<captured_at>.+)\.png")
+    found = image_folder._matched(pattern, Path(f"x/ 70-1  a/{name}.png"), Path("x"))
+    assert found == {"truck": "70-1 a", "captured_at": "2026-01-04T10:30:00+07:00"}
 
 
 def test_what_no_group_meets_is_no_truck() -> None:
@@ -341,6 +376,9 @@ def test_a_bad_row_is_named_as_in_the_table(tmp_path: Path, row: str, says: str)
         ("image,truck", ("--column", "truck=lorry"), "no column 'lorry'"),
         ("image,truck,lorry", ("--column", "truck=lorry"), "has a column truck already"),
         ("image,truck", ("--column", "truck"), "OURS=THEIRS"),
+        ("image,truck,vote1", (), "t.csv: column 'vote1' seems to be of votes and would not count"),
+        ("image,truck,Vote_2", (), "column 'Vote_2' seems to be of votes"),
+        ("image,truck,x", ("--column", "expert_3=x"), "column 'expert_3' seems to be of votes"),
         ("image,truck,votes", (), "t.csv: column 'votes' has a name that is taken; rename it"),
         ("image,truck,x", ("--column", "voters=x"), "column 'voters' has a name that is taken"),
     ],

@@ -70,6 +70,28 @@ def test_records_without_reviews_are_unlabelled(
     assert dataset.description.cut == (0.0, 0.04, 1.0, 0.96)
 
 
+def test_a_plate_whose_province_was_not_always_read_is_one_truck(
+    tmp_path: Path, station: tuple[Path, list[str]]
+) -> None:
+    data, _ = station
+    seen = {"lacking": ("70-1", None), "other": ("70-1", "เลย"), "blanks": ("70-2 ", " ขอนแก่น")}
+    with Store(data / "records.sqlite") as store:
+        for ticket, (plate, province) in seen.items():
+            arrival, _ = store.accept(NewArrival("KK1", "ticket", NOW, ticket, plate, province))
+            frame = np.random.default_rng(len(ticket)).integers(0, 255, (40, 40, 3), np.uint8)
+            stored = EvidenceFolder(data / "evidence").write(arrival.id, NOW, "C301", frame)
+            shot = FrameRecord("C301", captured_at=NOW, path=stored.path, sha256=stored.sha256)
+            store.record(arrival.id, Outcome("graded", grade="burn_trash", frames=(shot,)))
+    said = run("records", data, "--out", tmp_path / "out")
+    assert "1 plates lack their province in some records, as 70-1: each counts as one truck" in said
+    manifest = Dataset.open(tmp_path / "out").manifest
+    trucks = {
+        cells["ticket"]: row.truck for row, cells in zip(manifest.rows, manifest.cells, strict=True)
+    }
+    assert trucks["W1"] == trucks["lacking"] == trucks["other"] == "70-1"
+    assert trucks["W2"] == trucks["blanks"] == "70-2 ขอนแก่น"
+
+
 def test_reviews_are_the_votes(tmp_path: Path, station: tuple[Path, list[str]]) -> None:
     data, _ = station
     (tmp_path / "reviews.csv").write_text(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_agent.grades import GRADES, Grade
+from training.data import moments
 from training.data.dataset import Dataset
 from training.data.description import Description
 from training.data.labels import label, majority
-from training.data.manifest import Manifest
+from training.data.manifest import Manifest, tidied
 from training.data.merge import merge
 from training.data.thin import thin
 from training.errors import DataError
@@ -52,6 +56,13 @@ def test_reads_votes_and_keeps_unknown_columns(tmp_path: Path) -> None:
         (HEADER.replace("plate", "truck") + GOOD, "column 'truck' is there twice"),
         (HEADER.replace("plate", "votes") + GOOD, "column 'votes' has a name that is taken"),
         (HEADER.replace("plate", "voters") + GOOD, "column 'voters' has a name that is taken"),
+        (HEADER.replace("plate", "vote4") + GOOD, "column 'vote4' seems to be of votes and would"),
+        (HEADER.replace("plate", "Vote_4") + GOOD, "column 'Vote_4' seems to be of votes"),
+        (HEADER.replace("plate", " vote_4") + GOOD, "column ' vote_4' seems to be of votes"),
+        (HEADER.replace("plate", "vote_nok") + GOOD, "column 'vote_nok' seems to be of votes"),
+        (HEADER.replace("plate", "Votes") + GOOD, "column 'Votes' seems to be of votes"),
+        (HEADER.replace("plate", "expert_3") + GOOD, "column 'expert_3' seems to be of votes"),
+        (HEADER.replace("plate", "Rater 3") + GOOD, "column 'Rater 3' seems to be of votes"),
         (
             HEADER.replace("plate", "vote_4,vote_5,vote_6")
             + GOOD.replace("60-1", "undefined,undefined,undefined"),
@@ -85,6 +96,103 @@ def test_a_manifest_may_be_parquet(tmp_path: Path) -> None:
 def test_the_capture_time_may_be_unknown_but_its_column_must_be_there(tmp_path: Path) -> None:
     undated = GOOD.replace("2026-01-05T03:00:00+00:00", "")
     assert Manifest.read(write(tmp_path, HEADER + undated)).rows[0].captured_at is None
+
+
+MORNING = datetime(2026, 1, 4, 3, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *("2026-01-04T10:30:00+07:00", "2026-01-04 10:30+07:00", "2026-01-04_03:30:00z"),
+        *("20260104T103000+0700", "20260104T1030+07", "20260104 033000Z", "20260104103000+07:00"),
+        *(
+            "2026-01-04T10:30:00.0000000+0700",
+            " 2026-01-04T03:30:00,0Z",
+            "2026-01-03T20:30\N{MINUS SIGN}07:00",
+        ),
+    ],
+)
+def test_iso_8601_is_read_in_all_its_forms(tmp_path: Path, cell: str) -> None:
+    text = HEADER + GOOD.replace("2026-01-05T03:00:00+00:00", f'"{cell}"')
+    assert Manifest.read(write(tmp_path, text)).rows[0].captured_at == MORNING
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        *((text, "has no time zone") for text in ("20260104", "20260104103000", "2026-01-04")),
+        # Seconds since 1970, days of a spreadsheet, a time without seconds or of a year in brief.
+        *((text, "no ISO 8601 date or time") for text in ("1767500000", "45000.5", "202601041030")),
+        *((text, "no ISO 8601 date or time") for text in ("20260104.0", "25690104", "2026", "1e9")),
+        # An hour, or a zone?
+        *((text, "no ISO 8601 date or time") for text in ("20260104103+07:00", "2026-01-04+07:00")),
+    ],
+)
+def test_bare_numbers_are_no_times(tmp_path: Path, cell: str, says: str) -> None:
+    text = HEADER + GOOD.replace("2026-01-05T03:00:00+00:00", cell)
+    with pytest.raises(DataError) as caught:
+        Manifest.read(write(tmp_path, text))
+    assert f"row 2, captured_at '{cell}': {says}; write it as 2026-01-04T10:30:00+07:00; " in str(
+        caught.value
+    )
+
+
+@given(
+    st.datetimes(datetime(1900, 1, 1), datetime(2099, 12, 31)),  # noqa: DTZ001 - the zone comes then
+    st.none() | st.integers(-23 * 60, 23 * 60),
+    st.sampled_from(["%Y-%m-%dT%H:%M:%S", "%Y%m%dT%H%M%S", "%Y%m%d%H%M%S", "%Y%m%d_%H%M%S"]),
+)
+def test_a_time_is_read_as_it_was_written(moment: datetime, minutes: int | None, form: str) -> None:
+    zone = None if minutes is None else timezone(timedelta(minutes=minutes))
+    written = moment.replace(microsecond=0, tzinfo=zone)
+    assert moments.parse(written.strftime(form + "%z")) == written
+
+
+@given(st.text("0123456789.-+:TtZ_ e", max_size=20) | st.from_regex(r"\A(19|20)\d{6,14}\Z"))
+def test_a_time_begins_with_its_day_or_is_refused(text: str) -> None:
+    try:
+        moment = moments.parse(text)
+    except ValueError:
+        return
+    assert text.strip().replace("-", "")[:8] == moment.date().isoformat().replace("-", "")
+
+
+SPELLINGS = (
+    "70-1 \N{LATIN SMALL LETTER E WITH ACUTE}",
+    " 70-1  e\N{COMBINING ACUTE ACCENT} ",
+    "70-1\N{NO-BREAK SPACE}\N{ZERO WIDTH SPACE}\N{LATIN SMALL LETTER E WITH ACUTE}",
+)
+
+
+def test_a_truck_and_a_station_are_one_whatever_their_spelling(tmp_path: Path) -> None:
+    kinds = zip("abc", SPELLINGS, ("S1", "S1 ", " S1"), ("train", "test", "val"), strict=True)
+    lines = "".join(
+        GOOD.replace("a.png,T1", f"{name}.png,{truck}").replace("S1,,", f"{station},{split},")
+        for name, truck, station, split in kinds
+    )
+    manifest = Manifest.read(write(tmp_path / "one", HEADER + lines))
+    assert {row.truck for row in manifest.rows} == {SPELLINGS[0]}
+    assert {row.station for row in manifest.rows} == {"S1"}
+    # The file keeps what it has.
+    manifest.write()
+    assert tuple(row["truck"] for row in Manifest.read(tmp_path / "one").cells) == SPELLINGS
+    with pytest.raises(DataError, match=r"truck 70-1 .* is in two splits, train and test"):
+        Dataset.open(tmp_path / "one").split(1, grouping="truck")
+    with pytest.raises(DataError, match=r"station/day S1/2026-01-05 is in two splits"):
+        Dataset.open(tmp_path / "one").split(1, grouping="station-day")
+    merged = merge([tmp_path / "one"], tmp_path / "merged")
+    assert {row.truck for row in merged.rows} == {f"one/{SPELLINGS[0]}"}
+
+
+@given(st.text())
+def test_a_tidy_name_stays_as_it_is(name: str) -> None:
+    assert tidied(tidied(name)) == tidied(name) == tidied(f" {name}\t")
+
+
+def test_a_blank_truck_is_none(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="row 2, truck"):
+        Manifest.read(write(tmp_path, HEADER + GOOD.replace("T1", "  ")))
 
 
 def test_the_digest_is_of_images_labels_splits_and_of_the_cut_where_there_is_one(
@@ -191,6 +299,45 @@ def test_merged_with_votes_grades_are_the_votes_of_one_more_expert(tmp_path: Pat
     # Nothing is voted on where no folder has votes.
     alone = Dataset.open(merge([graded], tmp_path / "alone").folder)
     assert (alone.labels.source, alone.labels.grades) == ("truth", (Grade.BURN_TRASH, None))
+
+
+def test_merged_votes_are_of_one_expert_only_where_dataset_json_says_so(tmp_path: Path) -> None:
+    said = {
+        "one": {"vote_1": "nok", "vote_2": "lek"},
+        "two": {"vote_2": "nok"},
+        "three": {},
+    }
+    for name, experts in said.items():
+        folder = write(tmp_path / name, HEADER + GOOD.replace("a.png", f"{name}.png"))
+        Description(experts=experts).write(folder)
+    dataset = Dataset.open(merge([tmp_path / name for name in said], tmp_path / "all").folder)
+    experts = dataset.description.experts
+    by_folder = [[experts[voter] for voter in row.voters] for row in dataset.manifest.rows]
+    assert [sorted(names) for names in by_folder] == [
+        ["lek", "nok", "vote_3 of one"],
+        ["nok", "vote_1 of two", "vote_3 of two"],
+        ["vote_1 of three", "vote_2 of three", "vote_3 of three"],
+    ]
+    assert len(set(experts)) == len(set(experts.values())) == 8
+    # Everybody's votes are still theirs, whatever the column is now.
+    for row, names in zip(dataset.manifest.rows, by_folder, strict=True):
+        votes = dict(zip(names, row.votes, strict=True))
+        folder = Path(row.image).stem
+        named = said[folder]
+        for column, vote in zip(("vote_1", "vote_2", "vote_3"), GOOD.split(",")[6:9], strict=True):
+            assert votes[named.get(column, f"{column} of {folder}")] == vote
+    # Of one merged folder and another, too.
+    again = merge([tmp_path / "all", write(tmp_path / "four", HEADER + GOOD)], tmp_path / "again")
+    assert len(Description.read(again.folder).experts) == 11
+
+
+def test_two_columns_of_one_expert_are_not_merged(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        folder = write(tmp_path / name, HEADER + GOOD.replace("a.png", f"{name}.png"))
+    Description(experts={"vote_1": "nok", "vote_3": "nok"}).write(folder)
+    with pytest.raises(DataError, match=r"two/dataset.json: nok has two vote columns; name"):
+        merge([tmp_path / "one", tmp_path / "two"], tmp_path / "both")
+    assert not (tmp_path / "both").exists()
 
 
 def test_a_merge_that_fails_writes_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,15 @@ from training.console import RichReport
 from training.data import fingerprints, images, report
 from training.data.check import check, duplicate_pairs
 from training.data.dataset import Dataset
-from training.data.description import Area, Grouping, LabelMethod, Shows, parse_area
+from training.data.description import (
+    DESCRIPTION_NAME,
+    Area,
+    Description,
+    Grouping,
+    LabelMethod,
+    Shows,
+    parse_area,
+)
 from training.data.drawn.masks import VALUES, Tool, import_masks
 from training.data.images import Skip
 from training.data.importing import folder, records, reviews, table, target
@@ -79,7 +87,7 @@ def import_folder(
     kind: FormatOption = "csv",
     copy: CopyOption = False,
 ) -> None:
-    """Import an ImageFolder: a folder of images for each class, or for each split and class."""
+    """Import an ImageFolder: a folder of images for each class, or for each class and split."""
     pattern = folder.compiled(truck_pattern) if truck_pattern is not None else None
     classes = ClassMap.parse(class_map or [])
     area = _area(graded_area)
@@ -220,6 +228,8 @@ def merge_command(
     """Put several labelled folders under one manifest; the images stay where they are."""
     merged = merge(data, out)
     typer.echo(f"{merged.path}: {len(merged.rows)} images of {len(data)} folders")
+    if experts := Description.read(merged.folder).experts:
+        typer.echo(f"votes of {len(experts)} experts, named in {merged.folder / DESCRIPTION_NAME}")
 
 
 @app.command("thin")

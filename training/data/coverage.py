@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from edge_agent.grades import GRADES, Grade
 from training.data.dataset import Dataset, ImageSet
-from training.data.images import Skip, size_of
+from training.data.images import MIN_SIDE, Skip, size_of
 from training.data.manifest import Split
 from training.errors import DataError
 
@@ -68,10 +68,11 @@ def require_learnable(
 
 
 def _any_readable(dataset: Dataset, split: Split) -> bool:
-    """By the first that opens: the split itself is not read."""
+    """By the first that opens and is not too small: the split itself is not read."""
     rows = zip(dataset.manifest.rows, dataset.manifest.images, dataset.labels.grades, strict=True)
     files = (file for row, file, grade in rows if grade is not None and row.split == split)
-    return any(not isinstance(size_of(file), Skip) for file in files)
+    sizes = map(size_of, files)
+    return any(not isinstance(size, Skip) and min(size) >= MIN_SIDE for size in sizes)
 
 
 def _counts(dataset: Dataset, split: Split, loaded: ImageSet | None) -> Counter[Grade]:

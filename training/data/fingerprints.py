@@ -44,7 +44,7 @@ def take(
 ) -> list[Fingerprint | Skip]:
     """The fingerprint of every image, or why it has none. `on_image` is called once an image."""
     found: list[Fingerprint | Skip] = []
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(images.threads()) as pool:
         for result in pool.map(fingerprint, paths):
             found.append(result)
             on_image()
@@ -53,9 +53,10 @@ def take(
 
 def fingerprint(path: Path) -> Fingerprint | Skip:
     """The fingerprint of one image, or why it has none."""
-    pixels = images.decode(path)
-    if isinstance(pixels, Skip):
-        return pixels
+    return images.decoded(path, _of_pixels)
+
+
+def _of_pixels(pixels: npt.NDArray[np.uint8]) -> Fingerprint:
     content = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
     return Fingerprint(content, perceptual_hash(Image.fromarray(pixels)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,16 +19,27 @@ from PIL.TiffImagePlugin import TiffImageFile
 from training.data.cut_jpeg import is_cut
 from training.data.description import Area
 from training.data.quiet import Quiet
+from training.data.room import Room
 from training.errors import DataError
 
 MAX_PIXELS: Final = 64_000_000
-"""Larger images are not camera frames; decoding one could exhaust the memory."""
+"""Larger images are not camera frames; decoding one could exhaust the memory. So many are in hand
+at once, too, however many threads there are: a progressive JPEG takes 17 bytes a pixel."""
+
+# From 32 MiB on glibc gives memory back at once; of Pillow's usual blocks every thread keeps some.
+Image.core.set_block_size(64 * 2**20)  # type: ignore[attr-defined]
+
+MIN_SIDE: Final = 16
+"""Half the least --size. What is smaller would be enlarged more than twice at every size, and shows
+no cane any more: an icon, a tracking pixel, a frame's edge."""
 
 FORMATS: Final = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
 """What is read; Pillow counts MPO as JPEG. Of others it drops the low byte of 16-bit colour without
 a word (PPM, JPEG 2000), or reads them in ways that few have tried."""
 
 _QUIET: Final = Quiet()
+_ROOM: Final = Room(MAX_PIXELS)
+_SMALL: Final = f"a side is shorter than {MIN_SIDE} px"
 _WITH_ALPHA: Final = ("RGBA", "LA", "PA")
 _EIGHT_BIT: Final = ("RGB", "L", "P", *_WITH_ALPHA)
 _DEEP: Final = "16 or more bits a sample, not 8"
@@ -69,7 +81,7 @@ def load(
     images: npt.NDArray[np.uint8] = np.empty((len(paths), size, size, 3), np.uint8)
     kept: list[int] = []
     skips: list[Skip] = []
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         for position, result in enumerate(pool.map(lambda path: read(path, size, cut), paths)):
             if isinstance(result, Skip):
                 skips.append(result)
@@ -80,21 +92,27 @@ def load(
     return images[: len(kept)], kept, skips
 
 
+def threads() -> int:
+    """How many images are decoded at once: one a thread that OpenCV has, which --threads says."""
+    return max(1, cv2.getNumThreads())
+
+
 def read(path: Path, size: int, cut: Area | None = None) -> npt.NDArray[np.uint8] | Skip:
     """One image, uint8 RGB (size, size, 3), or the reason why there is none.
 
     Cut and resized by area as in the agent. An image that has the size already is not resized.
     """
-    pixels = decode(path)
-    if isinstance(pixels, Skip):
-        return pixels
-    if cut is not None:
-        pixels = cut_out(pixels, cut)
-        if not pixels.size:
-            return Skip(path, "too small to be cut to the graded area")
-    if pixels.shape[:2] != (size, size):
-        pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return np.ascontiguousarray(pixels)
+
+    def fitted(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | Skip:
+        if cut is not None:
+            pixels = cut_out(pixels, cut)
+            if min(pixels.shape[:2]) < MIN_SIDE:
+                return Skip(path, f"cut to the graded area, {_SMALL}")
+        if pixels.shape[:2] != (size, size):
+            pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8)
+        return np.ascontiguousarray(pixels)
+
+    return decoded(path, fitted)
 
 
 def decode(path: Path) -> npt.NDArray[np.uint8] | Skip:
@@ -102,9 +120,24 @@ def decode(path: Path) -> npt.NDArray[np.uint8] | Skip:
 
     Turned upright by its EXIF orientation; grey and palette images become RGB. What has no single
     right conversion is left out: CMYK without its printer, 16 bits a sample whose white is not
-    known, transparency without what is behind it, animations.
+    known, transparency without what is behind it, animations. So is what has a side below MIN_SIDE.
     """
-    return examine(path, lambda file: _rgb(path, file))
+    return decoded(path, lambda pixels: pixels)
+
+
+def decoded(path: Path, use: Callable[[npt.NDArray[np.uint8]], Made | Skip]) -> Made | Skip:
+    """What `use` makes of an image as `decode` gives it, or why there is none.
+
+    Threads wait for one another here where they would have more than MAX_PIXELS in hand.
+    """
+    with ExitStack() as room:
+
+        def pixels_of(file: ImageFile.ImageFile) -> npt.NDArray[np.uint8] | Skip:
+            room.enter_context(_ROOM.taken(file.width * file.height))
+            return _rgb(path, file)
+
+        pixels = examine(path, pixels_of)
+        return pixels if isinstance(pixels, Skip) else use(pixels)
 
 
 def told(skips: Sequence[Skip]) -> str | None:
@@ -115,7 +148,8 @@ def told(skips: Sequence[Skip]) -> str | None:
 
 
 def size_of(path: Path) -> tuple[int, int] | Skip:
-    """(width, height) of an image as `decode` gives it, without decoding its pixels."""
+    """(width, height) of an image as `decode` gives it, without decoding its pixels; also of one
+    that is too small for `decode`."""
 
     def upright(file: ImageFile.ImageFile) -> tuple[int, int]:
         sideways = file.getexif().get(ExifTags.Base.Orientation, 1) > _LAST_UPRIGHT
@@ -151,6 +185,8 @@ def examine(path: Path, use: Callable[[ImageFile.ImageFile], Made]) -> Made | Sk
 
 def _rgb(path: Path, file: ImageFile.ImageFile) -> npt.NDArray[np.uint8] | Skip:
     """The pixels of an opened image, uint8 RGB (height, width, 3), or why there are none."""
+    if min(file.size) < MIN_SIDE:
+        return Skip(path, _SMALL)
     if is_cut(path, file):
         return Skip(path, "truncated")
     upright = ImageOps.exif_transpose(file)

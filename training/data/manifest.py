@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from edge_agent.grades import Grade
-from training.data import tables
+from training.data import moments, tables
 from training.errors import DataError
 
 Split = Literal["train", "val", "test"]
@@ -27,12 +36,35 @@ MAX_VOTES: Final = 5
 VOTE_COLUMN: Final = re.compile(r"vote_\d+")
 _OURS: Final = ("votes", "voters")
 """What rows call the vote columns taken together; no column can have these names."""
+_LIKE_VOTES: Final = re.compile(
+    r"vote.*|(?:annotator|expert|grader|labell?er|rater|reviewer)s?[\W_]*\d+", re.IGNORECASE
+)
+"""What people call columns of votes. A further column is kept and never looked at."""
+
+
+def tidied(name: str) -> str:
+    """A name by which trucks or days are told apart, of the spellings that look the same one.
+
+    Unicode's NFC, one blank for several, none at the ends, no characters that cannot be seen.
+    """
+    seen = "".join(c for c in name if unicodedata.category(c) != "Cf")
+    return unicodedata.normalize("NFC", " ".join(seen.split()))
+
+
+def _tidied(cell: Any) -> Any:
+    return tidied(cell) if isinstance(cell, str) else cell
+
+
+def _moment(cell: Any) -> Any:
+    """Pydantic itself would take bare digits for seconds since 1970."""
+    return moments.parse_zoned(cell) if isinstance(cell, str) else cell
 
 
 class Row(BaseModel):
     """One image. Columns it does not know are allowed and kept in the file.
 
     image: path of the image, relative to the manifest's folder.
+    truck, station: `tidied`, whatever the file has.
     captured_at: ISO 8601 with a time zone; None where nobody knows it any more.
     split: None until splits are assigned.
     grade: the true grade where somebody knows it, as a simulator does.
@@ -45,10 +77,10 @@ class Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     image: str = Field(min_length=1)
-    truck: str = Field(min_length=1)
-    captured_at: AwareDatetime | None = None
+    truck: Annotated[str, BeforeValidator(_tidied)] = Field(min_length=1)
+    captured_at: Annotated[AwareDatetime | None, BeforeValidator(_moment)] = None
     camera: str = "C301"
-    station: str = ""
+    station: Annotated[str, BeforeValidator(_tidied)] = ""
     region: str = ""
     split: Split | None = None
     grade: Grade | None = None
@@ -155,13 +187,24 @@ def missing_columns(columns: Sequence[str]) -> list[str]:
 
 
 def refuse_reserved(file: Path, columns: Sequence[str]) -> None:
-    """Raises DataError for a column whose name would be mistaken for all votes together."""
+    """Raises DataError for a column whose name would be mistaken for all votes together, or one
+    that seems to be of votes and would not count as such."""
     taken = next((name for name in columns if name in _OURS), None)
     if taken is not None:
         raise DataError(
             f"{file}: column {taken!r} has a name that is taken; rename it, and if it holds votes, "
             "make it vote_1, vote_2, ... with a column for each expert"
         )
+    unread = next((name for name in columns if _is_like_votes(name)), None)
+    if unread is not None:
+        raise DataError(
+            f"{file}: column {unread!r} seems to be of votes and would not count; make it vote_1, "
+            "vote_2, ... with a column for each expert, or rename it if it holds none"
+        )
+
+
+def _is_like_votes(column: str) -> bool:
+    return not VOTE_COLUMN.fullmatch(column) and bool(_LIKE_VOTES.fullmatch(tidied(column)))
 
 
 def seen_from(folder: Path, file: Path) -> str:
@@ -225,4 +268,4 @@ def _fault(error: ValidationError, cells: tables.Cells) -> str:
         filled = [name for name in cells if VOTE_COLUMN.fullmatch(name) and cells[name]]
         column = filled[int(first["loc"][1])]
     given = "" if first["type"] == "missing" else f" {str(first['input'])[:60]!r}"
-    return f"{column}{given}: {first['msg']}"
+    return f"{column}{given}: {first['msg'].removeprefix('Value error, ')}"

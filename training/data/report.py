@@ -116,7 +116,8 @@ def _grades(report: DataReport) -> Table:
     for column in columns:
         table.add_column(column or "no split", justify="right")
     for grade, counts in report.counts.items():
-        names = [", ".join(stands_for.get(grade, []))] if stands_for else []
+        # As Text: a class called "wet [/old]" would be taken for markup.
+        names = [Text(", ".join(stands_for.get(grade, [])))] if stands_for else []
         table.add_row(str(grade), *names, *(str(counts[column]) for column in columns))
     return table
 

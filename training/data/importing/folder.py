@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,12 +13,12 @@ from typing import Final, Literal
 
 from PIL import ExifTags, ImageFile
 
-from training.data import images
+from training.data import images, moments
 from training.data.description import Area, Description, Shows
 from training.data.images import Skip
 from training.data.importing.classes import ClassMap
 from training.data.importing.target import Found
-from training.data.manifest import Split
+from training.data.manifest import Split, tidied
 from training.data.splits import THAI_TIME
 from training.data.tables import Cells
 from training.errors import DataError
@@ -47,6 +48,11 @@ class ClassFolder:
     path: Path
     split: Split | Literal[""]
 
+    def split_of(self, path: Path) -> Split | Literal[""]:
+        """Of a path below it; where it lies in no split itself, by its sub-folder's name."""
+        top, *below = path.relative_to(self.path).parts
+        return self.split or (SPLIT_LEVELS.get(top.lower(), "") if below else "")
+
 
 def find(
     root: Path,
@@ -59,7 +65,8 @@ def find(
     """All files below ROOT/CLASS/, labelled with the grade of their class in the column grade.
 
     Below ROOT/LEVEL/CLASS/ as well: a level is a folder that is no class and is called like a
-    split, or has no other sub-folders than classes. Of a split, it fills the column split.
+    split, or has no other sub-folders than classes. Of a split, it fills the column split, and so
+    does a sub-folder of a class that is called like one, as in ROOT/CLASS/SPLIT/.
 
     pattern: searched in each image's path relative to ROOT; its named groups fill columns. Without
         it, or without a group for the truck, a truck is a cluster of near-duplicates.
@@ -79,23 +86,22 @@ def find(
     for level in (root, *levels):
         loose = sorted(path for path in level.iterdir() if not path.is_dir())
         found.skips += [Skip(path, "lies in no class's folder", _split(level)) for path in loose]
-    for level in levels:
-        if not _split(level):
-            found.notes.append(f"{level.name} is called like no split; its images get none")
     dated = 0
     for folder in folders:
         grade = classes.grade(folder.path.name)
         files, links = _files(folder.path)
-        found.skips += [Skip(p, "a link to a folder, not followed", folder.split) for p in links]
+        why = "a link to a folder, not followed"
+        found.skips += [Skip(path, why, folder.split_of(path)) for path in links]
         if grade is None:
             why = f"class {folder.path.name} is left out"
-            found.skips += [Skip(path, why, folder.split) for path in files]
+            found.skips += [Skip(path, why, folder.split_of(path)) for path in files]
             continue
         if not files:
             name = folder.path.relative_to(root).as_posix()
             found.notes.append(f"warning: the class folder {name} has no file")
         for path in files:
-            cells: Cells = {"grade": grade, "split": folder.split, **_matched(pattern, path, root)}
+            split = folder.split_of(path)
+            cells: Cells = {"grade": grade, "split": split, **_matched(pattern, path, root)}
             taken_at = "" if cells.get("captured_at") else _taken_at(path)
             dated += bool(taken_at)
             found.images.append(
@@ -103,7 +109,26 @@ def find(
             )
     if dated:
         found.notes.append(f"{dated} images have their capture time from EXIF")
+    found.notes += _without_split(found, levels, root)
     return found
+
+
+def _without_split(found: Found, levels: Sequence[Path], root: Path) -> list[str]:
+    """Lines on images that have no split where folders seem to be, or are, splits."""
+    names = [path.relative_to(root) for path, cells in found.images if not cells["split"]]
+    without = Counter(name.parts[0] for name in names)
+    of_all = Counter(path.relative_to(root).parts[0] for path, _ in found.images)
+    lines = []
+    for level in (level.name for level in levels if without[level.name]):
+        which = (
+            "its images" if without[level] == of_all[level] else f"{without[level]} of its images"
+        )
+        lines.append(f"{level} is called like no split; {which} get none")
+    inside = {level.name for level in levels}
+    loose = [name.as_posix() for name in names if name.parts[0] not in inside]
+    if loose and len(names) < len(found.images):
+        lines.append(f"{len(loose)} images lie in no split and get none, as {loose[0]}")
+    return lines
 
 
 def _levels_and_classes(root: Path, classes: ClassMap) -> tuple[list[Path], list[ClassFolder]]:
@@ -178,7 +203,7 @@ def _matched(pattern: re.Pattern[str] | None, path: Path, root: Path) -> Cells:
     cells = {group: text for group, text in groups.items() if not _is_truck(group)}
     if cells.get("captured_at"):
         cells["captured_at"] = _zoned(cells["captured_at"], name)
-    trucks = [groups[g] for g in sorted(groups, key=_truck_place) if _is_truck(g)]
+    trucks = [tidied(groups[g]) for g in sorted(groups, key=_truck_place) if _is_truck(g)]
     # Where no part was met, nothing is known: not one truck for all such images.
     return {**cells, "truck": "/".join(trucks) if any(trucks) else ""}
 
@@ -186,7 +211,7 @@ def _matched(pattern: re.Pattern[str] | None, path: Path, root: Path) -> Cells:
 def _zoned(text: str, name: str) -> str:
     """An ISO 8601 date or time, with Thailand's zone where it has none."""
     try:
-        moment = datetime.fromisoformat(text)
+        moment = moments.parse(text)
     except ValueError as error:
         raise DataError(
             f"{name}: captured_at {text!r} is no ISO 8601 date or time; correct --truck-pattern"

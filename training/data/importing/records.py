@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from training.data.description import Area, Description
 from training.data.images import Skip
 from training.data.importing.reviews import Reviews
 from training.data.importing.target import Found
+from training.data.manifest import tidied
 from training.data.tables import Cells
 from training.errors import DataError
 
@@ -62,9 +63,10 @@ def find(
     area: the part of the frame a network is to see; by default the one all records were graded
         with. The images themselves stay whole frames.
 
-    A truck is its plate and province where they are known, else its record: a truck without a plate
-    that comes twice counts as two. Images that failed the station's checks, are gone or were
-    changed since are left out. Raises DataError when there is no such database.
+    A truck is its plate and province; the plate alone where any record of it lacks the province, as
+    that may be any of them; its record where there is no plate: such a truck that comes twice
+    counts as two. Images that failed the station's checks, are gone or were changed since are left
+    out. Raises DataError when there is no such database.
     """
     frames = _read(data_dir / DATABASE_NAME)
     evidence = data_dir / EVIDENCE_NAME
@@ -83,6 +85,7 @@ def find(
     )
     if reviews:
         found.notes += _unused(reviews, frames)
+    provinces = _provinces(chosen)
     for frame in chosen:
         path = evidence / (frame.path or f"{frame.record}/{frame.camera}")
         fault = _fault(frame, path)
@@ -91,10 +94,16 @@ def find(
             continue
         voted = votes.get(getattr(frame, reviews.by) or "", {}) if reviews else {}
         cells = {vote: voted.get(vote, "") for vote in columns.values()}
-        found.images.append((path, {**_cells(frame), **cells}))
-    without_plate = len({frame.record for frame in chosen if not frame.plate})
+        found.images.append((path, {**_cells(frame, provinces), **cells}))
+    without_plate = len({frame.record for frame in chosen if not tidied(frame.plate or "")})
     if without_plate:
         found.notes.append(f"{without_plate} records have no plate: each counts as a truck")
+    unsure = sorted(plate for plate, of in provinces.items() if "" in of and len(of) > 1)
+    if unsure:
+        found.notes.append(
+            f"{len(unsure)} plates lack their province in some records, as {unsure[0]}: "
+            "each counts as one truck, whatever the province"
+        )
     return found
 
 
@@ -126,11 +135,26 @@ def _fault(frame: Row[Any], path: Path) -> str | None:
     return None
 
 
-def _cells(frame: Row[Any]) -> Cells:
+def _provinces(frames: Sequence[Row[Any]]) -> dict[str, set[str]]:
+    """The provinces seen with each plate, "" where a record has none."""
+    found: dict[str, set[str]] = {}
+    for frame in frames:
+        found.setdefault(tidied(frame.plate or ""), set()).add(tidied(frame.province or ""))
+    found.pop("", None)
+    return found
+
+
+def _truck(frame: Row[Any], provinces: Mapping[str, set[str]]) -> str:
+    plate = tidied(frame.plate or "")
+    if not plate:
+        return str(frame.record)
+    return plate if "" in provinces[plate] else f"{plate} {tidied(frame.province)}"
+
+
+def _cells(frame: Row[Any], provinces: Mapping[str, set[str]]) -> Cells:
     kept = {name: getattr(frame, name) for name in _KEPT}
-    truck = f"{frame.plate} {frame.province or ''}".strip() if frame.plate else frame.record
     return {
-        "truck": truck,
+        "truck": _truck(frame, provinces),
         "camera": frame.camera,
         "station": frame.station,
         "captured_at": (

@@ -10,7 +10,7 @@ from training.data.description import Area, Description, Shows
 from training.data.images import Skip
 from training.data.importing.classes import ClassMap
 from training.data.importing.target import Found
-from training.data.manifest import VOTE_COLUMN, checked_rows, refuse_reserved
+from training.data.manifest import VOTE_COLUMN, checked_rows, refuse_reserved, tidied
 from training.errors import DataError
 
 
@@ -72,7 +72,7 @@ def find(
         images.append((path, cells))
         numbers.append(number)
     # Trucks that are not told are found later, from the images.
-    told = [{**cells, "truck": cells.get("truck") or "unknown"} for _, cells in images]
+    told = [{**cells, "truck": tidied(cells.get("truck", "")) or "unknown"} for _, cells in images]
     checked_rows(file, told, numbers)
     # Where it has been said what lies in which grade, that stands.
     named = {**known.classes, **classes.described(() if known.classes else used)}

@@ -18,7 +18,14 @@ from training.data import fingerprints, tables
 from training.data.check import duplicate_pairs
 from training.data.description import Description
 from training.data.images import Skip
-from training.data.manifest import REQUIRED, Manifest, checked_rows, manifest_file, seen_from
+from training.data.manifest import (
+    REQUIRED,
+    Manifest,
+    checked_rows,
+    manifest_file,
+    seen_from,
+    tidied,
+)
 from training.errors import DataError
 
 SKIPPED_NAME: Final = "skipped.csv"
@@ -94,7 +101,8 @@ def usable(found: Found, *, on_image: Callable[[], None] = lambda: None) -> Usab
     taken = fingerprints.take([path for path, _ in found.images], on_image=on_image)
     skips = list(found.skips)
     kept: list[tuple[Path, tables.Cells, fingerprints.Fingerprint]] = []
-    for (path, cells), one in zip(found.images, taken, strict=True):
+    for (path, given), one in zip(found.images, taken, strict=True):
+        cells = {**given, "truck": tidied(given.get("truck", ""))}
         if isinstance(one, Skip):
             skips.append(replace(one, split=cells.get("split")))
         else:
@@ -104,7 +112,7 @@ def usable(found: Found, *, on_image: Callable[[], None] = lambda: None) -> Usab
         raise DataError(f"no readable image to import{first}; check the paths")
     notes = list(found.notes)
     clusters = _clusters([one for *_, one in kept])
-    unknown = sum(not cells.get("truck") for _, cells, _ in kept)
+    unknown = sum(not cells["truck"] for _, cells, _ in kept)
     if unknown:
         notes.append(
             f"{unknown} images do not say their truck: each of {len(set(clusters))} clusters of "
@@ -112,7 +120,7 @@ def usable(found: Found, *, on_image: Callable[[], None] = lambda: None) -> Usab
             "two splits"
         )
     rows = tuple(
-        (path, {**cells, "truck": cells.get("truck") or f"alike-{cluster:06d}"})
+        (path, {**cells, "truck": cells["truck"] or f"alike-{cluster:06d}"})
         for (path, cells, _), cluster in zip(kept, clusters, strict=True)
     )
     present = {cells["grade"] for _, cells in rows if cells.get("grade")}
