@@ -111,6 +111,12 @@ def told_of(data: Path, folder: Path, region: str) -> Path:
     return _copied(data, folder, [{**row, "region": region} for row in rows])
 
 
+def of_other_trucks(data: Path, folder: Path) -> Path:
+    """A copy whose trucks have other names."""
+    rows = table(data / "manifest.csv")
+    return _copied(data, folder, [{**row, "truck": f"other {row['truck']}"} for row in rows])
+
+
 def with_one_of(data: Path, folder: Path, grade: str) -> Path:
     """A copy with one training image of a grade."""
     rows = table(data / "manifest.csv")

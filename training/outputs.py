@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +36,15 @@ def make_way(out: Path) -> None:
 def whole(path: Path) -> Iterator[Path]:
     """Where to write a file that is to have its name only when it is complete and on the disk: a
     kill, or a power cut, leaves the old one or the new one, never half. Nothing is left of one that
-    could not be written.
+    could not be written. Others may write the same file meanwhile; the last one counts.
     """
-    temporary = unfinished(path)
+    _sweep(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)  # safetensors keeps others from reading
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
@@ -48,15 +54,18 @@ def whole(path: Path) -> Iterator[Path]:
         raise
 
 
-def unfinished(path: Path) -> Path:
-    """What a file is called until it is complete. A kill leaves it, and nobody reads it."""
-    return path.with_name(f".{path.name}.new")
-
-
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replaces a JSON file at once."""
     with whole(path) as file:
         file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _sweep(path: Path) -> None:
+    """Deletes what kills have left of a file. Nobody writes one for a day."""
+    for left in path.parent.glob(f".{escape(path.name)}.*.new"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > 24 * 3600:
+                left.unlink()
 
 
 def _sync(path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -14,6 +15,7 @@ import torch
 
 from training import parallel, progress, provenance
 from training.adjustment import Adjustment, shares_of
+from training.alone import alone
 from training.calibration import confidence_threshold, temperature
 from training.classifiers.pixels import Pixels
 from training.config import LATER, FitConfig
@@ -84,12 +86,13 @@ def fit(
     if threads is not None:
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
-    with parallel.accelerator(config.precision, tensorboard) as accelerator:
+    with parallel.accelerator(config.precision, tensorboard) as accelerator, ExitStack() as held:
         # The main process writes splits and folder, and downloads weights, where there are none.
         def prepare() -> tuple[Dataset, Weights | None]:
             dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
             given = Weights.find(weights, config.classifier, pixels) if weights else None
             out.mkdir(parents=True, exist_ok=True)
+            held.enter_context(alone(out, report.say, deadline=deadline))
             return dataset, given
 
         dataset, given = parallel.main_first(prepare)

@@ -18,12 +18,18 @@ from training.synthesis.pipeline import synthesize
 from training.synthesis.steps import Steps
 
 
-def main(data: Path, out: Path, config: SynthesisConfig, survived: Path) -> None:
-    """Runs on to the first file of a kind that `survived` does not name, once written in part and
-    once when it has its name, and dies there. A checkpoint is written after each step."""
+def unharmed(data: Path, out: Path, config: SynthesisConfig) -> None:
+    """Runs to its end, on one thread and with thumbnails for features."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     baselines.frozen_features = thumbnails.features
+    with RichReport(quiet=True) as report:
+        assert synthesize(data, out, config, report, threads=1)
+
+
+def main(data: Path, out: Path, config: SynthesisConfig, survived: Path) -> None:
+    """Runs on to the first file of a kind that `survived` does not name, once written in part and
+    once when it has its name, and dies there. A checkpoint is written after each step."""
     assert Steps.__init__.__kwdefaults__ is not None
     Steps.__init__.__kwdefaults__["save_every"] = 0.0
     known = set(survived.read_text("utf-8").splitlines())
@@ -34,7 +40,9 @@ def main(data: Path, out: Path, config: SynthesisConfig, survived: Path) -> None
         sync(path)
         if not path.is_dir():
             inner = path.relative_to(out)
-            kind = "an image" if ".png" in path.suffixes else path.name
+            # Files that are not whole yet are named after the process.
+            name = path.name.replace(f".{os.getpid()}.", ".")
+            kind = "an image" if ".png" in path.suffixes else name
             writing[:] = [f"{inner.parent} {kind}"]
         when = f"{writing[0]} {'named' if path.is_dir() else 'not yet named'}"
         if when in known:
@@ -46,5 +54,4 @@ def main(data: Path, out: Path, config: SynthesisConfig, survived: Path) -> None
         os.kill(os.getpid(), signal.SIGKILL)
 
     outputs._sync = mortal
-    with RichReport(quiet=True) as report:
-        assert synthesize(data, out, config, report, threads=1)
+    unharmed(data, out, config)

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import thumbnails
 from scenes import SIZE, scene_folder
-from synthesis_runs import with_one_of
+from synthesis_runs import table, with_one_of
 from typer.testing import CliRunner
 
 from edge_agent.grades import GRADES
@@ -30,6 +31,14 @@ from training.report.build import draw
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ARMS = ("augmented", "synthesized", "blended", "shuffled", "rendered")
+
+
+WITH_SETS = ("synthesized", "shuffled")
+
+
+def suffixes(folder: Path) -> list[str]:
+    """Of the files in it that are not hidden."""
+    return sorted(file.suffix for file in folder.iterdir() if not file.name.startswith("."))
 
 
 def study(data: Path, out: Path, *further: str | Path, code: int = 0) -> str:
@@ -185,7 +194,7 @@ def test_shares_are_chosen_by_each_grade_on_the_validation_split(out: Path) -> N
         expected = [share if grade in has else 0.0 for grade, share in enumerate(best)]
         assert config(out, arm)["synthetic_shares"] == expected
     # What there is without synthetic images is found out once, and nothing is left to resume from.
-    assert len(list((out / "trials").iterdir())) == 1 + len(ARMS[1:]) * (len(SHARES) - 1)
+    assert suffixes(out / "trials") == [".npy"] * (1 + len(ARMS[1:]) * (len(SHARES) - 1))
 
 
 def test_a_trial_goes_on_where_it_was(data: Path, out: Path, tmp_path: Path) -> None:
@@ -197,15 +206,15 @@ def test_a_trial_goes_on_where_it_was(data: Path, out: Path, tmp_path: Path) -> 
     shutil.rmtree(ours / "simple_dcnn-augmented-1")
     said = study(data, ours, "--arms", "blended", "--max-time", "0s")
     assert "time is up in a trial of simple_dcnn-blended-1" in " ".join(said.split())
-    assert [file.suffix for file in (ours / "trials").iterdir()] == [".pt"]
+    assert suffixes(ours / "trials") == [".pt"]
     # The finished run `augmented` stands for the trial without synthetic images.
     said = study(data, tmp_path / "with", "--arms", "blended", "--max-time", "0s")
     assert "on trial: simple_dcnn-augmented-1 is that" in " ".join(said.split())
-    assert {file.suffix for file in (tmp_path / "with" / "trials").iterdir()} == {".npy", ".pt"}
+    assert suffixes(tmp_path / "with" / "trials") == [".npy", ".pt"]
     study(data, ours, "--arms", "blended")
-    assert [file.suffix for file in (ours / "trials").iterdir()] == [".npy"] * len(SHARES)
+    assert suffixes(ours / "trials") == [".npy"] * len(SHARES)
     # The same losses as of trials that were not cut, or of the run that stood for one.
-    for file in (ours / "trials").iterdir():
+    for file in (ours / "trials").glob("*.npy"):
         assert file.read_bytes() == (out / "trials" / file.name).read_bytes()
     assert config(ours, "blended") == config(out, "blended")
     file.write_bytes(b"")
@@ -224,7 +233,7 @@ def test_a_trial_that_has_learnt_as_the_run_will_is_not_trained_again(
     said = study(data, ours, "--arms", "blended")
     assert "its trial has learnt so, and is not trained again" in " ".join(said.split())
     assert "goes on after step 8 of 8" in " ".join(said.split())
-    assert {file.suffix for file in (ours / "trials").iterdir()} == {".npy"}
+    assert suffixes(ours / "trials") == [".npy"] * len(SHARES)
     # What the trials said is there already, so that the run has to be trained.
     shutil.copytree(ours, again)
     shutil.rmtree(again / "simple_dcnn-blended-1")
@@ -331,6 +340,20 @@ def test_a_finished_study_is_not_trained_again(
     assert json.loads((out / "study.json").read_text())["left_out"] == {}
     study(data, out, "--arms", ",".join(ARMS), "--rendered", more)
     assert before == {file: file.stat().st_mtime_ns for file in out.rglob("m*.json")}
+
+
+def test_runs_that_learned_from_a_set_by_other_masks_are_of_another_study(
+    data: Path, out: Path, tmp_path: Path
+) -> None:
+    ours, masked = shutil.copytree(out, tmp_path / "out"), shutil.copytree(data, tmp_path / "data")
+    row = next(r for r in table(masked / "manifest.csv") if r["split"] == "train" and r["mask"])
+    (masked / row["mask"]).write_bytes(cv2.imencode(".png", np.ones((SIZE, SIZE), np.uint8))[1])
+    said = study(masked, ours, "--arms", "augmented,blended", "--seeds", "1,2", code=2)
+    assert "simple_dcnn-blended-1: holds a run with synthetic_recipe" in " ".join(said.split())
+    # Those without synthetic images are of the same.
+    study(masked, ours, "--arms", "augmented")
+    left_out = json.loads((ours / "study.json").read_text())["left_out"]
+    assert set(left_out) == {"simple_dcnn-blended-1", *(f"simple_dcnn-{a}-1" for a in WITH_SETS)}
 
 
 def test_further_images_that_the_study_has_are_refused(data: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from synthesis_runs import (
     drawn,
     finished,
     folder,
+    of_other_trucks,
     run,
     table,
     told_of,
@@ -29,6 +30,7 @@ from synthesis_runs import (
 )
 
 from edge_agent.grades import GRADES
+from training.alone import LOCK_NAME
 from training.config import FitConfig
 from training.console import RichReport
 from training.data.dataset import Dataset
@@ -375,19 +377,25 @@ def test_a_run_of_other_data_is_refused(out: Path, tmp_path: Path) -> None:
     assert "holds a synthesis with data" in result.stderr
 
 
-def test_a_run_of_other_regions_is_refused(data: Path, out: Path, tmp_path: Path) -> None:
-    moved = told_of(data, tmp_path / "moved", "south")
+@pytest.mark.parametrize("what", ["regions", "trucks"])
+def test_a_run_of_other_regions_or_trucks_is_refused(
+    data: Path, out: Path, tmp_path: Path, what: str
+) -> None:
+    if what == "regions":
+        moved = told_of(data, tmp_path / "moved", "south")
+    else:
+        moved = of_other_trucks(data, tmp_path / "moved")
     result = run("synthesize", "--data", moved, "--out", out, "--preset", "fast")
     assert result.exit_code == 2
-    assert "holds a synthesis with regions" in result.stderr
+    assert f"holds a synthesis with {what}" in result.stderr
     # A run of before this was written down goes on.
     copied = shutil.copytree(out, tmp_path / "run")
     before = json.loads((copied / "run.json").read_text())
-    older = {name: value for name, value in before.items() if name != "regions"}
+    older = {name: value for name, value in before.items() if name != what}
     (copied / "run.json").write_text(json.dumps(older))
     result = run("synthesize", "--data", data, "--out", copied, "--preset", "fast")
     assert result.exit_code == 0, result.output
-    assert json.loads((copied / "run.json").read_text())["regions"] == before["regions"]
+    assert json.loads((copied / "run.json").read_text())[what] == before[what]
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "classes.npy"])
@@ -417,7 +425,7 @@ def test_a_grade_with_one_image_is_refused(data: Path, tmp_path: Path) -> None:
         RichReport(quiet=True) as report,
     ):
         synthesize(copied, tmp_path / "run", CONFIG, report)
-    assert [file.name for file in (tmp_path / "run").iterdir()] == ["run.json"]
+    assert {file.name for file in (tmp_path / "run").iterdir()} == {"run.json", LOCK_NAME}
 
 
 def test_without_the_judge_s_packages_nothing_is_begun_and_what_is_done_stands(
@@ -428,7 +436,7 @@ def test_without_the_judge_s_packages_nothing_is_begun_and_what_is_done_stands(
     result = run(*asked, "--out", tmp_path / "run")
     assert result.exit_code == 2
     assert "the filter needs EfficientNet-Lite0's packages" in " ".join(result.stderr.split())
-    assert [file.name for file in (tmp_path / "run").iterdir()] == ["run.json"]
+    assert {file.name for file in (tmp_path / "run").iterdir()} == {"run.json", LOCK_NAME}
     assert run(*asked, "--out", out).stdout.strip() == str(folder(out, "set"))
 
 

@@ -1,4 +1,4 @@
-"""Synthesis killed for real, at every kind of file that it writes.
+"""Synthesis in other processes: two at once, and killed for real at every kind of file it writes.
 
 That nothing done before a kill is done again, `test_synthesis_resume.py` looks at.
 """
@@ -7,26 +7,55 @@ from __future__ import annotations
 
 import signal
 from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import killed_synthesis
 import pytest
 import torch
 from scenes import scene_folder
-from synthesis_runs import ADAPTED, assert_same_images, finished, folder, table
+from synthesis_runs import ADAPTED, assert_same_images, blends_only, finished, folder, table
 
 from training.synthesis.stages import load_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread", "quick_judge")
 
 
+@pytest.fixture(scope="module")
+def context() -> ForkServerContext:
+    """Where processes start with what takes long to import."""
+    found = get_context("forkserver")
+    found.set_forkserver_preload(["training.synthesis.pipeline", "training.console"])
+    return found
+
+
+def test_two_commands_at_once_make_one_set(tmp_path: Path, context: ForkServerContext) -> None:
+    data, out = scene_folder(tmp_path / "data"), tmp_path / "run"
+    whole = finished(data, tmp_path / "whole", blends_only())
+    asked = (data, out, blends_only())
+    both = [context.Process(target=killed_synthesis.unharmed, args=asked) for _ in range(2)]
+    for process in both:
+        process.start()
+    try:
+        for process in both:
+            process.join(120)
+    finally:
+        for process in both:
+            process.kill()
+    assert [process.exitcode for process in both] == [0, 0]
+    assert_same_images(out, whole)
+    assert table(folder(out, "set") / "verdicts.csv") == table(
+        folder(whole, "set") / "verdicts.csv"
+    )
+
+
 @pytest.mark.slow
-def test_killed_at_any_file_it_goes_on_to_the_same_set(tmp_path: Path) -> None:
+def test_killed_at_any_file_it_goes_on_to_the_same_set(
+    tmp_path: Path, context: ForkServerContext
+) -> None:
     data, out = scene_folder(tmp_path / "data"), tmp_path / "broken"
     survived = tmp_path / "survived.txt"
     survived.touch()
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["training.synthesis.pipeline", "training.console"])
     kills = 0
     while True:
         process = context.Process(target=killed_synthesis.main, args=(data, out, ADAPTED, survived))

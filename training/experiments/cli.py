@@ -22,7 +22,13 @@ from training.report.build import draw
 
 def study_command(
     data: Annotated[Path, typer.Option("--data", help="Folder with a manifest, or its file.")],
-    out: Annotated[Path, typer.Option(help="Study folder; an unfinished study in it goes on.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Study folder; an unfinished study in it goes on. studies/NAME by default, after "
+            "the folder of the data."
+        ),
+    ] = None,
     arms: Annotated[str, typer.Option(help=f"Among {', '.join(ARMS)}; separated by commas.")] = (
         ",".join(USUAL)
     ),
@@ -94,6 +100,8 @@ def study_command(
     config = StudyConfig.model_validate(
         {**base, **{name: value for name, value in given.items() if value is not None}}
     )
+    if out is None:
+        out = Path("studies", (data if data.is_dir() else data.parent).resolve().name)
     start = Start(_assignments(weights or [], config), weights_pixels, rendered)
     try:
         with RichReport() as report:

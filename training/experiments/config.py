@@ -17,6 +17,7 @@ from training.data.labels import AGREEMENT
 from training.errors import TrainingError
 from training.synthesis.config import PRESETS as SYNTHESIS
 from training.synthesis.config import SynthesisConfig, mixed
+from training.synthesis.filter import COPIES
 from training.synthesis.recolour import DISTRIBUTION
 
 Preset = Literal["fast", "cpu", "gpu"]
@@ -112,7 +113,9 @@ class StudyConfig(BaseModel):
     Every run takes the same number of optimiser `steps`, of `batch` images each, whatever the
     model and the arm. seeds: one run of each model and arm for each. synthesis: of the arms that
     learn from synthetic images; its size, seed, agreement and precision are the study's.
-    rendered_digest: of the dataset that the arm `rendered` learns from.
+    rendered_digest: of the dataset that the arm `rendered` learns from. guidance_digest: of what
+    else of the data synthetic images depend on, see `synthesis.pipeline.guidance_digest`; the study
+    finds it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -128,6 +131,7 @@ class StudyConfig(BaseModel):
     agreement: float = Field(default=AGREEMENT, gt=0, le=1)
     synthesis: SynthesisConfig = SynthesisConfig()
     rendered_digest: str | None = None
+    guidance_digest: str | None = None
 
     @field_validator("models", "arms", "seeds")
     @classmethod
@@ -193,7 +197,8 @@ class StudyConfig(BaseModel):
             return None
         else:
             asked = self.synthesis_of(arm)
-            parts = [asked.model_dump_json(exclude_none=True), ARMS[arm].judged_by or ""]
+            parts = [asked.model_dump_json(exclude_none=True), ARMS[arm].judged_by or "", COPIES]
+            parts.append(self.guidance_digest or "")
             if asked.generate.strength > 0 and asked.diffuse.backbone is None:
                 parts.append(str(DIFFUSION))
                 if asked.adapt is not None:

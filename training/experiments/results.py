@@ -59,7 +59,7 @@ def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
     comparisons: McNemar's tests on the images' labels. p-values are not corrected for their
     number. pooled_comparisons: differences in accuracy over the seeds that both sides have, and of
     each of them alone. alarms: synthetic images that gain more than ALARM over the same training
-    without them, which a leak would explain too.
+    without them, or over any where there is none such; a leak would explain that too.
     """
     runs = list(predictions)
     measured = {run: _measured(found) for run, found in predictions.items()}
@@ -76,7 +76,7 @@ def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
             for first, second in _pairs(runs)
         ],
         "pooled_comparisons": both["pooled_comparisons"],
-        "alarms": list(_alarms(both["pooled_comparisons"])),
+        "alarms": list(_alarms(both["pooled"])),
     }
 
 
@@ -194,19 +194,31 @@ def _pooled_comparisons(predictions: dict[Run, Predictions]) -> Iterator[dict[st
         }
 
 
-def _alarms(pairs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for pair in pairs:
-        first, second = pair["first"], pair["second"]
-        if first["model"] != second["model"]:
+def _alarms(arms: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """arms: as `pooled` has them."""
+    for enriched in arms:
+        arm = ARMS[enriched["arm"]]
+        if not arm.is_enriched:
             continue
-        plain, enriched = ARMS[first["arm"]], ARMS[second["arm"]]  # in this order in ARMS
+        plain = [
+            one
+            for one in arms
+            if one["model"] == enriched["model"] and not ARMS[one["arm"]].is_enriched
+        ]
         # Grades are drawn evenly where further images are; without, plain runs mostly are not so.
-        same = ("none", "oversample") if enriched.augment == "none" else (enriched.augment,)
-        if plain.is_enriched or not enriched.is_enriched or plain.augment not in same:
-            continue
-        gains = {f"{name}_gain": pair[f"{name}_difference"] for name in ("accuracy", "macro_f1")}
-        if max(gains.values()) > ALARM:
-            yield {"model": first["model"], "arm": second["arm"], "over": first["arm"], **gains}
+        same = ("none", "oversample") if arm.augment == "none" else (arm.augment,)
+        alike = [one for one in plain if ARMS[one["arm"]].augment in same]
+        for one in alike or plain:
+            gains = {
+                f"{name}_gain": enriched[name] - one[name] for name in ("accuracy", "macro_f1")
+            }
+            if max(gains.values()) > ALARM:
+                yield {
+                    "model": enriched["model"],
+                    "arm": enriched["arm"],
+                    "over": one["arm"],
+                    **gains,
+                }
 
 
 def alarms(study: dict[str, Any]) -> Iterator[str]:

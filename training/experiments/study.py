@@ -13,6 +13,7 @@ import cv2
 import torch
 
 from training import parallel, provenance
+from training.alone import alone
 from training.classifiers.registry import CLASSIFIERS
 from training.data.coverage import require_grades
 from training.data.dataset import Dataset
@@ -25,6 +26,7 @@ from training.experiments.finished_runs import finished_run
 from training.experiments.report import Report
 from training.outputs import write_json
 from training.predictions import Predictions
+from training.synthesis.pipeline import guidance_digest
 from training.train import (
     CHECKPOINT_NAME,
     METRICS_NAME,
@@ -66,6 +68,7 @@ def study(
     start = start or Start()
     dataset = Dataset.open(data, agreement=config.agreement).split(config.seeds[0])
     require_grades(dataset, report)
+    config = config.model_copy(update={"guidance_digest": guidance_digest(dataset)})
     test = None
     if external is not None:
         known = [data] if start.rendered is None else [data, start.rendered]
@@ -79,7 +82,7 @@ def study(
     _require_judges(asked, out, config, starts, dataset)
     to_do = [r for r in asked if finished_run(r, out, config, starts[r.model], dataset) is None]
     enrichment.look_ahead(to_do, data, out, dataset, start)
-    simple = _baselines(out, config, dataset, report, left_out)
+    simple = _baselines(out, config, dataset, report, left_out, deadline)
 
     def write() -> tuple[list[Run], dict[str, Any]]:
         done = _finished_runs(out, config, starts, dataset, report, left_out)
@@ -197,9 +200,15 @@ def _require_no_rendered(out: Path) -> None:
 
 
 def _baselines(
-    out: Path, config: StudyConfig, dataset: Dataset, report: Report, left_out: dict[str, str]
+    out: Path,
+    config: StudyConfig,
+    dataset: Dataset,
+    report: Report,
+    left_out: dict[str, str],
+    deadline: float,
 ) -> list[Run]:
-    """Measures those that are not measured yet. Names in `left_out` those that cannot be."""
+    """Measures those that are not measured yet. Names in `left_out` those that cannot be, or for
+    which there was no time."""
     done = []
     for name in simple_runs.BASELINES:
         run = Run(name, "baseline", None)
@@ -209,9 +218,15 @@ def _baselines(
             )
             report.say(f"{run.name} is left out: {left_out[name]}")
             continue
-        folder = run.folder(out)
-        if finished(folder, simple_runs.config_of(run, config), dataset) is None:
-            simple_runs.measure(run, folder, config, dataset, report)
+        folder, wanted = run.folder(out), simple_runs.config_of(run, config)
+        if finished(folder, wanted, dataset) is None:
+            if name == simple_runs.FROZEN and time.monotonic() > deadline:  # the other is quick
+                left_out[name] = "time was up; the same command measures it"
+                continue
+            folder.mkdir(exist_ok=True)
+            with alone(folder, report.say, deadline=deadline):
+                if finished(folder, wanted, dataset) is None:  # nor has another command done it
+                    simple_runs.measure(run, folder, config, dataset, report)
         done.append(run)
     return done
 

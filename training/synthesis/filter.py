@@ -11,7 +11,9 @@ for just that grade. So none is asked for more than it grants the grade's own im
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -20,6 +22,7 @@ import numpy.typing as npt
 from edge_agent.grades import GRADES
 from training.data.dataset import ImageSet
 from training.errors import RunError
+from training.evaluation import Report
 from training.experiments import baselines
 from training.model import TrainedModel
 from training.synthesis import scores
@@ -27,8 +30,19 @@ from training.synthesis.config import FilterSection
 
 SPACE: Final = "EfficientNet-Lite0 trained on ImageNet, pooled features (1280)"
 COPY_QUANTILE: Final = 0.01
-"""A synthetic image is a near-copy when it lies nearer to a training image than this share of the
-training images lie to one of another truck."""
+"""A synthetic image is a near-copy when it lies nearer to a training image, or to a mirror image of
+one, than this share of the training images lie to those of another truck."""
+COPIES: Final = "mirrored too"
+"""What counts as a copy: sets and runs of another rule are others."""
+
+MIRRORS: Final[Mapping[tuple[int, ...], str]] = MappingProxyType(
+    {
+        (1,): "training images upside down",
+        (2,): "training images left to right",
+        (1, 2): "training images turned by 180 degrees",
+    }
+)
+"""Axes of (n, h, w, 3) as `Planner.draw` mirrors them, and what comes of it."""
 
 Verdict = Literal["kept", "judged otherwise", "near-copy"]
 
@@ -47,7 +61,7 @@ class Judged:
     """What was found of n synthetic images.
 
     overlap: (n,), sum over grades of min(judged, asked for). nearest: (n,), distance to the nearest
-    training image, over the distance that makes a near-copy.
+    training image or mirror image of one, over the distance that makes a near-copy.
     """
 
     overlap: npt.NDArray[np.float64]
@@ -60,16 +74,31 @@ class Judge:
     """Fitted once to the real images, or given as a network that was."""
 
     def __init__(
-        self, train: ImageSet, validation: ImageSet, network: TrainedModel | None = None
+        self,
+        train: ImageSet,
+        validation: ImageSet,
+        report: Report,
+        network: TrainedModel | None = None,
     ) -> None:
         """Raises RunError where the features' packages are not installed."""
         require_features()
         self.train = train
-        self.features = baselines.frozen_features(train.images)
+        self._report = report
+        self.features = self._features_of(train.images, "training images")
+        # Candidates are mirrored at random, and a copy stays one in the mirror.
+        self._mirrored = np.stack(
+            [
+                self.features,
+                *(
+                    self._features_of(np.ascontiguousarray(np.flip(train.images, axes)), name)
+                    for axes, name in MIRRORS.items()
+                ),
+            ]
+        )
         self._network = network
         self.penalty: float | None = None
         if network is None:
-            on_validation = baselines.frozen_features(validation.images)
+            on_validation = self._features_of(validation.images, "validation images")
             self._model, self.penalty = baselines.fitted(
                 (self.features, train), (on_validation, validation)
             )
@@ -105,14 +134,14 @@ class Judge:
     ) -> Judged:
         """images: uint8 RGB (n, h, w, 3). soft_labels: (n, 5), what they were asked to be. labels:
         (n,), the grade that they are to stand for."""
-        features = baselines.frozen_features(images)
+        features = self._features_of(images, "candidates")
         said = (
             baselines.probabilities(self._model, features)
             if self._network is None
             else self._network.probabilities(images)
         )
         overlap = np.minimum(said, soft_labels).sum(1).astype(np.float64)
-        distance = scores.nearest(features, self.features) / self.copy_distance
+        distance = self._nearest(features) / self.copy_distance
         verdicts: list[Verdict] = [
             "near-copy"
             if d < 1 and config.copies == "drop"
@@ -163,6 +192,18 @@ class Judge:
             "grades": found,
         }
 
+    def _features_of(self, images: npt.NDArray[np.uint8], what: str) -> scores.Features:
+        tick = self._report.loading(f"features of {what}", len(images))
+        return baselines.frozen_features(images, on_image=tick)
+
+    def _nearest(
+        self, features: scores.Features, among: npt.NDArray[np.bool_] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Each one's distance (n,) to the nearest training image, mirrored or not. among: which
+        ones, (m,); None: all."""
+        chosen = slice(None) if among is None else among
+        return np.min([scores.nearest(features, way[chosen]) for way in self._mirrored], axis=0)
+
     def _copy_distance(self) -> float:
         """See COPY_QUANTILE. Images of one truck do not count: they are alike by nature."""
         trucks = np.array([row.truck for row in self.train.rows])
@@ -170,7 +211,7 @@ class Judge:
         for truck in np.unique(trucks):
             ours = trucks == truck
             if not ours.all():
-                least.append(scores.nearest(self.features[ours], self.features[~ours]))
+                least.append(self._nearest(self.features[ours], ~ours))
         if not least:
             return float(np.finfo(np.float64).tiny)
         return max(

@@ -79,7 +79,7 @@ def keep(run: Run, stage: Stage, drawn: Stage) -> bool:
         if sha256(model_file(Path(given))) != run.config.filter.judge_digest:
             raise RunError(f"judge {given}: has changed since this began; run again")
         network = read_judge(Path(given), run.dataset, run.config.size)
-    judge = Judge(run.train, run.validation, network)
+    judge = Judge(run.train, run.validation, run.report, network)
     labels = np.array([GRADES.index(grade) for grade in grades])
     judged = judge.judge(pixels, np.stack(asked), labels, run.config.filter)
     rows = [

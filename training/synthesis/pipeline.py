@@ -18,6 +18,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,9 +28,10 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
 from training import parallel
+from training.alone import alone
 from training.data.coverage import require_learnable
 from training.data.dataset import Dataset, ImageSet
-from training.data.manifest import Split
+from training.data.manifest import Row, Split
 from training.errors import DataError, RunError
 from training.evaluation import load_split
 from training.model import model_file
@@ -37,7 +39,7 @@ from training.provenance import sha256
 from training.synthesis import backbone
 from training.synthesis.bases import LEAST, lacking
 from training.synthesis.config import FilterSection, SynthesisConfig
-from training.synthesis.filter import require_features
+from training.synthesis.filter import COPIES, require_features
 from training.synthesis.generate import generate
 from training.synthesis.keep import keep, read_judge
 from training.synthesis.recolour import DISTRIBUTION
@@ -83,7 +85,7 @@ class Stages:
         shared = {"seed": config.seed, "data": run.dataset.digest}
         if config.precision is not None:
             shared["precision"] = config.precision
-        masks = masks_digest(run.train, run.dataset.manifest.folder)
+        masks = masks_digest(run.train.rows, run.dataset.manifest.folder)
         seen = {"masks": masks, "colours": "standardised"}
         segmented = Stage.of(out, "segment", section["segment"] | shared | seen)
         # What blends count as, and models are told.
@@ -104,7 +106,7 @@ class Stages:
         by_distribution = config.generate.colours == "distribution"
         colours = {"distribution": DISTRIBUTION} if by_distribution else {}
         drawn = Stage.of(out, "generate", section["generate"] | shared | colours, *before)
-        kept = Stage.of(out, "set", section["filter"] | shared, drawn)
+        kept = Stage.of(out, "set", section["filter"] | shared | {"near_copies": COPIES}, drawn)
         return cls(segmented, diffused, adapted, drawn, kept)
 
 
@@ -133,11 +135,30 @@ def _look_ahead(run: Run, stages: Stages) -> None:
         require_features()
 
 
-def _regions_digest(dataset: Dataset) -> str:
-    """Of the training images' regions, which the dataset's digest does not tell apart."""
-    rows = [row for row in dataset.manifest.rows if row.split == "train"]
-    lines = sorted(f"{row.image} {row.region}" for row in rows)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+def guidance_digest(dataset: Dataset) -> str:
+    """Of all that a synthesis is guided by and the dataset's digest does not tell apart: masks,
+    regions and trucks of the training images."""
+    masks = masks_digest(_training_rows(dataset), dataset.manifest.folder)
+    return hashlib.sha256(
+        "\n".join([masks, *_columns_digests(dataset).values()]).encode()
+    ).hexdigest()
+
+
+def _columns_digests(dataset: Dataset) -> dict[str, str]:
+    """Of the training images' regions and trucks."""
+    rows = _training_rows(dataset)
+    columns = {
+        "regions": sorted(f"{row.image} {row.region}" for row in rows),
+        "trucks": sorted(f"{row.image} {row.truck}" for row in rows),
+    }
+    return {
+        name: hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        for name, lines in columns.items()
+    }
+
+
+def _training_rows(dataset: Dataset) -> list[Row]:
+    return [row for row in dataset.manifest.rows if row.split == "train"]
 
 
 def _with_digests(config: SynthesisConfig) -> SynthesisConfig:
@@ -196,7 +217,7 @@ def synthesize(
     deadline = time.monotonic() + max_seconds
     if threads is not None:
         torch.set_num_threads(threads)
-    with parallel.accelerator(config.precision or "fp32") as accelerator:
+    with parallel.accelerator(config.precision or "fp32") as accelerator, ExitStack() as held:
 
         def prepare() -> tuple[Dataset, SynthesisConfig]:
             dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
@@ -207,9 +228,10 @@ def synthesize(
                     "size": config.size,
                     "agreement": config.agreement,
                     "data": dataset.digest,
-                    "regions": _regions_digest(dataset),
+                    **_columns_digests(dataset),
                 },
             )
+            held.enter_context(alone(out, report.say, deadline=deadline))
             return dataset, _with_digests(asked)
 
         dataset, known = parallel.main_first(prepare)

@@ -25,6 +25,7 @@ from torch.nn.functional import cross_entropy, pad
 from training.data import images
 from training.data.dataset import ImageSet
 from training.data.description import Area
+from training.data.manifest import Row
 from training.errors import DataError, WeightsError
 from training.model import to_input
 from training.synthesis.edges import canny
@@ -147,10 +148,10 @@ def _drawn(
     return chosen, masks
 
 
-def masks_digest(loads: ImageSet, folder: Path) -> str:
-    """SHA-256 over the mask files of these loads, by image; a missing one counts as empty."""
+def masks_digest(rows: Sequence[Row], folder: Path) -> str:
+    """SHA-256 over the mask files of these rows, by image; a missing one counts as empty."""
     digest = hashlib.sha256()
-    for row in loads.rows:
+    for row in rows:
         file = folder / str(row.mask) if row.mask else None
         content = file.read_bytes() if file is not None and file.is_file() else b""
         digest.update(f"{row.image} {hashlib.sha256(content).hexdigest()}\n".encode())

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.errors import RunError, WeightsError
-from training.outputs import unfinished, whole, write_json
+from training.outputs import whole, write_json
 
 RUN_NAME: Final = "run.json"
 DONE_NAME: Final = "done.json"
@@ -89,7 +89,8 @@ def open_run(out: Path, identity: Mapping[str, Any]) -> None:
         if added:
             write_json(file, found | added)
         return
-    if out.is_dir() and set(out.iterdir()) - {unfinished(file)}:
+    # Hidden are locks, and what a kill has left of the file above.
+    if out.is_dir() and any(not there.name.startswith(".") for there in out.iterdir()):
         raise RunError(
             f"{out}: is no run of cane-train synthesize and not empty; give another --out"
         )
