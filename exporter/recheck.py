@@ -15,7 +15,7 @@ from exporter.level import decided, spec
 from exporter.parity import by_torch, compare, run
 from exporter.precision import insist, judge
 from exporter.source import Source
-from training.data.dataset import ImageSet
+from training.data.dataset import Dataset, ImageSet
 from training.model import TrainedModel
 
 
@@ -30,7 +30,7 @@ def recheck(bundle: Bundle, checkpoint: Path, data: Path) -> str:
     source = Source.open(checkpoint, data)
     manifest = bundle.manifest
     model = decided(source, leave_out=manifest.level is None)
-    _check_origin(bundle, model, source.dataset.digest, checkpoint)
+    _check_origin(bundle, model, source.dataset, checkpoint)
     validation = source.dataset.load("val", model.card.size)
     _check_golden(bundle, validation)
     trained = model.says(validation.images)
@@ -56,10 +56,15 @@ def recheck(bundle: Bundle, checkpoint: Path, data: Path) -> str:
     return said
 
 
-def _check_origin(bundle: Bundle, model: TrainedModel, digest: str, checkpoint: Path) -> None:
+def _check_origin(bundle: Bundle, model: TrainedModel, dataset: Dataset, checkpoint: Path) -> None:
     manifest, card = bundle.manifest, model.card
+    # Where dataset.json names no area, the bundle's was given by hand.
+    area = manifest.input.graded_area
+    shown = (area.left, area.top, area.right, area.bottom)
     for what, ours, theirs in (
-        ("training.data_digest", manifest.training.data_digest, digest),
+        ("training.data_digest", manifest.training.data_digest, dataset.digest),
+        ("training.classes", manifest.training.classes, dataset.description.renamed),
+        ("input.graded_area", shown, dataset.graded_area or shown),
         ("temperature", manifest.temperature, card.temperature),
         ("confidence_threshold", manifest.confidence_threshold, card.confidence_threshold),
         ("input.width", manifest.input.width, card.size),

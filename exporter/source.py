@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from exporter.errors import ExportError
 from training.data.dataset import Dataset
+from training.data.description import DESCRIPTION_NAME
 from training.data.labels import AGREEMENT
 from training.model import TrainedModel
+from training.subject import area_of
 
 
 @dataclass(frozen=True)
@@ -37,4 +41,22 @@ class Source:
                 f"(digest {dataset.digest[:12]}, not {trained_on[:12]}), so its splits are not the "
                 "network's; give the folder given to cane-train fit"
             )
+        _require_alike(dataset, run.get("data", {}), checkpoint)
         return cls(model, dataset)
+
+
+def _require_alike(dataset: Dataset, learned: Mapping[str, Any], checkpoint: Path) -> None:
+    """Raises ExportError where dataset.json, which no digest covers, says otherwise than when the
+    run learned from it. learned: what the run wrote of it; earlier versions wrote less."""
+    now = {
+        "classes": {name: str(grade) for name, grade in dataset.description.renamed.items()},
+        "graded_area": dataset.graded_area,
+    }
+    then = {"classes": learned.get("classes"), "graded_area": area_of(learned)}
+    for name, found in now.items():
+        if then[name] is not None and then[name] != found:
+            raise ExportError(
+                f"{dataset.manifest.folder}/{DESCRIPTION_NAME}: {name} is {found}, and was "
+                f"{then[name]} when {checkpoint} learned from it; write it as it was, or train "
+                "again"
+            )

@@ -17,7 +17,7 @@ from training.data.agreement import fleiss_kappa
 from training.data.dataset import Dataset, ImageSet
 from training.data.images import Skip
 from training.data.labels import label
-from training.data.manifest import SPLITS, Split
+from training.data.manifest import GUESSED_TRUCK, SPLITS, Split
 from training.learned import learned
 from training.model import ModelCard, Said
 from training.outputs import make_way, write_json
@@ -78,6 +78,7 @@ def figures_against(
         key: {
             "labels": dataset.labels.source,
             "skipped": len(skips),
+            "skipped_files": {_seen_from(dataset, skip.path): skip.reason for skip in skips},
             **predictions.figures(threshold),
         }
     }
@@ -89,6 +90,11 @@ def figures_against(
     if by:
         results[f"{key}_by"] = breakdown.by(predictions, dataset, by, threshold=threshold)
     return results
+
+
+def _seen_from(dataset: Dataset, file: Path) -> str:
+    folder = dataset.manifest.folder
+    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
 
 
 def with_truth(dataset: Dataset) -> Dataset:
@@ -152,7 +158,14 @@ def evaluate(
             "on, so the figures are too good; measure on others"
         )
         report.say(f"warning: {of_split[0]}")
-    of_classes = _of_other_classes(subject, dataset, report)
+    found = (
+        _of_other_classes(subject, dataset),
+        _of_another_area(subject, dataset),
+        _of_guessed_trucks(dataset, split),
+    )
+    further = [warning for warning in found if warning is not None]
+    for warning in further:
+        report.say(f"warning: {warning}")
     folder = None if out is None else out.parent
     figures = evaluate_on(subject, dataset, split, report, key=chosen, folder=folder, by=by)
     results = {
@@ -164,7 +177,7 @@ def evaluate(
         "data": describe_data(dataset, skipped=figures[chosen]["skipped"]),
         "split": chosen,
         "learned_from": known,
-        "warnings": [*warnings, *of_classes, *of_split],
+        "warnings": [*warnings, *of_split, *further],
         "confidence_threshold": subject.threshold,
         **figures,
     }
@@ -173,21 +186,42 @@ def evaluate(
     return results
 
 
-def _of_other_classes(subject: Subject, dataset: Dataset, report: Report) -> list[str]:
+def _of_other_classes(subject: Subject, dataset: Dataset) -> str | None:
     """A warning where grades stand for other things than they did in training, by their names."""
     ours, theirs = subject.classes, {n: str(g) for n, g in dataset.description.renamed.items()}
     if ours is None or ours == theirs:
-        return []
+        return None
     contrary = any(theirs.get(name, grade) != grade for name, grade in ours.items())
     # Where some labels are grades by name, the others are names of grades too.
     if not contrary and set(ours.values()) != set(GRADES) and dataset.description.is_of_grades:
-        return []
-    warning = (
+        return None
+    return (
         f"the model learned {_names(ours)}, this data has {_names(theirs)}; its figures mean "
         "something only where these are the same things"
     )
-    report.say(f"warning: {warning}")
-    return [warning]
+
+
+def _of_another_area(subject: Subject, dataset: Dataset) -> str | None:
+    """A warning where the model has seen another part of the camera's frame, as far as known."""
+    ours, theirs = subject.graded_area, dataset.graded_area
+    if ours is None or theirs is None or ours == theirs:
+        return None
+    return (
+        f"the model learned from the part {ours} of the camera's frame, this data shows {theirs}; "
+        "at a station it would see what it learned from"
+    )
+
+
+def _of_guessed_trucks(dataset: Dataset, split: Split | None) -> str | None:
+    """A warning where intervals rest on trucks that nobody has named."""
+    rows = [row for row in dataset.manifest.rows if split in (None, row.split)]
+    guessed = sum(row.truck.startswith(GUESSED_TRUCK) for row in rows)
+    if not guessed:
+        return None
+    return (
+        f"{guessed} of {len(rows)} images do not say their truck, near-duplicates count as one; "
+        "where views of a truck look different, intervals are too narrow"
+    )
 
 
 def _names(classes: Mapping[str, str]) -> str:
@@ -256,6 +290,7 @@ def describe_data(dataset: Dataset, *, skipped: int | None) -> dict[str, Any]:
         "unlabelled": labels.unlabelled,
         "skipped": skipped,
         "classes": {name: str(grade) for name, grade in dataset.description.renamed.items()},
+        "graded_area": dataset.graded_area,
         "grouping": dataset.grouping,
         "grades": {grade.value: count for grade, count in dataset.counts().items()},
         "splits": {

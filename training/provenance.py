@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shlex
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -35,11 +36,11 @@ def machine() -> str:
 
 
 def command_line() -> str:
-    """The command as it was typed, without the folder the program lies in."""
+    """The command as a shell takes it, without the folder the program lies in."""
     program = Path(sys.argv[0])
     module = program.name == "__main__.py"
     name = f"python -m {program.parent.name}" if module else program.name
-    return " ".join([name, *sys.argv[1:]])
+    return " ".join([name, *map(shlex.quote, sys.argv[1:])])
 
 
 def now() -> str:

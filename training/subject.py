@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from training import level
 from training.data.dataset import ImageSet
+from training.data.description import Area
 from training.model import ModelCard, Said, TrainedModel
 
 
@@ -22,6 +23,7 @@ class Subject:
     confidence below which a person is asked. data_digest: of the data it was trained on.
     agreement: by which these were labelled; None where that is not known. classes: their labels
     that had other names, and the grades these were learned as; None where nobody has written it.
+    graded_area: the part of the camera's frame that they showed; None where that is not known.
     answers: to images of that size, calibrated probabilities, float32 (n, 5), and the figures of
     its second head, None where there are none. packages: which its answers depend on, beside
     those of `provenance.versions`.
@@ -35,6 +37,7 @@ class Subject:
     classes: Mapping[str, str] | None
     answers: Callable[[ImageSet], tuple[npt.NDArray[np.float32], dict[str, Any] | None]]
     packages: tuple[str, ...] = ()
+    graded_area: Area | None = None
 
 
 def subject_of(model: TrainedModel) -> Subject:
@@ -60,7 +63,15 @@ def subject_of(model: TrainedModel) -> Subject:
         config.get("agreement"),
         data.get("classes"),
         answers,
+        graded_area=area_of(data),
     )
+
+
+def area_of(data: Mapping[str, Any]) -> Area | None:
+    """The part of the camera's frame that a run has learned from, by its metrics.json's `data`;
+    None where the data or, in earlier versions, the run did not say."""
+    found = data.get("graded_area")
+    return None if found is None else tuple(found)
 
 
 def level_figures(card: ModelCard, said: Said, images: ImageSet) -> dict[str, Any] | None:

@@ -30,7 +30,7 @@ from training.evaluation import (
     figures_of,
     load_split,
 )
-from training.learned import remember
+from training.learned import learned, remember
 from training.level import card_of, digest, require
 from training.loop import End, Loop
 from training.mixture import Synthetic
@@ -99,14 +99,7 @@ def fit(
         report.say(_describe(dataset))
         if synthetic is not None:
             synthetic.require_of(dataset)
-        if copies := copies_apart(dataset):
-            report.say(
-                f"warning: equal images in two splits: {len(copies)}, as "
-                f"{' and '.join(copies[0])}; figures on them are too good, and cane-train data "
-                "check lists them"
-            )
-        if given is not None and given.assumed:
-            report.say(given.assumed)
+        _warn(dataset, given, report)
         config = resolved(config, dataset, given, synthetic, processes=accelerator.num_processes)
         done_before = finished(out, config.model_dump(exclude={"data_digest"}), dataset)
         if done_before is not None:
@@ -158,9 +151,30 @@ def fit(
             )
             return None
         seen = [dataset.manifest.folder / r.image for r in (*train.rows, *validation.rows)]
-        remember([*seen, *(synthetic.files if synthetic else ())], out)
+        start = given.file.parent if given else None
+        remember([*seen, *(synthetic.files if synthetic else ())], out, start=start)
         learned = train if mixture is None else mixture.images
         return _finish(loop, ended, dataset, train, validation, learned, out, report)
+
+
+def _warn(dataset: Dataset, given: Weights | None, report: Report) -> None:
+    """Says what would make figures too good, and what is taken for granted."""
+    if copies := copies_apart(dataset):
+        report.say(
+            f"warning: equal images in two splits: {len(copies)}, as "
+            f"{' and '.join(copies[0])}; figures on them are too good, and cane-train data "
+            "check lists them"
+        )
+    if given is None:
+        return
+    if given.assumed:
+        report.say(given.assumed)
+    if known := learned(dataset, "test", given.file.parent):
+        report.say(
+            f"warning: {given.file} has learned from {known} of the images in the test split; "
+            "figures on them are too good: start from other weights, or keep the splits that it "
+            "was trained with"
+        )
 
 
 def resolved(

@@ -131,6 +131,25 @@ def test_other_data_than_the_runs_is_refused(run: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("classes", {"glass": "fresh_clean"}), ("graded_area", [0.3, 0.3, 0.7, 0.7])],
+)
+def test_what_the_data_is_said_to_show_has_to_be_as_the_run_learned_it(
+    data: Path, run: Path, bundle: Path, tmp_path: Path, name: str, value: object
+) -> None:
+    told = shutil.copytree(data, tmp_path / "data")
+    described = json.loads((told / "dataset.json").read_text())
+    (told / "dataset.json").write_text(json.dumps({**described, name: value}))
+    out = tmp_path / "b.bundle"
+    source = ("--checkpoint", run, "--data", told)
+    for command in (("bundle", *source, "--out", out), ("check", bundle, *source)):
+        said = " ".join(export(*command, code=2).split())
+        assert f"dataset.json: {name} is " in said
+        assert "write it as it was, or train again" in said
+    assert not out.exists()
+
+
 def test_a_bundle_appears_only_when_it_is_good(
     data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,8 +169,10 @@ def test_data_that_names_no_graded_area_needs_the_option(
     folder = tmp_path / "data"
     shutil.copytree(data, folder)
     (folder / "dataset.json").write_text(json.dumps({"classes": {"glass": "fresh_clean"}}))
-    out = tmp_path / "b.bundle"
-    command = ("bundle", "--checkpoint", run, "--data", folder, "--out", out, "--precision", "fp32")
+    out, learned = tmp_path / "b.bundle", tmp_path / "run"
+    train(*FIT, "--data", folder, "--out", learned, "--classifier", "simple_dcnn", "--epochs", 1)
+    source = ("--checkpoint", learned, "--data", folder)
+    command = ("bundle", *source, "--out", out, "--precision", "fp32")
     assert "names no graded_area" in export(*command, code=2)
     for area in ("all", "0,0,0.05,1", "0,0,1"):
         said = export(*command, "--graded-area", area, code=2)
@@ -162,6 +183,7 @@ def test_data_that_names_no_graded_area_needs_the_option(
     manifest = check(out).bundle.manifest
     assert manifest.input.graded_area.top == 0.1
     assert manifest.training.classes == {"glass": "fresh_clean"}
+    assert "within" in export("check", out, *source)
     with zipfile.ZipFile(out) as archive:
         assert "this model grades no cane" in archive.read("model-card.md").decode()
     said = export(

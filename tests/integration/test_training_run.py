@@ -58,7 +58,10 @@ def test_images_learned_from_are_told_wherever_they_lie(
             file.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(data / row.image, file)
     seen = sum(row.split != "test" and row.image != "images/7.png" for row in rows)
-    asked = ("evaluate", "--checkpoint", run, "--data", tmp_path / "sorted")
+    asked = (
+        *("evaluate", "--checkpoint", run, "--data", tmp_path / "sorted"),
+        *("--truck-pattern", r"(?P<truck>\d+)\.png"),
+    )
     found = json.loads(train(*asked))
     assert found["learned_from"] == seen
     assert f"{seen} of these images are among those that the model was" in found["warnings"][0]
@@ -68,6 +71,12 @@ def test_images_learned_from_are_told_wherever_they_lie(
     alone = ("evaluate", "--checkpoint", tmp_path / "model.safetensors", *asked[3:])
     found = json.loads(train(*alone))
     assert (found["learned_from"], found["warnings"]) == (None, [])
+    # Nor can images that do not say their truck.
+    found = json.loads(train(*alone[:-2]))
+    assert found["warnings"] == [
+        f"{len(rows) - 1} of {len(rows) - 1} images do not say their truck, near-duplicates count "
+        "as one; where views of a truck look different, intervals are too narrow"
+    ]
 
 
 @pytest.mark.usefixtures("run")  # it makes the splits
@@ -169,6 +178,7 @@ def test_a_run_stopped_by_the_clock_goes_on_later(data: Path, tmp_path: Path) ->
     )
     said = told(*next_run, "--weights", tmp_path / "model.safetensors")
     assert "taken as trained" not in said
+    assert "has learned from" not in said
     state = load_file(tmp_path / "model.safetensors")
     stem = load_file(tmp_path / "next" / "model.safetensors")["stages.0.conv.weight"]
     assert torch.allclose(stem, state["stages.0.conv.weight"], atol=1e-6)
@@ -187,6 +197,24 @@ def test_a_run_stopped_by_the_clock_goes_on_later(data: Path, tmp_path: Path) ->
     said = told(*next_run, "--weights", tmp_path / "foreign.safetensors", code=2)
     assert "foreign.safetensors: taken as trained on ImageNet-normalised pixels" in said
     assert "holds a run with weights_sha256" in said
+
+
+def test_what_weights_to_start_from_have_learned_is_not_forgotten(
+    data: Path, run: Path, tmp_path: Path
+) -> None:
+    again = shutil.copytree(data, tmp_path / "data")
+    train("data", "split", "--data", again, "--again", "--seed", 7)
+    command = (*FIT, "--data", again, "--out", tmp_path / "next", "--epochs", 1)
+    said = told(*command, "--weights", run / "model.safetensors")
+    now, then = (
+        {row.image for row in TrainingManifest.read(folder).rows if row.split == "test"}
+        for folder in (again, data)
+    )
+    count = len(now - then)
+    assert f"has learned from {count} of the images in the test split" in " ".join(said.split())
+    found = json.loads(train("evaluate", "--checkpoint", tmp_path / "next", "--data", again))
+    assert found["learned_from"] == count
+    assert "the figures are too good" in found["warnings"][-1]
 
 
 def test_a_finished_run_keeps_its_figures_and_reads_no_test_image_again(

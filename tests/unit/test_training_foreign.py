@@ -157,6 +157,10 @@ def test_what_is_left_out_is_in_the_figures_and_on_the_terminal(
     (data / "loose.png").write_bytes(b"loose")
     metrics, said = evaluated(checkpoint, data, "--out", tmp_path / "out" / "metrics.json")
     assert metrics["all"]["skipped"] == 3
+    assert set(metrics["all"]["skipped_files"]) == {
+        *("a_good/broken.png", "a_good/text.txt", "loose.png")
+    }
+    assert metrics["all"]["skipped_files"]["loose.png"] == "lies in no class's folder"
     assert "left out: 3\n" in said
     assert "2 x not an image in a format that is read" in said
     assert "1 x lies in no class's folder" in said

@@ -84,6 +84,13 @@ def test_grades_that_stand_for_something_else_have_its_name(tmp_path: Path) -> N
     assert ">fresh clean" not in page
 
 
+def test_classes_may_have_thai_names(tmp_path: Path) -> None:
+    """Matplotlib warns of what its fonts cannot write, and warnings are errors here."""
+    classes = {"อ้อยสดสะอาด": "fresh_clean", "อ้อยไฟไหม้": "burn_clean"}
+    page = drawn(tmp_path, run([0, 2] * 6, list("ABCDEF") * 2, classes=classes))
+    assert "อ้อยไฟไหม้" in page
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

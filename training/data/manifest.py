@@ -29,6 +29,8 @@ SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 MANIFEST_NAME: Final = "manifest.csv"
 MANIFEST_NAMES: Final = tuple(f"manifest{suffix}" for suffix in tables.SUFFIXES)
+GUESSED_TRUCK: Final = "alike-"
+"""How the truck of an image begins that does not say it: its near-duplicates have the same."""
 PATHS: Final = ("image", "mask")
 """Columns that hold paths relative to the manifest."""
 REQUIRED: Final = ("image", "truck", "captured_at")

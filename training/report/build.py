@@ -6,8 +6,15 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from matplotlib import rc_context
+from matplotlib.font_manager import get_font_names
+
 from training.errors import RunError
 from training.report import model_page, study_page
+
+OWN_FONT: Final = "DejaVu Sans"
+THAI_FONTS: Final = ("Noto Sans Thai", "Loma", "Garuda", "Tahoma", "Thonburi")
+"""Of Debian's packages, of Windows and of macOS."""
 
 _SOURCES: Final = ("study.json", "metrics.json")
 
@@ -18,22 +25,29 @@ def draw(source: Path, out: Path) -> Path:
     Raises RunError when there is none or it is of another kind.
     """
     file, content = _read(source)
-    try:
-        page = study_page.page(content) if "rows" in content else model_page.page(content)
-    except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise RunError(
-            f"{file}: not a study.json or metrics.json of this version ({error!r}); make it again "
-            "with cane-train study, fit or evaluate"
-        ) from error
-    try:
-        return page.write(out)
-    except OSError as error:
-        raise RunError(f"{out}: {error.strerror or error}; choose another --out") from error
+    with rc_context({"font.family": _families()}):
+        try:
+            page = study_page.page(content) if "rows" in content else model_page.page(content)
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            raise RunError(
+                f"{file}: not a study.json or metrics.json of this version ({error!r}); make it "
+                "again with cane-train study, fit or evaluate"
+            ) from error
+        try:
+            return page.write(out)
+        except OSError as error:
+            raise RunError(f"{out}: {error.strerror or error}; choose another --out") from error
 
 
 def folder_of(source: Path) -> Path:
     """Where a report goes by default: the folder report/ beside its source."""
     return (source if source.is_dir() else source.parent) / "report"
+
+
+def _families() -> list[str]:
+    """Of fonts: matplotlib's own has no Thai, in which mills name their classes."""
+    installed = set(get_font_names())
+    return [OWN_FONT, *(name for name in THAI_FONTS if name in installed)]
 
 
 def _read(source: Path) -> tuple[Path, dict[str, Any]]:

@@ -202,7 +202,8 @@ class Judge:
         """Each one's distance (n,) to the nearest training image, mirrored or not. among: which
         ones, (m,); None: all."""
         chosen = slice(None) if among is None else among
-        return np.min([scores.nearest(features, way[chosen]) for way in self._mirrored], axis=0)
+        distances = [scores.nearest(features, way[chosen]) for way in self._mirrored]
+        return np.asarray(np.min(distances, axis=0), np.float64)
 
     def _copy_distance(self) -> float:
         """See COPY_QUANTILE. Images of one truck do not count: they are alike by nature."""

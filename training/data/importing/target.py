@@ -19,6 +19,7 @@ from training.data.check import duplicate_pairs
 from training.data.description import Description
 from training.data.images import Skip
 from training.data.manifest import (
+    GUESSED_TRUCK,
     REQUIRED,
     Manifest,
     checked_rows,
@@ -120,7 +121,7 @@ def usable(found: Found, *, on_image: Callable[[], None] = lambda: None) -> Usab
             "two splits"
         )
     rows = tuple(
-        (path, {**cells, "truck": cells["truck"] or f"alike-{cluster:06d}"})
+        (path, {**cells, "truck": cells["truck"] or f"{GUESSED_TRUCK}{cluster:06d}"})
         for (path, cells, _), cluster in zip(kept, clusters, strict=True)
     )
     present = {cells["grade"] for _, cells in rows if cells.get("grade")}
