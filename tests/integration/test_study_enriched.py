@@ -197,6 +197,31 @@ def test_shares_are_chosen_by_each_grade_on_the_validation_split(out: Path) -> N
     assert suffixes(out / "trials") == [".npy"] * (1 + len(ARMS[1:]) * (len(SHARES) - 1))
 
 
+def test_no_test_image_is_read_before_shares_are_chosen(
+    data: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = shutil.copytree(out, tmp_path / "out")
+    for folder in ("simple_dcnn-blended-1", "synthesis", "trials"):
+        shutil.rmtree(ours / folder)
+    load_as_ever, choose_as_ever = Dataset.load, shares.choose
+    read: set[str | None] = set()
+    chosen: list[tuple[float, ...]] = []
+
+    def spied(self: Dataset, split: Any, *args: Any, **options: Any) -> ImageSet:
+        if not chosen and self.manifest.folder == data:
+            read.add(split)
+        return load_as_ever(self, split, *args, **options)
+
+    def choose(losses: Any) -> tuple[float, ...]:
+        chosen.append(choose_as_ever(losses))
+        return chosen[-1]
+
+    monkeypatch.setattr(Dataset, "load", spied)
+    monkeypatch.setattr(shares, "choose", choose)
+    study(data, ours, "--arms", "blended")
+    assert (len(chosen), read) == (1, {"train", "val"})
+
+
 def test_a_trial_goes_on_where_it_was(data: Path, out: Path, tmp_path: Path) -> None:
     ours = shutil.copytree(out, tmp_path / "out")
     shutil.rmtree(ours / "simple_dcnn-blended-1")
