@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from edge_agent.grades import GRADES
+from training.alone import alone
 from training.classifiers.pixels import Pixels
 from training.data.dataset import Dataset
 from training.data.overlap import require_disjoint
@@ -18,6 +19,7 @@ from training.errors import RunError
 from training.experiments.config import ARMS, Run, StudyConfig
 from training.experiments.report import Report
 from training.experiments.shares import chosen_shares
+from training.experiments.trials import TRIALS_NAME
 from training.mixture import Synthetic
 from training.start import Weights
 from training.synthesis.bases import require_enough
@@ -105,5 +107,9 @@ def synthetic_for(
             return None
     dataset = Dataset.open(data, agreement=config.agreement).split(config.seeds[0])
     weights = start.weights_of(run.model)
-    shares = chosen_shares(run, dataset, folder, out, config, report, weights, deadline)
+    trials = out / TRIALS_NAME
+    trials.mkdir(exist_ok=True)
+    # All arms of a model share its trial without synthetic images.
+    with alone(trials, report.say, name=f".{run.model}.lock", deadline=deadline):
+        shares = chosen_shares(run, dataset, folder, out, config, report, weights, deadline)
     return None if shares is None else Synthetic(folder, shares, arm.shuffled)

@@ -15,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.grades import GRADES
-from training.alone import alone
 from training.data.dataset import Dataset
 from training.evaluation import load_split
 from training.experiments.config import Run, StudyConfig
 from training.experiments.report import Report
-from training.experiments.trials import SHARES, TRIALS_NAME, Floats, Trials
+from training.experiments.trials import SHARES, Floats, Trials
 from training.outputs import write_json
 from training.start import Weights
 
@@ -43,23 +42,6 @@ def chosen_shares(
     was tried is told in the chooser's MIX_NAME. Raises TrainingError.
     """
     run = run.chooser(config.seeds)
-    trials = out / TRIALS_NAME
-    trials.mkdir(exist_ok=True)
-    # All arms of a model share its trial without synthetic images.
-    with alone(trials, report.say, name=f".{run.model}.lock", deadline=deadline):
-        return _chosen(run, dataset, folder, out, config, report, given, deadline)
-
-
-def _chosen(
-    run: Run,
-    dataset: Dataset,
-    folder: Path,
-    out: Path,
-    config: StudyConfig,
-    report: Report,
-    given: Weights | None,
-    deadline: float,
-) -> tuple[float, ...] | None:
     train = load_split(dataset, "train", config.size, report)
     validation = load_split(dataset, "val", config.size, report)
     trials = Trials(run, dataset, folder, out, config, report, given, deadline, train, validation)
