@@ -12,7 +12,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from training import parallel
-from training.errors import RunError
+from training.errors import BusyError
 
 LOCK_NAME: Final = ".lock"
 """Of the file that is held. It stays, and means nothing when nobody holds it: a killed command
@@ -30,7 +30,7 @@ def alone(
     """Keeps other commands out of a folder that there is; waits, and says so, while one is in it.
 
     Of several processes that compute together only the main one has to hold it. name: of the file
-    that is held. deadline: of time.monotonic(); raises RunError when the other is not done by then.
+    that is held. deadline: of time.monotonic(). Raises BusyError when the other is not done then.
     """
     if not parallel.is_main():
         yield
@@ -44,7 +44,7 @@ def alone(
         try:
             lock.acquire(timeout=patience, poll_interval=0.5)
         except Timeout:
-            raise RunError(
+            raise BusyError(
                 f"{folder}: another command was at work there until time was up; run this one "
                 "again when that has ended"
             ) from None

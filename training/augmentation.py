@@ -9,18 +9,23 @@ camera  these and what lamps, lenses and a video link do to a picture
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
 import kornia.augmentation as K  # noqa: N812 - the library's own custom
 from torch import Tensor, nn
 
 from training.config import Augment
 
+REVISION: Final = 2
+"""Raised when what is done to images changes: runs of before are then others. 2: brightness is a
+factor; it was added before, by up to a quarter of the range, which drowned dark loads in black."""
+
 
 class Augmentation(nn.Module):
     """Images, float (batch, 3, size, size) in [0, 1], to varied images of the same kind.
 
-    All randomness comes from torch's global generator: see `training.sampling.reseed`.
+    Each image has numbers of its own, but crops come to all of a batch or to none. All randomness
+    comes from torch's global generator: see `training.sampling.reseed`.
     """
 
     def __init__(self, augment: Augment, size: int) -> None:
@@ -37,12 +42,17 @@ def is_balanced(augment: Augment) -> bool:
     return augment != "none"
 
 
+def revision(augment: Augment) -> int | None:
+    """Which changes of images a run has seen; None for images as they are."""
+    return None if augment in ("none", "oversample") else REVISION
+
+
 def _study(size: int) -> list[nn.Module]:
     return [
         K.RandomVerticalFlip(p=0.5),
         K.RandomResizedCrop((size, size), scale=(0.6, 1.0), ratio=(0.85, 1.18), p=0.8),
         K.RandomAffine(degrees=0.0, shear=(-10.0, 10.0), padding_mode="reflection", p=0.3),
-        K.RandomBrightness((0.75, 1.25), p=0.7),
+        K.ColorJitter(brightness=(0.75, 1.25), p=0.7),
     ]
 
 

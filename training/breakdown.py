@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from training.data.dataset import Dataset
+from training.data.manifest import tidied
 from training.errors import DataError
 from training.predictions import Predictions
 
@@ -25,7 +26,7 @@ def require_columns(dataset: Dataset, columns: Sequence[str]) -> None:
                 f"{manifest.path}: has no column {column!r}; choose among "
                 f"{', '.join(manifest.columns)}"
             )
-        values = {cells[column] for cells in manifest.cells}
+        values = {tidied(cells[column]) for cells in manifest.cells}
         if len(values) > MOST:
             raise DataError(
                 f"{manifest.path}: column {column!r} has {len(values)} values, {MOST} at most can "
@@ -49,7 +50,7 @@ def by(
     for column in columns:
         places: dict[str, list[int]] = defaultdict(list)
         for place in predictions.known().tolist():
-            places[cells[predictions.images[place]][column]].append(place)
+            places[tidied(cells[predictions.images[place]][column])].append(place)
         result[column] = [
             {"value": value, **_part(predictions.at(places[value]), threshold)}
             for value in sorted(places, key=_order)

@@ -23,7 +23,7 @@ Keep = Literal["best", "last"]
 LEVEL_COVERAGE: Final = 0.9
 """Share of new loads whose trash share is to lie within the second head's interval."""
 
-LATER: Final = frozenset({"weights_pixels", "synthetic_until"})
+LATER: Final = frozenset({"synthetic_until", "masks_regions_trucks"})
 """Fields that runs of earlier versions do not have, whatever they were: such a run is taken to have
 had what is asked for now."""
 
@@ -34,12 +34,13 @@ class FitConfig(BaseModel):
     epochs, steps: how long to train; one of them. patience: None is never to stop early.
     batch: images an optimiser step, over all processes together.
     keep: whose weights are the result: the epoch's of least validation loss, or the last one's.
-    augment: see `training.augmentation`. processes: how many compute the run.
+    augment, augment_revision: see `training.augmentation`. processes: how many compute the run.
     weights_sha256, weights_pixels: of the file that the run starts from, and what pixel values that
         was trained on (see `classifiers.pixels`). None without one.
     level_weight: of the second head's loss beside the classifier's; level_sha256: of what it learns
         from. None without one (see `level`).
-    synthetic_recipe: a digest of how the synthetic images of a study's arm are made.
+    synthetic_recipe: a digest of how the synthetic images of a study's arm are made;
+    masks_regions_trucks: of what they are made by of these, beside the training images.
     synthetic_sha256, synthetic_shares, synthetic_shuffled: see `training.mixture`.
     synthetic_until: the part of the steps after which only real images are drawn; None for all of
         them. All of these are None without synthetic images.
@@ -59,6 +60,7 @@ class FitConfig(BaseModel):
     keep: Keep = "best"
     seed: int = Field(default=1, ge=0)
     augment: Augment = "study"
+    augment_revision: int | None = None
     precision: Precision = "fp32"
     processes: int = Field(default=1, ge=1)
     agreement: float = Field(default=AGREEMENT, gt=0, le=1)
@@ -67,6 +69,7 @@ class FitConfig(BaseModel):
     level_weight: float | None = Field(default=None, gt=0)
     level_sha256: str | None = None
     synthetic_recipe: str | None = None
+    masks_regions_trucks: str | None = None
     synthetic_sha256: str | None = None
     synthetic_shares: tuple[float, ...] | None = None
     synthetic_shuffled: bool | None = None

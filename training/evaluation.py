@@ -17,7 +17,7 @@ from training.data.agreement import fleiss_kappa
 from training.data.dataset import Dataset, ImageSet
 from training.data.images import Skip
 from training.data.labels import label
-from training.data.manifest import GUESSED_TRUCK, SPLITS, Split
+from training.data.manifest import SPLITS, Split, is_guessed
 from training.learned import learned
 from training.model import ModelCard, Said
 from training.outputs import make_way, write_json
@@ -215,7 +215,7 @@ def _of_another_area(subject: Subject, dataset: Dataset) -> str | None:
 def _of_guessed_trucks(dataset: Dataset, split: Split | None) -> str | None:
     """A warning where intervals rest on trucks that nobody has named."""
     rows = [row for row in dataset.manifest.rows if split in (None, row.split)]
-    guessed = sum(row.truck.startswith(GUESSED_TRUCK) for row in rows)
+    guessed = sum(is_guessed(row.truck) for row in rows)
     if not guessed:
         return None
     return (

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from glob import escape
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def whole(path: Path) -> Iterator[Path]:
     kill, or a power cut, leaves the old one or the new one, never half. Nothing is left of one that
     could not be written. Others may write the same file meanwhile; the last one counts.
     """
-    _sweep(path)
+    _sweep(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         temporary.touch()
@@ -60,9 +60,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _sweep(path: Path) -> None:
-    """Deletes what kills have left of a file. Nobody writes one for a day."""
-    for left in path.parent.glob(f".{escape(path.name)}.*.new"):
+@cache
+def _sweep(folder: Path) -> None:
+    """Deletes what kills have left of files there. Nobody writes one for a day."""
+    for left in folder.glob(".*.new"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > 24 * 3600:
                 left.unlink()

@@ -16,11 +16,13 @@ import torch
 from training import parallel, progress, provenance
 from training.adjustment import Adjustment, shares_of
 from training.alone import alone
+from training.augmentation import revision
 from training.calibration import confidence_threshold, temperature
 from training.classifiers.pixels import Pixels
 from training.config import LATER, FitConfig
 from training.data.coverage import require_grades
 from training.data.dataset import Dataset, ImageSet
+from training.data.manifest import tidied
 from training.data.overlap import copies_apart
 from training.errors import RunError
 from training.evaluation import Report as EvaluationReport
@@ -30,7 +32,7 @@ from training.evaluation import (
     figures_of,
     load_split,
 )
-from training.learned import learned, remember
+from training.learned import known_to, learned, remember
 from training.level import card_of, digest, require
 from training.loop import End, Loop
 from training.mixture import Synthetic
@@ -99,7 +101,12 @@ def fit(
         report.say(_describe(dataset))
         if synthetic is not None:
             synthetic.require_of(dataset)
-        _warn(dataset, given, report)
+        warnings = _warnings(dataset, given)
+        for warning in warnings:
+            report.say(f"warning: {warning}")
+        if given is not None and given.assumed:
+            report.say(given.assumed)
+        before = known_to(given.file.parent) if given else None
         config = resolved(config, dataset, given, synthetic, processes=accelerator.num_processes)
         done_before = finished(out, config.model_dump(exclude={"data_digest"}), dataset)
         if done_before is not None:
@@ -151,30 +158,26 @@ def fit(
             )
             return None
         seen = [dataset.manifest.folder / r.image for r in (*train.rows, *validation.rows)]
-        start = given.file.parent if given else None
-        remember([*seen, *(synthetic.files if synthetic else ())], out, start=start)
-        learned = train if mixture is None else mixture.images
-        return _finish(loop, ended, dataset, train, validation, learned, out, report)
+        remember([*seen, *(synthetic.files if synthetic else ())], out, before=before or ())
+        every = train if mixture is None else mixture.images
+        return _finish(loop, ended, dataset, train, validation, every, warnings, out, report)
 
 
-def _warn(dataset: Dataset, given: Weights | None, report: Report) -> None:
-    """Says what would make figures too good, and what is taken for granted."""
+def _warnings(dataset: Dataset, given: Weights | None) -> list[str]:
+    """What makes figures on the test split too good."""
+    found = []
     if copies := copies_apart(dataset):
-        report.say(
-            f"warning: equal images in two splits: {len(copies)}, as "
-            f"{' and '.join(copies[0])}; figures on them are too good, and cane-train data "
-            "check lists them"
+        found.append(
+            f"equal images in two splits: {len(copies)}, as {' and '.join(copies[0])}; figures on "
+            "them are too good, and cane-train data check lists them"
         )
-    if given is None:
-        return
-    if given.assumed:
-        report.say(given.assumed)
-    if known := learned(dataset, "test", given.file.parent):
-        report.say(
-            f"warning: {given.file} has learned from {known} of the images in the test split; "
-            "figures on them are too good: start from other weights, or keep the splits that it "
-            "was trained with"
+    if given is not None and (known := learned(dataset, "test", given.file.parent)):
+        found.append(
+            f"{given.file} has learned from {known} of the images in the test split; figures on "
+            "them are too good: start from other weights, or keep the splits that it was trained "
+            "with"
         )
+    return found
 
 
 def resolved(
@@ -189,6 +192,7 @@ def resolved(
     return config.model_copy(
         update={
             "data_digest": dataset.digest,
+            "augment_revision": revision(config.augment),
             **(given.described() if given else {}),
             "processes": processes,
             "level_sha256": digest(dataset.manifest.rows) if config.level_weight else None,
@@ -229,7 +233,8 @@ def finished(out: Path, wanted: Mapping[str, Any], dataset: Dataset) -> dict[str
     measured = set(said.images)  # disputed and unreadable ones are not
     tested = (row for row in dataset.manifest.rows if row.split == "test")
     now = [(row.image, row.truck) for row in tested if row.image in measured]
-    if list(zip(said.images, said.trucks, strict=True)) != now:
+    # Earlier versions wrote trucks as they were spelled.
+    if list(zip(said.images, map(tidied, said.trucks), strict=True)) != now:
         raise RunError(
             f"{out}: holds a run whose test images had other names, trucks or another order in the "
             f"manifest; {cure}"
@@ -253,13 +258,14 @@ def _finish(
     dataset: Dataset,
     train: ImageSet,
     validation: ImageSet,
-    learned: ImageSet,
+    learned_from: ImageSet,
+    warnings: list[str],
     out: Path,
     report: Report,
 ) -> dict[str, Any]:
     """The network is fixed. Calibration sees the validation split, figures the test split.
 
-    learned: the training split, with further images where there are any.
+    learned_from: the training split, with further images where there are any.
     """
     config, network = loop.config, loop.kept_network()
     on_validation = outputs(network, validation.images)
@@ -272,7 +278,7 @@ def _finish(
         temperature=t,
         confidence_threshold=threshold,
         level=(
-            card_of(levels_of(on_validation), validation, train, learned)
+            card_of(levels_of(on_validation), validation, train, learned_from)
             if config.level_weight is not None
             else None
         ),
@@ -290,6 +296,7 @@ def _finish(
         "versions": provenance.versions(),
         "config": config.model_dump(exclude={"data_digest"}),
         "data": describe_data(dataset, skipped=skipped),
+        "warnings": warnings,
         "ended_by": ended,
         "epochs": loop.progress.epoch,
         "steps": len(loop.progress.losses),

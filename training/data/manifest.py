@@ -183,6 +183,11 @@ class Manifest:
         tables.write(self.path, self.columns, self.cells)
 
 
+def is_guessed(truck: str) -> bool:
+    """Is it the truck of an image that does not say its own, also among several folders'?"""
+    return truck.rpartition("/")[2].startswith(GUESSED_TRUCK)
+
+
 def missing_columns(columns: Sequence[str]) -> list[str]:
     """The columns that every manifest has and that are not among these."""
     return [name for name in REQUIRED if name not in columns]

@@ -10,7 +10,8 @@ from threading import Condition, Lock
 class Room:
     """So many pixels may be in hand at once, in whatever number of pictures.
 
-    Whoever came first gets room first: a large picture is not kept waiting by small ones.
+    One thread at a time waits for room, and those behind it get none before it: small pictures do
+    not keep a large one waiting.
     """
 
     def __init__(self, pixels: int) -> None:

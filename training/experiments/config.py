@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from training.augmentation import revision
 from training.classifiers.registry import classifier
 from training.config import Augment, FitConfig, Precision
 from training.data.labels import AGREEMENT
@@ -113,9 +114,8 @@ class StudyConfig(BaseModel):
     Every run takes the same number of optimiser `steps`, of `batch` images each, whatever the
     model and the arm. seeds: one run of each model and arm for each. synthesis: of the arms that
     learn from synthetic images; its size, seed, agreement and precision are the study's.
-    rendered_digest: of the dataset that the arm `rendered` learns from. guidance_digest: of what
-    else of the data synthetic images depend on, see `synthesis.pipeline.guidance_digest`; the study
-    finds it.
+    rendered_digest: of the dataset that the arm `rendered` learns from. masks_regions_trucks: see
+    `synthesis.pipeline.guidance_digest`; the study finds it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -131,7 +131,7 @@ class StudyConfig(BaseModel):
     agreement: float = Field(default=AGREEMENT, gt=0, le=1)
     synthesis: SynthesisConfig = SynthesisConfig()
     rendered_digest: str | None = None
-    guidance_digest: str | None = None
+    masks_regions_trucks: str | None = None
 
     @field_validator("models", "arms", "seeds")
     @classmethod
@@ -173,7 +173,11 @@ class StudyConfig(BaseModel):
             keep="last",
             seed=run.seed or 0,
             augment=ARMS[run.arm].augment,
+            augment_revision=revision(ARMS[run.arm].augment),
             synthetic_recipe=self._recipe(run.arm),
+            masks_regions_trucks=(
+                None if ARMS[run.arm].synthesis is None else self.masks_regions_trucks
+            ),
             synthetic_until=ARMS[run.arm].until,
             precision=self.precision,
             agreement=self.agreement,
@@ -197,8 +201,9 @@ class StudyConfig(BaseModel):
             return None
         else:
             asked = self.synthesis_of(arm)
-            parts = [asked.model_dump_json(exclude_none=True), ARMS[arm].judged_by or "", COPIES]
-            parts.append(self.guidance_digest or "")
+            parts = [asked.model_dump_json(exclude_none=True), ARMS[arm].judged_by or ""]
+            if asked.filter.copies == "drop":
+                parts.append(COPIES)
             if asked.generate.strength > 0 and asked.diffuse.backbone is None:
                 parts.append(str(DIFFUSION))
                 if asked.adapt is not None:

@@ -76,7 +76,7 @@ def figures(predictions: dict[Run, Predictions]) -> dict[str, Any]:
             for first, second in _pairs(runs)
         ],
         "pooled_comparisons": both["pooled_comparisons"],
-        "alarms": list(_alarms(both["pooled"])),
+        "alarms": list(_alarms(both["pooled"], both["pooled_comparisons"])),
     }
 
 
@@ -194,8 +194,15 @@ def _pooled_comparisons(predictions: dict[Run, Predictions]) -> Iterator[dict[st
         }
 
 
-def _alarms(arms: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """arms: as `pooled` has them."""
+def _alarms(
+    arms: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """arms: as `pooled` has them. pairs: as `pooled_comparisons` has, of seeds that both have."""
+    gained = {
+        (pair["first"]["model"], pair["first"]["arm"], pair["second"]["arm"]): pair
+        for pair in pairs
+        if pair["first"]["model"] == pair["second"]["model"]
+    }
     for enriched in arms:
         arm = ARMS[enriched["arm"]]
         if not arm.is_enriched:
@@ -209,16 +216,16 @@ def _alarms(arms: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         same = ("none", "oversample") if arm.augment == "none" else (arm.augment,)
         alike = [one for one in plain if ARMS[one["arm"]].augment in same]
         for one in alike or plain:
+            names = {"model": one["model"], "arm": enriched["arm"], "over": one["arm"]}
+            pair = gained.get((one["model"], one["arm"], enriched["arm"]))
             gains = {
-                f"{name}_gain": enriched[name] - one[name] for name in ("accuracy", "macro_f1")
+                f"{figure}_gain": pair[f"{figure}_difference"]
+                if pair is not None
+                else enriched[figure] - one[figure]
+                for figure in ("accuracy", "macro_f1")
             }
             if max(gains.values()) > ALARM:
-                yield {
-                    "model": enriched["model"],
-                    "arm": enriched["arm"],
-                    "over": one["arm"],
-                    **gains,
-                }
+                yield {**names, **gains}
 
 
 def alarms(study: dict[str, Any]) -> Iterator[str]:

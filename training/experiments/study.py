@@ -17,7 +17,7 @@ from training.alone import alone
 from training.classifiers.registry import CLASSIFIERS
 from training.data.coverage import require_grades
 from training.data.dataset import Dataset
-from training.errors import RunError, TrainingError
+from training.errors import BusyError, RunError, TrainingError
 from training.experiments import adjusted, baselines, enrichment, results, simple_runs
 from training.experiments import external as external_tests
 from training.experiments.config import ARMS, Run, StudyConfig
@@ -68,7 +68,7 @@ def study(
     start = start or Start()
     dataset = Dataset.open(data, agreement=config.agreement).split(config.seeds[0])
     require_grades(dataset, report)
-    config = config.model_copy(update={"guidance_digest": guidance_digest(dataset)})
+    config = config.model_copy(update={"masks_regions_trucks": guidance_digest(dataset)})
     test = None
     if external is not None:
         known = [data] if start.rendered is None else [data, start.rendered]
@@ -130,23 +130,27 @@ def _train(
 ) -> bool:
     """Trains one run. False where time was up, as has been said."""
     synthetic = None
-    if ARMS[run.arm].is_enriched:
-        synthetic = enrichment.synthetic_for(
-            run, data, out, config, report, start=start, threads=threads, deadline=deadline
+    try:
+        if ARMS[run.arm].is_enriched:
+            synthetic = enrichment.synthetic_for(
+                run, data, out, config, report, start=start, threads=threads, deadline=deadline
+            )
+            if synthetic is None:
+                return False
+        metrics = fit(
+            data,
+            run.folder(out),
+            config.fit(run),
+            report,
+            weights=start.weights.get(run.model),
+            pixels=start.pixels,
+            synthetic=synthetic,
+            threads=threads,
+            max_seconds=deadline - time.monotonic(),
         )
-        if synthetic is None:
-            return False
-    metrics = fit(
-        data,
-        run.folder(out),
-        config.fit(run),
-        report,
-        weights=start.weights.get(run.model),
-        pixels=start.pixels,
-        synthetic=synthetic,
-        threads=threads,
-        max_seconds=deadline - time.monotonic(),
-    )
+    except BusyError as error:  # another command is at work on it, and this one's time is up
+        report.say(str(error))
+        return False
     if metrics is None:
         return False
     report.say(train_summary(metrics))
@@ -224,9 +228,13 @@ def _baselines(
                 left_out[name] = "time was up; the same command measures it"
                 continue
             folder.mkdir(exist_ok=True)
-            with alone(folder, report.say, deadline=deadline):
-                if finished(folder, wanted, dataset) is None:  # nor has another command done it
-                    simple_runs.measure(run, folder, config, dataset, report)
+            try:
+                with alone(folder, report.say, deadline=deadline):
+                    if finished(folder, wanted, dataset) is None:  # nor has another command done it
+                        simple_runs.measure(run, folder, config, dataset, report)
+            except BusyError as error:
+                left_out[name] = str(error)
+                continue
         done.append(run)
     return done
 

@@ -120,8 +120,8 @@ class Trials:
     def _without(self) -> FitConfig:
         """What decides a trial without synthetic images, apart from data and start: such as for
         other arms."""
-        free = {"synthetic_recipe": None, "synthetic_until": None}
-        return self.config.fit(self.run).model_copy(update=free)
+        free = ("synthetic_recipe", "synthetic_until", "masks_regions_trucks")
+        return self.config.fit(self.run).model_copy(update=dict.fromkeys(free))
 
     def _file(self, share: float) -> Path:
         # All that decides what it comes to; the images themselves by their digests.

@@ -37,9 +37,9 @@ COPIES: Final = "mirrored too"
 
 MIRRORS: Final[Mapping[tuple[int, ...], str]] = MappingProxyType(
     {
-        (1,): "training images upside down",
-        (2,): "training images left to right",
-        (1, 2): "training images turned by 180 degrees",
+        (1,): "upside down",
+        (2,): "left to right",
+        (1, 2): "turned by 180 degrees",
     }
 )
 """Axes of (n, h, w, 3) as `Planner.draw` mirrors them, and what comes of it."""
@@ -90,8 +90,10 @@ class Judge:
             [
                 self.features,
                 *(
-                    self._features_of(np.ascontiguousarray(np.flip(train.images, axes)), name)
-                    for axes, name in MIRRORS.items()
+                    self._features_of(
+                        np.ascontiguousarray(np.flip(train.images, axes)), f"training images {way}"
+                    )
+                    for axes, way in MIRRORS.items()
                 ),
             ]
         )

@@ -17,12 +17,14 @@ import hashlib
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import cv2
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from pydantic import BaseModel
@@ -31,7 +33,7 @@ from training import parallel
 from training.alone import alone
 from training.data.coverage import require_learnable
 from training.data.dataset import Dataset, ImageSet
-from training.data.manifest import Row, Split
+from training.data.manifest import Split
 from training.errors import DataError, RunError
 from training.evaluation import load_split
 from training.model import model_file
@@ -106,7 +108,8 @@ class Stages:
         by_distribution = config.generate.colours == "distribution"
         colours = {"distribution": DISTRIBUTION} if by_distribution else {}
         drawn = Stage.of(out, "generate", section["generate"] | shared | colours, *before)
-        kept = Stage.of(out, "set", section["filter"] | shared | {"near_copies": COPIES}, drawn)
+        copies = {"near_copies": COPIES} if config.filter.copies == "drop" else {}
+        kept = Stage.of(out, "set", section["filter"] | shared | copies, drawn)
         return cls(segmented, diffused, adapted, drawn, kept)
 
 
@@ -137,28 +140,29 @@ def _look_ahead(run: Run, stages: Stages) -> None:
 
 def guidance_digest(dataset: Dataset) -> str:
     """Of all that a synthesis is guided by and the dataset's digest does not tell apart: masks,
-    regions and trucks of the training images."""
-    masks = masks_digest(_training_rows(dataset), dataset.manifest.folder)
-    return hashlib.sha256(
-        "\n".join([masks, *_columns_digests(dataset).values()]).encode()
-    ).hexdigest()
+    regions and trucks of the labelled training images."""
+    pairs = zip(dataset.manifest.rows, dataset.labels.grades, strict=True)
+    rows = [row for row, grade in pairs if grade is not None and row.split == "train"]
+    rows.sort(key=lambda row: row.image)
+    masks = masks_digest(rows, dataset.manifest.folder)
+    return _digest([masks, *(f"{row.image} {row.region} {row.truck}" for row in rows)])
 
 
-def _columns_digests(dataset: Dataset) -> dict[str, str]:
-    """Of the training images' regions and trucks."""
-    rows = _training_rows(dataset)
-    columns = {
-        "regions": sorted(f"{row.image} {row.region}" for row in rows),
-        "trucks": sorted(f"{row.image} {row.truck}" for row in rows),
-    }
+def _identity(config: SynthesisConfig, dataset: Dataset) -> dict[str, Any]:
+    """What all stages of a run directory rest on, as JSON types."""
+    rows = [row for row in dataset.manifest.rows if row.split == "train"]
     return {
-        name: hashlib.sha256("\n".join(lines).encode()).hexdigest()
-        for name, lines in columns.items()
+        "size": config.size,
+        "agreement": config.agreement,
+        "data": dataset.digest,
+        # Which the dataset's digest does not tell apart:
+        "regions": _digest(sorted(f"{row.image} {row.region}" for row in rows)),
+        "trucks": _digest(sorted(f"{row.image} {row.truck}" for row in rows)),
     }
 
 
-def _training_rows(dataset: Dataset) -> list[Row]:
-    return [row for row in dataset.manifest.rows if row.split == "train"]
+def _digest(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _with_digests(config: SynthesisConfig) -> SynthesisConfig:
@@ -217,21 +221,13 @@ def synthesize(
     deadline = time.monotonic() + max_seconds
     if threads is not None:
         torch.set_num_threads(threads)
-    with parallel.accelerator(config.precision or "fp32") as accelerator, ExitStack() as held:
+        cv2.setNumThreads(threads)
+    with parallel.accelerator(config.precision or "fp32") as accelerator:
 
         def prepare() -> tuple[Dataset, SynthesisConfig]:
             dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
             _check(asked, dataset)
-            open_run(
-                out,
-                {
-                    "size": config.size,
-                    "agreement": config.agreement,
-                    "data": dataset.digest,
-                    **_columns_digests(dataset),
-                },
-            )
-            held.enter_context(alone(out, report.say, deadline=deadline))
+            open_run(out, _identity(config, dataset), report.say, deadline)
             return dataset, _with_digests(asked)
 
         dataset, known = parallel.main_first(prepare)
@@ -255,9 +251,14 @@ def synthesize(
             if parallel.main_first(stage.done) is not None:
                 continue
             parallel.main_first(partial(stage.folder.mkdir, exist_ok=True))
-            if not compute():
-                report.say(f"time is up in {stage.folder.name}; the same command goes on from here")
-                return None
+            with ExitStack() as held:
+                mine = partial(alone, stage.folder, report.say, deadline=deadline)
+                parallel.main_first(lambda mine=mine, held=held: held.enter_context(mine()))
+                if parallel.main_first(stage.done) is not None:
+                    continue  # another command has made it meanwhile
+                if not compute():
+                    report.say(f"time is up in {stage.folder.name}; the same command goes on here")
+                    return None
             # Nothing of this stage's network and optimiser is needed by the next one.
             accelerator.free_memory()
             accelerator.wait_for_everyone()

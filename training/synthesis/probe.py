@@ -54,6 +54,7 @@ def probe_set(
         raise RunError(f"{folder}: is of blends alone; there is no diffusion model to look at")
     if threads is not None:
         torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
     with parallel.accelerator("fp32") as accelerator:
         dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
         run = load_run(dataset, config, accelerator, report)

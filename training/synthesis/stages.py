@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -20,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from training.alone import alone
 from training.errors import RunError, WeightsError
 from training.outputs import whole, write_json
 
@@ -67,35 +69,42 @@ def read_done(folder: Path) -> dict[str, Any]:
         raise RunError(f"{file}: not readable; delete {folder} and run again") from error
 
 
-def open_run(out: Path, identity: Mapping[str, Any]) -> None:
+def open_run(
+    out: Path,
+    identity: Mapping[str, Any],
+    say: Callable[[str], None],
+    deadline: float = math.inf,
+) -> None:
     """Makes the run directory, or checks that it is of the same data.
 
     identity: what all stages rest on, as JSON types. What an earlier version has not written of it
-    is taken to have been as now. Raises RunError.
+    is taken to have been as now. say, deadline: see `alone`. Raises RunError.
     """
     file = out / RUN_NAME
-    if file.exists():
-        try:
-            found = dict(json.loads(file.read_text("utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise RunError(f"{file}: not readable; give another --out") from error
+    # Hidden are locks, and what a kill has left of this file.
+    named = {there.name for there in out.glob("[!.]*")}
+    if named and file.name not in named:
+        raise RunError(
+            f"{out}: is no run of cane-train synthesize and not empty; give another --out"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    with alone(out, say, deadline=deadline):
+        found = _identity_in(file) if file.exists() else {}
         for name, value in identity.items():
             if found.get(name, value) != value:
                 raise RunError(
                     f"{out}: holds a synthesis with {name} {found.get(name)}, now it is {value}; "
                     "give another --out"
                 )
-        added = {name: value for name, value in identity.items() if name not in found}
-        if added:
-            write_json(file, found | added)
-        return
-    # Hidden are locks, and what a kill has left of the file above.
-    if out.is_dir() and any(not there.name.startswith(".") for there in out.iterdir()):
-        raise RunError(
-            f"{out}: is no run of cane-train synthesize and not empty; give another --out"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(file, dict(identity))
+        if identity.keys() - found.keys():
+            write_json(file, {**found, **identity})
+
+
+def _identity_in(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(f"{file}: not readable; give another --out") from error
 
 
 def save_array(path: Path, array: npt.NDArray[Any]) -> None:
