@@ -42,8 +42,8 @@ class FitConfig(BaseModel):
     synthetic_recipe: a digest of how the synthetic images of a study's arm are made;
     masks_regions_trucks: of what they are made by of these, beside the training images.
     synthetic_sha256, synthetic_shares, synthetic_shuffled: see `training.mixture`.
-    synthetic_until: the part of the steps after which only real images are drawn; None for all of
-        them. All of these are None without synthetic images.
+    synthetic_until: the part of the steps after which, from the next epoch on, only real images are
+        drawn; None for all of them. All of these are None without synthetic images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

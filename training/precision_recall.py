@@ -28,13 +28,17 @@ def average_precision(scores: Scores, positive: Positive) -> float | None:
 
 
 def interval(scores: Scores, positive: Positive, resampled: TruckBootstrap) -> list[float] | None:
-    """The average precision's interval by truck; None where nothing is positive.
+    """The average precision's interval by truck; None where nothing is positive."""
+    return resampled.interval(rounds(scores, positive, resampled)) if positive.any() else None
+
+
+def rounds(scores: Scores, positive: Positive, resampled: TruckBootstrap) -> Floats:
+    """The average precision in each round, (rounds,), of images of which some are positive; nan
+    where none of these was drawn.
 
     It is the mean, over the positive images, of the precision among all images that score as much
     or more: sums are needed at the scores of positive images only.
     """
-    if not positive.any():
-        return None
     order = np.argsort(-scores, kind="stable")
     falling = -scores[order]
     places = np.flatnonzero(positive[order])
@@ -54,7 +58,7 @@ def interval(scores: Scores, positive: Positive, resampled: TruckBootstrap) -> l
         total: Floats = found[:, -1]
         return np.divide(area, total, out=np.full_like(area, np.nan), where=total > 0)
 
-    return resampled.interval(resampled.weighted(areas, order))
+    return resampled.weighted(areas, order)
 
 
 def curve(scores: Scores, positive: Positive) -> dict[str, list[float]]:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.grades import GRADES, Grade
-from training import metrics
+from training import metrics, precision_recall, reliability
+from training.bootstrap import TruckBootstrap
 from training.data import tables
 from training.errors import DataError
 
@@ -125,7 +126,8 @@ class Predictions:
 
 
 def pooled(several: Sequence[Predictions]) -> Predictions:
-    """Those of several runs on the same images as one: figures then are means over the runs.
+    """Those of several runs on the same images as one: what counts images is then a mean over the
+    runs. Not so what sorts or bins them all, which `means` is for.
 
     A truck's images of all runs stay one cluster of the bootstrap.
     """
@@ -136,6 +138,38 @@ def pooled(several: Sequence[Predictions]) -> Predictions:
         tuple(grade for one in several for grade in one.truth),
         np.concatenate([one.probabilities for one in several]),
     )
+
+
+def means(several: Sequence[Predictions], against: Against = "label") -> dict[str, Any]:
+    """Of runs on the same images the means of what ranks images by a run's own probabilities, or
+    holds these against what happened: calibration_error and, by grade, average_precision, with
+    their intervals by truck, named as in metrics.json.
+
+    Together in one list, errors of runs that are too sure and of others that are not sure enough
+    would cancel, and images would be ranked across runs.
+    """
+    first = several[0]
+    labels = first.indices(against)
+    resampled = TruckBootstrap([first.trucks[i] for i in first.known(against)])
+    said = [one.probabilities[one.known(against)] for one in several]
+    sure = [(one.max(1), one.argmax(1) == labels) for one in said]
+    error = np.mean([reliability.calibration_error(*one) for one in sure])
+    found: dict[str, Any] = {
+        "calibration_error": round(float(error), 4),
+        "calibration_error_ci": reliability.interval_of_mean(sure, resampled),
+        "average_precision": dict.fromkeys(GRADES),
+        "average_precision_ci": dict.fromkeys(GRADES),
+    }
+    for index, grade in enumerate(GRADES):
+        ours = labels == index
+        if not ours.any():
+            continue
+        scores = [one[:, index] for one in said]
+        areas = [precision_recall.average_precision(one, ours) or 0.0 for one in scores]
+        drawn = np.stack([precision_recall.rounds(one, ours, resampled) for one in scores])
+        found["average_precision"][grade] = round(float(np.mean(areas)), 4)
+        found["average_precision_ci"][grade] = resampled.interval(drawn.mean(0))
+    return found
 
 
 def _probability(cell: str) -> float:

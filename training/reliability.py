@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -24,12 +25,23 @@ def calibration_error(confidence: Confidence, right: Right) -> float:
 
 
 def interval(confidence: Confidence, right: Right, resampled: TruckBootstrap) -> list[float] | None:
-    """The calibration error's interval by truck: see `TruckBootstrap.interval_of_norm`.
+    """The calibration error's interval by truck: see `interval_of_mean`."""
+    return interval_of_mean([(confidence, right)], resampled)
 
-    In simulations of 60 to 500 trucks it held the true error in 91 to 100 % of the cases.
+
+def interval_of_mean(
+    runs: Sequence[tuple[Confidence, Right]], resampled: TruckBootstrap
+) -> list[float] | None:
+    """The interval by truck of the mean calibration error of runs on the same images: see
+    `TruckBootstrap.interval_of_norm`.
+
+    In simulations of 60 to 500 trucks, of one run, it held the true error in 91 to 100 % of the
+    cases.
     """
-    cells = _in_bins(confidence, right)
-    found = resampled.interval_of_norm(_gaps(resampled.sums(cells)), _gaps(cells.sum(0)))
+    cells = [_in_bins(confidence, right) for confidence, right in runs]
+    drawn = np.concatenate([_gaps(resampled.sums(one)) for one in cells], axis=-1)
+    gaps = np.concatenate([_gaps(one.sum(0)) for one in cells])
+    found = resampled.interval_of_norm(drawn / len(runs), gaps / len(runs))
     return None if found is None else [min(edge, 1.0) for edge in found]
 
 

@@ -374,7 +374,7 @@ def test_runs_that_learned_from_a_set_by_other_masks_are_of_another_study(
     row = next(r for r in table(masked / "manifest.csv") if r["split"] == "train" and r["mask"])
     (masked / row["mask"]).write_bytes(cv2.imencode(".png", np.ones((SIZE, SIZE), np.uint8))[1])
     said = study(masked, ours, "--arms", "augmented,blended", "--seeds", "1,2", code=2)
-    assert "simple_dcnn-blended-1: holds a run with synthetic_recipe" in " ".join(said.split())
+    assert "simple_dcnn-blended-1: holds a run with masks_regions_trucks" in " ".join(said.split())
     # Those without synthetic images are of the same.
     study(masked, ours, "--arms", "augmented")
     left_out = json.loads((ours / "study.json").read_text())["left_out"]

@@ -32,7 +32,8 @@ def context() -> ForkServerContext:
 def test_two_commands_at_once_make_one_set(tmp_path: Path, context: ForkServerContext) -> None:
     data, out = scene_folder(tmp_path / "data"), tmp_path / "run"
     whole = finished(data, tmp_path / "whole", blends_only())
-    asked = (data, out, blends_only())
+    told = tmp_path / "told.txt"
+    asked = (data, out, blends_only(), told)
     both = [context.Process(target=killed_synthesis.unharmed, args=asked) for _ in range(2)]
     for process in both:
         process.start()
@@ -43,6 +44,7 @@ def test_two_commands_at_once_make_one_set(tmp_path: Path, context: ForkServerCo
         for process in both:
             process.kill()
     assert [process.exitcode for process in both] == [0, 0]
+    assert told.read_text("utf-8") == "a U-Net\n"
     assert_same_images(out, whole)
     assert table(folder(out, "set") / "verdicts.csv") == table(
         folder(whole, "set") / "verdicts.csv"

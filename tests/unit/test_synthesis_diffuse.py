@@ -21,7 +21,7 @@ from training.data.manifest import Row
 from training.errors import DataError, WeightsError
 from training.synthesis.bases import trash_of
 from training.synthesis.conditions import LIGHTS, VECTOR, Conditions, Vocabulary
-from training.synthesis.denoiser import Architecture, Denoiser
+from training.synthesis.denoiser import HINTS, Architecture, Denoiser
 from training.synthesis.diffuse import (
     UNSAID,
     UNSTEERED,
@@ -240,6 +240,21 @@ def test_a_new_controlnet_changes_nothing(patch: int) -> None:
     with torch.no_grad():
         steered = network(x, t, asked.conditions, steering)
         assert torch.equal(steered, network(x, t, asked.conditions, None))
+
+
+def test_without_edges_is_as_it_was_learnt() -> None:
+    """In training a fifth of the images come with empty hints, and the ControlNet sees these."""
+    network = loud()
+    assert network.controlnet is not None
+    for convolution in network.controlnet.controlnet_down_blocks:
+        torch.nn.init.normal_(convolution.bias)  # which begins at zero
+    asked = examples(2, 1)
+    x, t = torch.randn(2, 3, SIZE, SIZE), torch.tensor([10, 500])
+    with torch.no_grad():
+        empty = network(x, t, asked.conditions, torch.zeros(2, HINTS, SIZE, SIZE))
+        assert torch.equal(network(x, t, asked.conditions, None), empty)
+        network.controlnet = None
+        assert not torch.allclose(network(x, t, asked.conditions, None), empty)
 
 
 def test_without_control_there_is_none() -> None:

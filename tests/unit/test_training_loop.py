@@ -130,11 +130,9 @@ def test_another_runs_checkpoint_is_refused(accelerator: Accelerator, tmp_path: 
     loop(accelerator, tmp_path).run(Listener(), deadline=0.0)
     with pytest.raises(RunError, match="holds a run with seed 3, now it is 4"):
         loop(accelerator, tmp_path, seed=4)
-    # A checkpoint of before there was a field for pixels does not say which ones they were.
-    resumed = loop(accelerator, tmp_path, weights_pixels="imagenet")
-    assert resumed.run(Listener(), deadline=0.0) == "time"
-    with pytest.raises(RunError, match="weights_pixels imagenet, now it is unit"):
-        loop(accelerator, tmp_path, weights_pixels="unit")
+    # One that does not say which pixels its weights took is none of a run that says it.
+    with pytest.raises(RunError, match="weights_pixels None, now it is imagenet"):
+        loop(accelerator, tmp_path, weights_pixels="imagenet")
     (tmp_path / "last.pt").write_bytes(b"junk")
     with pytest.raises(RunError, match="not readable"):
         loop(accelerator, tmp_path)

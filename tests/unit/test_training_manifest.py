@@ -127,6 +127,11 @@ def test_iso_8601_is_read_in_all_its_forms(tmp_path: Path, cell: str) -> None:
         *((text, "no ISO 8601 date or time") for text in ("20260104.0", "25690104", "2026", "1e9")),
         # An hour, or a zone?
         *((text, "no ISO 8601 date or time") for text in ("20260104103+07:00", "2026-01-04+07:00")),
+        *((text, "no ISO 8601 date or time") for text in ("2026-01-04T10-03", "2026-01-04_10-03")),
+        *(
+            (text, "no ISO 8601 date or time")
+            for text in ("20260104_10-03", "20260104_103000-0001")
+        ),
     ],
 )
 def test_bare_numbers_are_no_times(tmp_path: Path, cell: str, says: str) -> None:
@@ -146,7 +151,12 @@ def test_bare_numbers_are_no_times(tmp_path: Path, cell: str, says: str) -> None
 def test_a_time_is_read_as_it_was_written(moment: datetime, minutes: int | None, form: str) -> None:
     zone = None if minutes is None else timezone(timedelta(minutes=minutes))
     written = moment.replace(microsecond=0, tzinfo=zone)
-    assert moments.parse(written.strftime(form + "%z")) == written
+    text = written.strftime(form + "%z")
+    if minutes is not None and minutes < 0 and "T" not in form:
+        with pytest.raises(ValueError, match="no ISO 8601 date or time"):  # it may be a number
+            moments.parse(text)
+    else:
+        assert moments.parse(text) == written
 
 
 @given(st.text("0123456789.-+:TtZ_ e", max_size=20) | st.from_regex(r"\A(19|20)\d{6,14}\Z"))
@@ -326,9 +336,12 @@ def test_merged_votes_are_of_one_expert_only_where_dataset_json_says_so(tmp_path
         named = said[folder]
         for column, vote in zip(("vote_1", "vote_2", "vote_3"), GOOD.split(",")[6:9], strict=True):
             assert votes[named.get(column, f"{column} of {folder}")] == vote
-    # Of one merged folder and another, too.
-    again = merge([tmp_path / "all", write(tmp_path / "four", HEADER + GOOD)], tmp_path / "again")
-    assert len(Description.read(again.folder).experts) == 11
+    # Of one merged folder and another, too, also where that is called like one of the merged.
+    for name in ("four", "elsewhere/three"):
+        folder = write(tmp_path / name, HEADER + GOOD)
+        again = merge([tmp_path / "all", folder], tmp_path / f"again-{folder.name}")
+        names = Description.read(again.folder).experts
+        assert len(names) == len(set(names.values())) == 11
 
 
 def test_two_columns_of_one_expert_are_not_merged(tmp_path: Path) -> None:

@@ -177,8 +177,63 @@ def test_beside_plain_images_any_training_without_further_ones_is_compared_with(
             {Run("mobilenetv2", arm, 1): plain, Run("mobilenetv2", "blended-plain", 1): better}
         )
         assert [one["over"] for one in found["alarms"]] == [arm]
-    augmented = Run("mobilenetv2", "augmented", 1)
-    assert not figures({augmented: plain, Run("mobilenetv2", "blended-plain", 1): better})["alarms"]
+    # With another training only where there is none such.
+    arms = (("augmented", plain), ("blended-plain", better))
+    runs = {Run("mobilenetv2", arm, 1): said for arm, said in arms}
+    assert [one["over"] for one in figures(runs)["alarms"]] == ["augmented"]
+    found = figures({Run("mobilenetv2", "baseline", 1): better, **runs})
+    assert found["alarms"] == []
+
+
+def test_what_ranks_or_bins_images_is_a_mean_over_seeds() -> None:
+    """One run is too sure and another not sure enough; each ranks images by itself alone."""
+    labels = "01234" * 12
+    right = guessing(labels, labels).probabilities
+    wrong = guessing(labels[1:] + labels[0], labels).probabilities
+    first = np.arange(len(labels)) % 3 == 0
+    said = [  # a third wrong, and all of it at 0.95; all right, and all of it at 0.4
+        np.where(first[:, None], wrong, right) * 0.9375 + 0.0125,
+        right * 0.25 + 0.15,
+    ]
+    runs = [replace(guessing(labels, labels), probabilities=one.astype(np.float32)) for one in said]
+    found = figures({Run("mobilenetv2", "augmented", k): one for k, one in enumerate(runs)})
+    (both,), rows = found["pooled"], found["rows"]
+    assert [row["calibration_error"] for row in rows] == pytest.approx([0.283, 0.6], abs=1e-3)
+    assert both["calibration_error"] == pytest.approx(0.4417, abs=1e-3)
+    low, high = both["calibration_error_ci"]
+    assert low < 0.4417 < high
+    for grade in GRADES:
+        each = [row["average_precision"][grade] for row in rows]
+        assert each[0] < each[1] == 1
+        assert both["average_precision"][grade] == pytest.approx(sum(each) / 2, abs=1e-4)
+        low, high = both["average_precision_ci"][grade]
+        assert low < both["average_precision"][grade] < high
+    assert both["accuracy"] == pytest.approx(sum(row["accuracy"] for row in rows) / 2, abs=1e-4)
+
+
+def test_seeds_that_only_one_arm_has_set_off_no_alarm() -> None:
+    labels = "01234" * 12
+    # Of the twelve images of one grade none is told, or eight.
+    poor, good = (
+        guessing(labels.replace("2", "0").replace("0103", "0123", told), labels) for told in (0, 8)
+    )
+    arms = {Run("mobilenetv2", "augmented", 1): good, Run("mobilenetv2", "augmented", 2): poor}
+    found = figures({**arms, Run("mobilenetv2", "recoloured", 1): good})
+    assert found["alarms"] == []
+    found = figures({**arms, Run("mobilenetv2", "recoloured", 2): good})
+    assert [one["over"] for one in found["alarms"]] == ["augmented"]
+
+
+def test_without_the_same_training_or_seed_any_gain_is_a_gain() -> None:
+    labels = "01234" * 12
+    poor, good = (
+        guessing(labels.replace("2", "0").replace("0103", "0123", told), labels) for told in (0, 8)
+    )
+    for plain, seed in (("baseline", 1), ("augmented", 2)):
+        runs = {Run("mobilenetv2", plain, seed): poor, Run("mobilenetv2", "recoloured", 1): good}
+        (one,) = figures(runs)["alarms"]
+        assert (one["arm"], one["over"]) == ("recoloured", plain)
+        assert one["accuracy_gain"] == pytest.approx(8 / 60, abs=1e-4)
 
 
 def test_a_gain_that_a_leak_would_explain_sets_off_the_alarm() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from edge_agent.grades import Grade
 from training.data.description import DESCRIPTION_NAME, Description
@@ -57,6 +59,9 @@ def merge(folders: Sequence[Path], out: Path) -> Manifest:
     return merged
 
 
+_MADE: Final = re.compile(r"(vote_\d+|the grades) of ")
+
+
 @dataclass(frozen=True)
 class _Votes:
     """Which vote column of the merged manifest is whose.
@@ -96,6 +101,8 @@ def _votes(manifests: Sequence[Manifest], found: Mapping[str, Description]) -> _
         places = columns.setdefault(m.name, {})
         for column in used[m.name]:
             name = named.get(column, f"{column} of {m.name}")
+            if column in named and _MADE.match(name):  # by an earlier merge: nobody's name
+                name = f"{name}, {m.name}"
             place = next((c for c, known in experts.items() if known == name), None)
             if place in places.values():
                 raise DataError(

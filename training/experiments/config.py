@@ -30,9 +30,9 @@ class Arm:
 
     augment: see `training.augmentation`. synthesis: None without synthetic images; else how the
     arm's differ from the study's `synthesis`, by section. judged_by: the arm whose run of the same
-    model and seed judges them; None for the usual judge. until: the part of the steps after which
-    only real images are drawn; None for all. shuffled: see `mixture.Synthetic`.
-    rendered: the further images are given, and not synthesized.
+    model and seed judges them; None for the usual judge. until: the part of the steps after which,
+    from the next epoch on, only real images are drawn; None for all. shuffled: see
+    `mixture.Synthetic`. rendered: the further images are given, and not synthesized.
     """
 
     augment: Augment

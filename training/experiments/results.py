@@ -14,7 +14,7 @@ from training.data.dataset import Dataset
 from training.evaluation import describe_data
 from training.experiments import published
 from training.experiments.config import ARMS, Run
-from training.predictions import Predictions, pooled
+from training.predictions import Predictions, means, pooled
 from training.train import HISTORY_NAME, METRICS_NAME
 
 ALARM: Final = 0.10
@@ -132,6 +132,14 @@ def _measured(predictions: Predictions) -> dict[str, Any]:
     return found
 
 
+def _measured_together(several: Sequence[Predictions]) -> dict[str, Any]:
+    """`_measured` of several runs on the same images."""
+    found = {**_measured(pooled(several)), **means(several)}
+    if "truth" in found:
+        found["truth"] = {**found["truth"], **means(several, "truth")}
+    return found
+
+
 def _figures(found: dict[str, Any]) -> dict[str, Any]:
     """Of one set of figures in metrics.json, what a table shows."""
     by_grade = {
@@ -166,7 +174,7 @@ def _pooled(
             "arm": arm,
             "seeds": [run.seed for run in same],
             "accuracy_of_seeds": [measured[run]["accuracy"] for run in same],
-            **(measured[same[0]] if len(same) == 1 else _measured(pooled(several))),
+            **(measured[same[0]] if len(same) == 1 else _measured_together(several)),
         }
 
 

@@ -144,11 +144,15 @@ class Denoiser(nn.Module):
     ) -> Tensor:
         """What the space's schedule has predicted, of the shape of `noisy`, float (n, *shape).
 
-        t: whole numbers (n,). hints: float (n, HINTS, size, size) in [0, 1], None for none.
+        t: whole numbers (n,). hints: float (n, HINTS, size, size) in [0, 1]; None is as empty ones,
+        which is how it has learned to draw without.
         expected: what the linear part is told, where it is not the same.
         """
         tokens = [self.regions(conditions.region), self.lights(conditions.light)]
         said: dict[str, Any] = {"return_dict": False}
+        if hints is None and self.controlnet is not None:
+            size = self.architecture.size
+            hints = noisy.new_zeros((len(noisy), HINTS, size, size))
         x, asked, patch = noisy, hints, self.architecture.patch
         in_pixels = self.architecture.backbone is None
         if in_pixels:

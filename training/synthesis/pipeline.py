@@ -252,8 +252,8 @@ def synthesize(
                 continue
             parallel.main_first(partial(stage.folder.mkdir, exist_ok=True))
             with ExitStack() as held:
-                mine = partial(alone, stage.folder, report.say, deadline=deadline)
-                parallel.main_first(lambda mine=mine, held=held: held.enter_context(mine()))
+                mine = alone(stage.folder, report.say, deadline=deadline)
+                parallel.main_first(partial(held.enter_context, mine))
                 if parallel.main_first(stage.done) is not None:
                     continue  # another command has made it meanwhile
                 if not compute():

@@ -43,7 +43,7 @@ class Ema:
 
     @torch.no_grad()
     def see(self, network: nn.Module, step: int) -> None:
-        """Takes in the weights after a step. Buffers and whole numbers are copied."""
+        """Takes in the weights after a step. Whole numbers are copied."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, tensor in network.state_dict().items():
             before = self.weights.get(name)
