@@ -26,6 +26,9 @@ LEVEL_COVERAGE: Final = 0.9
 LATER: Final = frozenset({"synthetic_until", "masks_regions_trucks"})
 """Fields that runs of earlier versions do not have, whatever they were: such a run is taken to have
 had what is asked for now."""
+_NEW: Final = LATER | {"weights_pixels", "augment_revision"}
+"""Fields that earlier versions did not write. Without one of these a run had none of it, or
+another."""
 
 
 class FitConfig(BaseModel):
@@ -84,6 +87,6 @@ class FitConfig(BaseModel):
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what LATER names where there is none: as earlier versions wrote it."""
+        """Without new fields where there is none: as earlier versions wrote it."""
         found: dict[str, Any] = dump(self)
-        return {n: value for n, value in found.items() if n not in LATER or value is not None}
+        return {n: value for n, value in found.items() if n not in _NEW or value is not None}
