@@ -119,7 +119,8 @@ def test_whole_frames_are_cut_to_what_a_station_shows_the_model(
     assert np.abs(said[0] - said[1]).max() < 1e-6
     assert np.abs(said[2] - said[1]).max() > 0.01
     assert as_they_are["all"]["n"] == frames["all"]["n"] == 59
-    assert frames["warnings"] == []
+    (warning,) = frames["warnings"]
+    assert "59 of 59 images do not say their truck" in warning
     assert "does not say which part of the frame its images show" in as_they_are["warnings"][0]
     # With a manifest, dataset.json says so.
     (tmp_path / "frames/manifest.csv").write_text(

@@ -51,7 +51,8 @@ def folder(path: Path, counts: dict[str, list[int]], seed: int, *, dealt: bool =
                 light = rng.normal(0, 40, 3)
                 pixels = rng.normal(np.array(COLOURS[colour]) + light, 30, (8, 8, 3))
                 name = f"{split}-{label}-{i}"
-                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path / f"{name}.png")
+                square = pixels.clip(0, 255).astype(np.uint8).repeat(2, 0).repeat(2, 1)
+                Image.fromarray(square).save(path / f"{name}.png")
                 truck, at = f"{path.name}-{name}", f"2026-{month:02d}-01T03:00:00+00:00"
                 rows.append(f"{name}.png,{truck},{at},{GRADES[label]},{split}")
     (path / "manifest.csv").write_text("\n".join(rows))

@@ -30,6 +30,7 @@ from synthesis_runs import (
     told_of,
 )
 
+from training.alone import LOCK_NAME
 from training.console import RichReport
 from training.data.dataset import Dataset
 from training.provenance import sha256
@@ -278,7 +279,7 @@ def test_a_finished_adapter_stands_and_nothing_of_it_is_held(
         assert len(networks) == trained
         assert found_by(copied, "adapt") == before
     assert {file.name for file in stages.adapted.folder.iterdir()} == {
-        *(east.name, north.name, "done.json")
+        *(east.name, north.name, "done.json", LOCK_NAME)
     }
 
 
