@@ -18,7 +18,7 @@ from training.data.dataset import Dataset, ImageSet
 from training.data.images import Skip
 from training.data.labels import label
 from training.data.manifest import SPLITS, Split, is_guessed
-from training.learned import learned
+from training.learned import known_to, learned
 from training.model import ModelCard, Said
 from training.outputs import make_way, write_json
 from training.predictions import PREDICTIONS_NAME, Predictions
@@ -151,7 +151,7 @@ def evaluate(
     own = is_training_data(dataset, subject.data_digest, agreement=subject.agreement)
     chosen, of_split = choose(asked, report, own=own)
     split = split_of(chosen)
-    known = None if run is None else learned(dataset, split, run)
+    known = None if run is None else learned(dataset, split, known_to(run))
     if known and not of_split:
         of_split.append(
             f"{known} of these images are among those that the model was trained or calibrated "

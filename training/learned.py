@@ -23,10 +23,9 @@ def remember(files: Iterable[Path], folder: Path, *, before: Collection[str] = (
         file.write_text("".join(f"{content}\n" for content in sorted(known)), "ascii")
 
 
-def learned(dataset: Dataset, split: Split | None, folder: Path) -> int | None:
-    """How many images of a split, of all where it is None, the model in this folder was trained or
-    calibrated on. None where that is not written there. Raises RunError."""
-    known = known_to(folder)
+def learned(dataset: Dataset, split: Split | None, known: Collection[str] | None) -> int | None:
+    """How many images of a split, of all where it is None, are among those `known_to` a model; None
+    where these are."""
     if known is None:
         return None
     rows = zip(dataset.contents, dataset.manifest.rows, strict=True)

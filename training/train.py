@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -101,12 +101,12 @@ def fit(
         report.say(_describe(dataset))
         if synthetic is not None:
             synthetic.require_of(dataset)
-        warnings = _warnings(dataset, given)
+        before = known_to(given.file.parent) if given else None
+        warnings = _warnings(dataset, given, before)
         for warning in warnings:
             report.say(f"warning: {warning}")
         if given is not None and given.assumed:
             report.say(given.assumed)
-        before = known_to(given.file.parent) if given else None
         config = resolved(config, dataset, given, synthetic, processes=accelerator.num_processes)
         done_before = finished(out, config.model_dump(exclude={"data_digest"}), dataset)
         if done_before is not None:
@@ -163,15 +163,15 @@ def fit(
         return _finish(loop, ended, dataset, train, validation, every, warnings, out, report)
 
 
-def _warnings(dataset: Dataset, given: Weights | None) -> list[str]:
-    """What makes figures on the test split too good."""
+def _warnings(dataset: Dataset, given: Weights | None, before: Collection[str] | None) -> list[str]:
+    """What makes figures on the test split too good. before: `known_to` the model given."""
     found = []
     if copies := copies_apart(dataset):
         found.append(
             f"equal images in two splits: {len(copies)}, as {' and '.join(copies[0])}; figures on "
             "them are too good, and cane-train data check lists them"
         )
-    if given is not None and (known := learned(dataset, "test", given.file.parent)):
+    if given is not None and (known := learned(dataset, "test", before)):
         found.append(
             f"{given.file} has learned from {known} of the images in the test split; figures on "
             "them are too good: start from other weights, or keep the splits that it was trained "

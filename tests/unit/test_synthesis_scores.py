@@ -88,3 +88,16 @@ def test_of_few_images_nothing_is_said() -> None:
 def test_the_nearest_is_measured() -> None:
     among = np.array([[0, 0], [10, 0]], np.float32)
     assert nearest(np.array([[3, 4], [10, 1]], np.float32), among).tolist() == [5, 1]
+
+
+def test_the_nearest_of_another_truck_is_measured_in_any_number() -> None:
+    n = 2500  # more than are taken at a time
+    features, among = (cloud(seed, n).astype(np.float32) for seed in (1, 2))
+    rng = np.random.default_rng(3)
+    ours, theirs = (rng.integers(0, 40, n) for _ in range(2))
+    found = nearest(features, among, apart=(ours, theirs))
+    for i in (0, 1023, 1024, n - 1):
+        others = among[theirs != ours[i]].astype(np.float64)
+        assert found[i] == pytest.approx(np.linalg.norm(others - features[i], axis=1).min())
+    alone = nearest(features[:2], among[:2], apart=(np.zeros(2, int), np.zeros(2, int)))
+    assert np.isinf(alone).all()

@@ -67,7 +67,6 @@ class Trials:
     def losses(self, share: float) -> Floats | None:
         """What a trial comes to, see `losses_of`; None where time was up. Raises TrainingError."""
         file = self._file(share)
-        file.parent.mkdir(exist_ok=True)
         if not file.exists():
             said = None if share else self._said_by_twin()
             if said is None:

@@ -199,25 +199,20 @@ class Judge:
         return baselines.frozen_features(images, on_image=tick)
 
     def _nearest(
-        self, features: scores.Features, among: npt.NDArray[np.bool_] | None = None
+        self,
+        features: scores.Features,
+        *,
+        apart: tuple[scores.Groups, scores.Groups] | None = None,
     ) -> npt.NDArray[np.float64]:
-        """Each one's distance (n,) to the nearest training image, mirrored or not. among: which
-        ones, (m,); None: all."""
-        chosen = slice(None) if among is None else among
-        distances = [scores.nearest(features, way[chosen]) for way in self._mirrored]
+        """As `scores.nearest`, to the training images, mirrored or not."""
+        distances = [scores.nearest(features, way, apart=apart) for way in self._mirrored]
         return np.asarray(np.min(distances, axis=0), np.float64)
 
     def _copy_distance(self) -> float:
         """See COPY_QUANTILE. Images of one truck do not count: they are alike by nature."""
-        trucks = np.array([row.truck for row in self.train.rows])
-        least = []
-        for truck in np.unique(trucks):
-            ours = trucks == truck
-            if not ours.all():
-                least.append(self._nearest(self.features[ours], ~ours))
-        if not least:
-            return float(np.finfo(np.float64).tiny)
-        return max(
-            float(np.quantile(np.concatenate(least), COPY_QUANTILE)),
-            float(np.finfo(np.float64).tiny),
-        )
+        _, trucks = np.unique([row.truck for row in self.train.rows], return_inverse=True)
+        least = self._nearest(self.features, apart=(trucks, trucks))
+        tiny = float(np.finfo(np.float64).tiny)
+        if not np.isfinite(least).all():  # there is one truck
+            return tiny
+        return max(float(np.quantile(least, COPY_QUANTILE)), tiny)

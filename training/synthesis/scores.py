@@ -18,7 +18,11 @@ NEIGHBOURS: Final = 5
 LEAST: Final = NEIGHBOURS + 1
 """So many real and so many synthetic images are needed."""
 
+_ROWS: Final = 1024
+"""So many at a time: distances of all to all would not fit into the memory of large sets."""
+
 Features = npt.NDArray[np.float32]
+Groups = npt.NDArray[np.intp]
 
 
 def scores(real: Features, synthetic: Features) -> dict[str, float] | None:
@@ -69,9 +73,22 @@ def kid(real: Features, synthetic: Features) -> float:
     return float(sum(within) - 2 * kernel(a, b).mean())
 
 
-def nearest(features: Features, among: Features) -> npt.NDArray[np.float64]:
-    """Each one's distance (n,) to the nearest of `among`."""
-    return np.asarray(np.sqrt(_squared(features, among)).min(1), np.float64)
+def nearest(
+    features: Features, among: Features, *, apart: tuple[Groups, Groups] | None = None
+) -> npt.NDArray[np.float64]:
+    """Each one's distance (n,) to the nearest of `among` (m, d).
+
+    apart: of the n and of the m what they belong to; only what belongs elsewhere counts, and where
+    there is nothing it is infinitely far.
+    """
+    found = []
+    for start in range(0, max(1, len(features)), _ROWS):
+        rows = slice(start, start + _ROWS)
+        squared = _squared(features[rows], among)
+        if apart is not None:
+            squared[apart[0][rows, None] == apart[1][None]] = np.inf
+        found.append(np.sqrt(squared.min(1)))
+    return np.concatenate(found)
 
 
 def _radii(features: Features) -> npt.NDArray[np.float64]:
