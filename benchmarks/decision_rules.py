@@ -36,7 +36,7 @@ from training.bootstrap import TruckBootstrap
 from training.data.dataset import Dataset, ImageSet
 from training.data.overlap import require_disjoint
 from training.errors import DataError, TrainingError
-from training.learned import learned
+from training.learned import known_to, learned
 from training.model import TrainedModel
 from training.rates import QUESTIONS, Rates
 from training.subject import subject_of
@@ -50,7 +50,7 @@ Floats = npt.NDArray[np.float64]
 class Answers:
     """What a model says of a dataset's images. scores: float (n, 5). labels: (n,)."""
 
-    scores: Floats
+    scores: npt.NDArray[np.floating]
     labels: npt.NDArray[np.int64]
 
     def under(self, shares: Floats, tau: float) -> Answers:
@@ -175,7 +175,7 @@ def size_of(models: Mapping[Path, TrainedModel], data: Dataset, test: Dataset) -
         subject = subject_of(model)
         if subject.data_digest != data.digest:
             raise DataError(f"{run}: did not learn from {data.manifest.path}; name its own --data")
-        if learned(test, None, run):
+        if learned(test, None, known_to(run)):
             raise DataError(f"{run}: has learned from images of {test.manifest.path}; take others")
         sizes.add(subject.size)
     if len(sizes) > 1:

@@ -53,17 +53,19 @@ def probes(
     train: ImageSet, validation: ImageSet, test: ImageSet, sets: Mapping[str, ImageSet]
 ) -> tuple[dict[str, Seed], dict[str, float]]:
     """Of the real images, and of them with each set: what it says, and its penalty."""
-    real, *asked = (
+    real, validated, tested = (
         (baselines.frozen_features(images.images), images) for images in (train, validation, test)
     )
     # So that one penalty means the same in all, their weights have one sum.
     alone = sampling.balanced(torch.from_numpy(train.labels)).numpy()
     scale = len(train) / alone.sum()
-    found = {REAL: answers(real, *asked, scale * alone)}
+    found = {REAL: answers(real, validated, tested, scale * alone)}
     for name, synthetic in sets.items():
         mixture = mix(train, synthetic, (max(SHARES),) * len(GRADES))
         features = np.concatenate([real[0], baselines.frozen_features(synthetic.images)])
-        found[name] = answers((features, mixture.images), *asked, scale * mixture.weights)
+        found[name] = answers(
+            (features, mixture.images), validated, tested, scale * mixture.weights
+        )
     return {name: said for name, (said, _) in found.items()}, {n: c for n, (_, c) in found.items()}
 
 
@@ -123,7 +125,7 @@ def main() -> None:
 
 
 def _counts(images: ImageSet) -> list[int]:
-    return np.bincount(images.labels, minlength=len(GRADES)).tolist()
+    return [int(n) for n in np.bincount(images.labels, minlength=len(GRADES))]
 
 
 if __name__ == "__main__":

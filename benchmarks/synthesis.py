@@ -17,6 +17,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -87,9 +88,9 @@ def measure(size: int, options: argparse.Namespace) -> dict[str, Any]:
     data = examples(size, 4 * options.batch)
     first, *others = options.precision.split(",")
     loops: dict[str, Callable[[], list[float]]] = {
-        "ours": lambda: ours(architecture, data, first, options),
-        "diffusers": lambda: theirs(architecture, data, first, options),
-        **{f"ours {p}": lambda p=p: ours(architecture, data, p, options) for p in others},
+        "ours": partial(ours, architecture, data, first, options),
+        "diffusers": partial(theirs, architecture, data, first, options),
+        **{f"ours {p}": partial(ours, architecture, data, p, options) for p in others},
     }
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(options.rounds):

@@ -18,6 +18,7 @@ import tempfile
 import time
 import types
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -56,9 +57,9 @@ def main() -> None:
     timm, why_not = find_timm()
     result: dict[str, Any] = {}
     for name, kind in CLASSIFIERS.items():
-        makers: dict[str, Callable[[], nn.Module]] = {"ours": lambda kind=kind: kind.build(5)}
+        makers: dict[str, Callable[[], nn.Module]] = {"ours": partial(kind.build, 5)}
         if timm is not None and name in TIMM_NAMES:
-            makers["timm"] = lambda name=name: timm.create_model(TIMM_NAMES[name], num_classes=5)
+            makers["timm"] = partial(timm.create_model, TIMM_NAMES[name], num_classes=5)
             check_same(makers["ours"](), makers["timm"](), options.size)
         turns = [(who, precision) for who in makers for precision in precisions]
         seconds: dict[tuple[str, Precision], list[float]] = {turn: [] for turn in turns}
@@ -113,7 +114,7 @@ def step_seconds(
         train, validation = noise(steps * options.batch, options.size), noise(2, options.size)
         file = Path(folder) / "last.pt"
         Loop(accelerator, network, train, validation, config, file, save_every=1e9).run(clock)
-    return np.diff(clock.at)[1:].tolist()
+    return [float(seconds) for seconds in np.diff(clock.at)[1:]]
 
 
 class Clock:
