@@ -14,19 +14,21 @@ COLDEST: Final = 0.25
 HOTTEST: Final = 8.0
 
 
-def temperature(logits: Tensor, labels: Tensor) -> float:
+def temperature(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> float:
     """The T that makes softmax(logits / T) fit the labels best (Guo et al. 2017).
 
-    logits (n, classes), finite; labels (n,). Limited to 0.25 .. 8: a validation set on which the
-    network makes no mistake would ask for T = 0.
+    logits (n, classes), finite; labels (n,). weights (n,): how much each image counts; None: all
+    alike. Limited to 0.25 .. 8: a validation set on which the network makes no mistake would ask
+    for T = 0.
     """
     logits = logits.detach().double()
+    weights = torch.ones(len(labels)) if weights is None else weights
     right = logits.gather(1, labels[:, None])[:, 0]
 
     def slope(inverse: float) -> float:
         """Of the mean cross-entropy over 1 / T, in which it is convex."""
         expected = (torch.softmax(logits * inverse, dim=1) * logits).sum(1)
-        return float((expected - right).mean())
+        return float((weights * (expected - right)).mean())
 
     if slope(1 / COLDEST) <= 0:
         return COLDEST

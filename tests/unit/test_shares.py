@@ -30,6 +30,17 @@ def test_a_grade_is_told_apart_by_how_far_it_is_from_the_rest_not_by_loudness() 
     assert max(blurred[2:] / plain[2:]) < 1.3
 
 
+def test_how_common_grades_are_among_the_validation_images_does_not_matter() -> None:
+    random = torch.Generator().manual_seed(1)
+    labels = np.arange(400) % 5
+    said = torch.nn.functional.one_hot(torch.from_numpy(labels), 5) * 2.0
+    said += torch.randn(400, 5, generator=random)
+    alike = losses_of(said, labels).mean(0)
+    # All but those of grade 2 twenty times.
+    rows = np.repeat(np.arange(400), np.where(labels == 2, 1, 20))
+    assert losses_of(said[rows], labels[rows]).mean(0) == pytest.approx(alike, rel=1e-3)
+
+
 def losses(better: float) -> dict[float, np.ndarray]:
     """Without synthetic images, and with half of them: by how much that is better, about."""
     random = np.random.default_rng(1)

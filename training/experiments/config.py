@@ -100,9 +100,10 @@ USUAL: Final = ("baseline", "augmented")
 MODELS: Final = ("simple_dcnn", "resnet50v2", "mobilenetv2")
 
 
-METHOD: Final = 2
+METHOD: Final = 3
 """Raised when what arms with synthetic images do changes otherwise than by their configuration:
-runs from before are then another study's. 2: the rule by which shares are chosen."""
+runs from before are then another study's. 2: the rule by which shares are chosen. 3: by it all
+grades count alike."""
 DIFFUSION: Final = 3
 """The same, of arms whose images a diffusion model of ours draws. 3: its linear part expects
 colours of what is told."""

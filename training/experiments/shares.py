@@ -1,8 +1,9 @@
 """How many of a grade's images are synthetic: chosen on the validation split.
 
 After a trial with each share (`trials`) each grade takes the one under which it is told best from
-the rest, see `trials.losses_of`; one that has no synthetic images goes without. One choice serves
-all seeds, see `Run.chooser`: they show what chance does to a training, not to its recipe.
+the rest, where all grades count alike, see `trials.losses_of`; one that has no synthetic images
+goes without. One choice serves all seeds, see `Run.chooser`: they show what chance does to a
+training, not to its recipe.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from training.experiments.report import Report
 from training.loop import Loop
 from training.mixture import Synthetic, load, mix
 from training.model import TrainedModel, logits
+from training.sampling import balanced
 from training.start import Weights, initial_network
 from training.synthesis.stages import save_array
 from training.train import CHECKPOINT_NAME, METRICS_NAME, resolved
@@ -188,15 +189,20 @@ class Trials:
 
 def losses_of(said: Tensor, labels: npt.NDArray[np.int64]) -> Floats:
     """How badly each grade is told from all others on each image: binary cross-entropy in nats,
-    float32 (n, 5).
+    float32 (n, 5), times the image's weight, whose mean is 1.
 
-    said: logits (n, 5), calibrated on these images first, so that no share wins by less confidence
-    alone.
+    The weights of each grade have one sum. Else what is chosen would depend on how common grades
+    are among the validation images: where one has few, saying it ever would cost more than it
+    brings. said: logits (n, 5), calibrated on these images first, so that no share wins by less
+    confidence alone.
     """
     truth = torch.from_numpy(labels)
-    likely = torch.softmax(said.double() / temperature(said, truth), dim=1)
+    weights = balanced(truth).double()
+    weights /= weights.mean()
+    likely = torch.softmax(said.double() / temperature(said, truth, weights), dim=1)
     right = one_hot(truth, len(GRADES)).double()
-    return binary_cross_entropy(likely, right, reduction="none").float().numpy()
+    losses = binary_cross_entropy(likely, right, reduction="none")
+    return (weights[:, None] * losses).float().numpy()
 
 
 def _digest(key: Mapping[str, Any]) -> str:

@@ -1,0 +1,170 @@
+"""What would a validation split have chosen that is as scarce as the training split?
+
+`cane-train data thin` thins training images alone, so that recall can be measured. Then more images
+of scarce grades choose the shares of synthetic images, and the tau of adjusted decisions, than a
+mill with so few would have. This draws validation splits with the training images' mixture at
+random from the whole one, has each choose anew, and prints one JSON object:
+
+- half: of how many draws, in %, a grade takes half of its images from the set; what the whole
+  split chooses stands beside it.
+- tau: what each run is adjusted by, over the draws, and by the whole split, which counts images
+  there by how common their grade is among the training images.
+- gain: of the run with the set over that without, on the test images, counted so too: as they are,
+  and each adjusted by the taus of one draw. The two runs are as they are: where a draw leaves a
+  grade without synthetic images, no network was trained so.
+
+Ranges are the middle 90 % of the draws. Takes the two runs of `cane-train study` that are its
+trials: of the seed that chooses, such as augmented-1 and matched-single-1, the latter with half in
+all grades that have synthetic images. See decision_rules.py for what is adjusted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from decision_rules import Answers, Seed, asked, loaded, opened, size_of
+
+from edge_agent.grades import GRADES
+from training import provenance, rates
+from training.adjustment import Adjustment, shares_of
+from training.errors import TrainingError
+from training.experiments.shares import choose
+from training.experiments.trials import SHARES, losses_of
+from training.model import TrainedModel
+
+MIDDLE: Final = (5, 50, 95)
+_LEAST: Final = 1e-30  # in float32 a probability may be 0, which has no logarithm
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+
+def kept_of(train: Labels, validation: Labels) -> Labels:
+    """How many validation images of each grade, (5,), make up the training images' mixture: all of
+    the grade that is commonest there for its validation images, and one of each at least."""
+    learned, there = (np.bincount(labels, minlength=len(GRADES)) for labels in (train, validation))
+    often = learned / there
+    kept: Labels = np.maximum(1, np.round(there * often / often.max())).astype(np.int64)
+    return kept
+
+
+def drawn(labels: Labels, kept: Labels, draws: int, seed: int) -> Iterator[Labels]:
+    """Indices of so many images of each grade, without replacement, `draws` times."""
+    rng = np.random.default_rng(seed)
+    of = [np.flatnonzero(labels == grade) for grade in range(len(GRADES))]
+    for _ in range(draws):
+        picked = [rng.choice(rows, n, replace=False) for rows, n in zip(of, kept, strict=True)]
+        yield np.concatenate(picked)
+
+
+def chosen(said: Sequence[Answers]) -> tuple[float, ...]:
+    """The share of each grade, (5,). said: of a validation split, a model for each of SHARES."""
+    logits = [torch.from_numpy(np.log(answers.scores.clip(_LEAST))) for answers in said]
+    losses = {
+        share: losses_of(of, answers.labels)
+        for share, of, answers in zip(SHARES, logits, said, strict=True)
+    }
+    return choose(losses)
+
+
+def gain(seeds: Sequence[Seed], taus: Sequence[float], shares: Floats) -> list[float]:
+    """Of accuracy and of macro F1, in points: the second's over the first's, on the test images."""
+    of = []
+    for seed, tau in zip(seeds, taus, strict=True):
+        answers = seed.test.under(shares, tau)
+        found = rates.of(rates.at(shares, answers.cells().sum(0)))
+        of.append((float(found.accuracy), float(found.macro_f1)))
+    return [100 * (b - a) for a, b in zip(*of, strict=True)]
+
+
+def measured(seeds: Sequence[Seed], train: Labels, draws: int, seed: int) -> dict[str, Any]:
+    """The figures. seeds: without and with the set. train: labels."""
+    shares = shares_of(train)
+    labels = seeds[0].validation.labels
+    kept = kept_of(train, labels)
+    half, taus, gains = [], [], []
+    for rows in drawn(labels, kept, draws, seed):
+        said = [Answers(of.validation.scores[rows], labels[rows]) for of in seeds]
+        half.append(chosen(said))
+        taus.append([Adjustment.chosen(a.scores, a.labels, shares).tau for a in said])
+        gains.append(gain(seeds, taus[-1], shares))
+    whole = [of.tau(shares, shares) for of in seeds]
+    often = 100 * (np.array(half) > 0).mean(0)
+    return {
+        "validation_images": {
+            "whole": _by_grade(np.bincount(labels, minlength=len(GRADES))),
+            "drawn": _by_grade(kept),
+        },
+        "half": {
+            "whole": _by_grade(np.array(chosen([of.validation for of in seeds])) > 0),
+            "draws_pct": _by_grade(often.round(1)),
+        },
+        "tau": {
+            name: {"whole": whole[i], "draws": _middle(np.array(taus)[:, i])}
+            for i, name in enumerate(("without", "with"))
+        },
+        "gain": {
+            name: {
+                "as_it_is": round(gain(seeds, (0.0, 0.0), shares)[i], 1),
+                "whole": round(gain(seeds, whole, shares)[i], 1),
+                "draws": _middle(np.array(gains)[:, i]),
+                "draws_above_0_pct": round(float((np.array(gains)[:, i] > 0).mean() * 100), 1),
+            }
+            for i, name in enumerate(("accuracy", "macro_f1"))
+        },
+    }
+
+
+def _by_grade(values: npt.NDArray[Any]) -> dict[str, Any]:
+    return dict(zip(map(str, GRADES), values.tolist(), strict=True))
+
+
+def _middle(values: Floats) -> list[float]:
+    return [round(float(value), 2) for value in np.percentile(values, MIDDLE)]
+
+
+def main() -> None:
+    """Prints the JSON object."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="what the runs learned from")
+    parser.add_argument("--test", type=Path, required=True, help="another dataset, all of it")
+    parser.add_argument("--without", type=Path, required=True, help="the run without the set")
+    parser.add_argument("--with", dest="enriched", type=Path, required=True, help="that with it")
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    if options.draws < 1:
+        raise SystemExit("--draws: give 1 or more")
+    runs = (options.without, options.enriched)
+    try:
+        data, other = opened(options.data, options.test)
+        models = {run: TrainedModel.load(run) for run in runs}
+        train, validation, test = loaded(data, other, size_of(models, data, other))
+    except TrainingError as error:
+        raise SystemExit(str(error)) from error
+    seeds = [asked(models[run], validation, test) for run in runs]
+    content = {
+        "benchmark": "scarce_validation",
+        "command": provenance.command_line(),
+        "date": provenance.now(),
+        "machine": provenance.machine(),
+        "data": {"name": data.manifest.name, "digest": data.digest},
+        "test": {"name": other.manifest.name, "digest": other.digest, "images": len(test)},
+        "draws": options.draws,
+        "seed": options.seed,
+        **measured(seeds, train.labels, options.draws, options.seed),
+    }
+    print(json.dumps(content, indent=2))
+
+
+if __name__ == "__main__":
+    main()
