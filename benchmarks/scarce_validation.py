@@ -2,27 +2,29 @@
 
 `cane-train data thin` thins training images alone, so that recall can be measured. Then more images
 of scarce grades choose the shares of synthetic images, and the tau of adjusted decisions, than a
-mill with so few would have. This draws validation splits with the training images' mixture at
-random from the whole one, has each choose anew, and prints one JSON object:
+mill with so few would have. This draws validation splits with the training images' mixture from
+the whole one, with replacement, has each choose anew, and prints one JSON object:
 
-- half: of how many draws, in %, a grade takes half of its images from the set; what the whole
-  split chooses stands beside it.
+- half: in how many draws, in %, a grade takes half of its images from the set, and whether it does
+  by the whole split: by the study's rule (`grades_alike`, see `training.experiments.shares`), and
+  were all images to count alike (`images_alike`).
 - tau: what each run is adjusted by, over the draws, and by the whole split, which counts images
   there by how common their grade is among the training images.
 - gain: of the run with the set over that without, on the test images, counted so too: as they are,
   and each adjusted by the taus of one draw. The two runs are as they are: where a draw leaves a
   grade without synthetic images, no network was trained so.
 
-Ranges are the middle 90 % of the draws. Takes the two runs of `cane-train study` that are its
-trials: of the seed that chooses, such as augmented-1 and matched-single-1, the latter with half in
-all grades that have synthetic images. See decision_rules.py for what is adjusted.
+Ranges are the middle 90 % of the draws. Images are drawn, and not trucks: where a truck has several
+views, ranges are too narrow. Takes the two runs of `cane-train study` that are its trials, of the
+seed that chooses, such as augmented-1 and matched-single-1, the latter with half in all grades that
+have synthetic images. See decision_rules.py for what is adjusted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,16 +36,24 @@ from decision_rules import Answers, Seed, asked, loaded, opened, size_of
 from edge_agent.grades import GRADES
 from training import provenance, rates
 from training.adjustment import Adjustment, shares_of
-from training.errors import TrainingError
-from training.experiments.shares import choose
-from training.experiments.trials import SHARES, losses_of
+from training.augmentation import is_balanced
+from training.errors import DataError, TrainingError
+from training.experiments.shares import choose, losses_of, weights_of
+from training.experiments.trials import SHARES
 from training.model import TrainedModel
 
 MIDDLE: Final = (5, 50, 95)
+TRAINED_ALIKE: Final = ("classifier", "size", "seed", "steps", "batch", "augment")
 _LEAST: Final = 1e-30  # in float32 a probability may be 0, which has no logarithm
 
+Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
+
+RULES: Final[dict[str, Callable[[Labels], torch.Tensor]]] = {
+    "grades_alike": weights_of,
+    "images_alike": lambda labels: torch.ones(len(labels), dtype=torch.float64),
+}
 
 
 def kept_of(train: Labels, validation: Labels) -> Labels:
@@ -56,22 +66,25 @@ def kept_of(train: Labels, validation: Labels) -> Labels:
 
 
 def drawn(labels: Labels, kept: Labels, draws: int, seed: int) -> Iterator[Labels]:
-    """Indices of so many images of each grade, without replacement, `draws` times."""
+    """Indices of so many images of each grade, some of them several times, `draws` times."""
     rng = np.random.default_rng(seed)
     of = [np.flatnonzero(labels == grade) for grade in range(len(GRADES))]
     for _ in range(draws):
-        picked = [rng.choice(rows, n, replace=False) for rows, n in zip(of, kept, strict=True)]
+        picked = [rng.choice(rows, n) for rows, n in zip(of, kept, strict=True)]
         yield np.concatenate(picked)
 
 
-def chosen(said: Sequence[Answers]) -> tuple[float, ...]:
-    """The share of each grade, (5,). said: of a validation split, a model for each of SHARES."""
-    logits = [torch.from_numpy(np.log(answers.scores.clip(_LEAST))) for answers in said]
+def chosen(said: Sequence[Answers], weights_of: Callable[[Labels], torch.Tensor]) -> Bools:
+    """Which grades take half, (5,). said: of a validation split, a model for each of SHARES.
+    weights_of: see `training.experiments.shares.weights_of`."""
+    labels = said[0].labels
     losses = {
-        share: losses_of(of, answers.labels)
-        for share, of, answers in zip(SHARES, logits, said, strict=True)
+        share: losses_of(
+            torch.from_numpy(np.log(of.scores.clip(_LEAST))), labels, weights_of(labels)
+        )
+        for share, of in zip(SHARES, said, strict=True)
     }
-    return choose(losses)
+    return np.array(choose(losses, labels)) > 0
 
 
 def gain(seeds: Sequence[Seed], taus: Sequence[float], shares: Floats) -> list[float]:
@@ -84,27 +97,34 @@ def gain(seeds: Sequence[Seed], taus: Sequence[float], shares: Floats) -> list[f
     return [100 * (b - a) for a, b in zip(*of, strict=True)]
 
 
-def measured(seeds: Sequence[Seed], train: Labels, draws: int, seed: int) -> dict[str, Any]:
-    """The figures. seeds: without and with the set. train: labels."""
+def measured(
+    seeds: Sequence[Seed], made: Bools, train: Labels, draws: int, seed: int
+) -> dict[str, Any]:
+    """The figures. seeds: without and with the set. made: (5,), grades with synthetic images.
+    train: labels."""
     shares = shares_of(train)
     labels = seeds[0].validation.labels
     kept = kept_of(train, labels)
-    half, taus, gains = [], [], []
+    half: dict[str, list[Bools]] = {rule: [] for rule in RULES}
+    taus, gains = [], []
     for rows in drawn(labels, kept, draws, seed):
         said = [Answers(of.validation.scores[rows], labels[rows]) for of in seeds]
-        half.append(chosen(said))
+        for rule, weights in RULES.items():
+            half[rule].append(chosen(said, weights) & made)
         taus.append([Adjustment.chosen(a.scores, a.labels, shares).tau for a in said])
         gains.append(gain(seeds, taus[-1], shares))
     whole = [of.tau(shares, shares) for of in seeds]
-    often = 100 * (np.array(half) > 0).mean(0)
     return {
         "validation_images": {
             "whole": _by_grade(np.bincount(labels, minlength=len(GRADES))),
             "drawn": _by_grade(kept),
         },
         "half": {
-            "whole": _by_grade(np.array(chosen([of.validation for of in seeds])) > 0),
-            "draws_pct": _by_grade(often.round(1)),
+            rule: {
+                "whole": _by_grade(chosen([of.validation for of in seeds], weights) & made),
+                "draws_pct": _by_grade((100 * np.mean(half[rule], axis=0)).round(1)),
+            }
+            for rule, weights in RULES.items()
         },
         "tau": {
             name: {"whole": whole[i], "draws": _middle(np.array(taus)[:, i])}
@@ -120,6 +140,20 @@ def measured(seeds: Sequence[Seed], train: Labels, draws: int, seed: int) -> dic
             for i, name in enumerate(("accuracy", "macro_f1"))
         },
     }
+
+
+def made_for(without: TrainedModel, enriched: TrainedModel) -> Bools:
+    """The grades that the second model has half of its images of from a set, (5,). Raises DataError
+    where the two are not trials of one study."""
+    first, second = (model.card.training["config"] for model in (without, enriched))
+    differ = [key for key in TRAINED_ALIKE if first[key] != second[key]]
+    if differ:
+        raise DataError(f"the two runs differ in {', '.join(differ)}; name two of one study")
+    if not is_balanced(first["augment"]):
+        raise DataError("--without draws no grades evenly, as trials do; name the run augmented")
+    if first["synthetic_shares"] is not None or second["synthetic_shares"] is None:
+        raise DataError("--without has a set, or --with has none; name a run of each kind")
+    return np.array(second["synthetic_shares"]) > 0
 
 
 def _by_grade(values: npt.NDArray[Any]) -> dict[str, Any]:
@@ -146,8 +180,9 @@ def main() -> None:
         raise SystemExit("--draws: give 1 or more")
     runs = (options.without, options.enriched)
     try:
-        data, other = opened(options.data, options.test)
         models = {run: TrainedModel.load(run) for run in runs}
+        made = made_for(models[options.without], models[options.enriched])
+        data, other = opened(options.data, options.test)
         train, validation, test = loaded(data, other, size_of(models, data, other))
     except TrainingError as error:
         raise SystemExit(str(error)) from error
@@ -161,7 +196,7 @@ def main() -> None:
         "test": {"name": other.manifest.name, "digest": other.digest, "images": len(test)},
         "draws": options.draws,
         "seed": options.seed,
-        **measured(seeds, train.labels, options.draws, options.seed),
+        **measured(seeds, made, train.labels, options.draws, options.seed),
     }
     print(json.dumps(content, indent=2))
 

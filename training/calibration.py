@@ -22,8 +22,8 @@ def temperature(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -
     for T = 0.
     """
     logits = logits.detach().double()
-    weights = torch.ones(len(labels)) if weights is None else weights
     right = logits.gather(1, labels[:, None])[:, 0]
+    weights = torch.ones_like(right) if weights is None else weights
 
     def slope(inverse: float) -> float:
         """Of the mean cross-entropy over 1 / T, in which it is convex."""

@@ -212,8 +212,8 @@ def test_no_test_image_is_read_before_shares_are_chosen(
             read.add(split)
         return load_as_ever(self, split, *args, **options)
 
-    def choose(losses: Any) -> tuple[float, ...]:
-        chosen.append(choose_as_ever(losses))
+    def choose(losses: Any, labels: Any) -> tuple[float, ...]:
+        chosen.append(choose_as_ever(losses, labels))
         return chosen[-1]
 
     monkeypatch.setattr(Dataset, "load", spied)
@@ -238,7 +238,7 @@ def test_a_trial_goes_on_where_it_was(data: Path, out: Path, tmp_path: Path) -> 
     assert suffixes(tmp_path / "with" / "trials") == [".npy", ".pt"]
     study(data, ours, "--arms", "blended")
     assert suffixes(ours / "trials") == [".npy"] * len(SHARES)
-    # The same losses as of trials that were not cut, or of the run that stood for one.
+    # The same logits as of trials that were not cut, or of the run that stood for one.
     for file in (ours / "trials").glob("*.npy"):
         assert file.read_bytes() == (out / "trials" / file.name).read_bytes()
     assert config(ours, "blended") == config(out, "blended")
@@ -251,7 +251,7 @@ def test_a_trial_goes_on_where_it_was(data: Path, out: Path, tmp_path: Path) -> 
 def test_a_trial_that_has_learnt_as_the_run_will_is_not_trained_again(
     data: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shares, "choose", lambda _: (SHARES[-1],) * len(GRADES))
+    monkeypatch.setattr(shares, "choose", lambda *_: (SHARES[-1],) * len(GRADES))
     ours, again = shutil.copytree(out, tmp_path / "ours"), tmp_path / "again"
     shutil.rmtree(ours / "trials")
     shutil.rmtree(ours / "simple_dcnn-blended-1")

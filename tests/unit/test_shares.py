@@ -6,39 +6,64 @@ import numpy as np
 import pytest
 import torch
 
+from training.data.dataset import ImageSet
+from training.data.manifest import Row
 from training.experiments import config
 from training.experiments.config import PRESETS, Run
-from training.experiments.shares import choose, summary
-from training.experiments.trials import SHARES, losses_of
+from training.experiments.shares import FEWEST, choose, losses_of, summary, weights_of
+from training.experiments.trials import SHARES
 
 ONE_EACH = [f"T{number}" for number in range(200)]
+LABELS = np.arange(200) % 5
+
+
+def means(said: torch.Tensor, labels: np.ndarray) -> np.ndarray:
+    """Of each grade's loss, as trials are compared by it."""
+    return losses_of(said, labels, weights_of(labels)).mean(0)
+
+
+def told(seed: int) -> tuple[torch.Tensor, np.ndarray]:
+    """Logits of a network that tells grades a little apart, and what they are of."""
+    labels = np.arange(400) % 5
+    right = torch.nn.functional.one_hot(torch.from_numpy(labels), 5)
+    random = torch.Generator().manual_seed(seed)
+    return 2.0 * right + torch.randn(400, 5, generator=random), labels
+
+
+def validation(trucks: list[str]) -> ImageSet:
+    """An image for each, of all grades alike."""
+    rows = [Row(image=f"{n}.png", truck=truck) for n, truck in enumerate(trucks)]
+    labels = np.arange(len(trucks)) % 5
+    return ImageSet(np.zeros((len(trucks), 1, 1, 3), np.uint8), labels, tuple(rows), ())
 
 
 def test_a_grade_is_told_apart_by_how_far_it_is_from_the_rest_not_by_loudness() -> None:
-    random = torch.Generator().manual_seed(1)
-    labels = np.arange(400) % 5
-    right = torch.nn.functional.one_hot(torch.from_numpy(labels), 5)
-    said = 2.0 * right + torch.randn(400, 5, generator=random)
-    plain = losses_of(said, labels).mean(0)
-    assert losses_of(said * 0.5, labels).mean(0) == pytest.approx(plain, rel=1e-3)
+    said, labels = told(1)
+    plain = means(said, labels)
+    assert means(said * 0.5, labels) == pytest.approx(plain, rel=1e-3)
     # Grades 0 and 1 moved towards each other: they suffer, the others do not.
     near = said.clone()
     near[labels == 0, 1] += 1.5
     near[labels == 1, 0] += 1.5
-    blurred = losses_of(near, labels).mean(0)
+    blurred = means(near, labels)
     assert min(blurred[:2] / plain[:2]) > 1.3
     assert max(blurred[2:] / plain[2:]) < 1.3
 
 
 def test_how_common_grades_are_among_the_validation_images_does_not_matter() -> None:
-    random = torch.Generator().manual_seed(1)
-    labels = np.arange(400) % 5
-    said = torch.nn.functional.one_hot(torch.from_numpy(labels), 5) * 2.0
-    said += torch.randn(400, 5, generator=random)
-    alike = losses_of(said, labels).mean(0)
+    said, labels = told(1)
     # All but those of grade 2 twenty times.
     rows = np.repeat(np.arange(400), np.where(labels == 2, 1, 20))
-    assert losses_of(said[rows], labels[rows]).mean(0) == pytest.approx(alike, rel=1e-3)
+    assert means(said[rows], labels[rows]) == pytest.approx(means(said, labels), rel=1e-3)
+
+
+def test_a_single_image_does_not_outweigh_all_others() -> None:
+    few = np.repeat(np.arange(5), [100, 100, 1, 100, 100])
+    weights = weights_of(few)
+    assert float(weights.mean()) == pytest.approx(1)
+    sums = np.bincount(few, weights.numpy())
+    assert sums[2] == pytest.approx(sums[0] / FEWEST)
+    assert sums[1] == pytest.approx(sums[0])
 
 
 def losses(better: float) -> dict[float, np.ndarray]:
@@ -49,18 +74,23 @@ def losses(better: float) -> dict[float, np.ndarray]:
 
 
 def test_each_grade_takes_the_share_that_is_best_for_it() -> None:
-    assert choose(losses(0.1)) == (0.5,) * 5
-    assert choose(losses(-0.1)) == (0.0,) * 5
+    assert choose(losses(0.1), LABELS) == (0.5,) * 5
+    assert choose(losses(-0.1), LABELS) == (0.0,) * 5
     found = losses(0.1)
     found[0.5][:, 1] += 0.3
-    assert choose(found) == (0.5, 0.0, 0.5, 0.5, 0.5)
-    same = {share: np.full((9, 5), 0.25) for share in SHARES}
-    assert choose(same) == (0.0,) * 5
+    assert choose(found, LABELS) == (0.5, 0.0, 0.5, 0.5, 0.5)
+    same = {share: np.full((200, 5), 0.25) for share in SHARES}
+    assert choose(same, LABELS) == (0.0,) * 5
+
+
+def test_a_grade_without_validation_images_takes_none() -> None:
+    assert choose(losses(0.1), LABELS % 4) == (0.5, 0.5, 0.5, 0.5, 0.0)
 
 
 def test_a_summary_says_how_sure_a_gain_is() -> None:
-    found = summary(losses(0.1), ONE_EACH)
+    found = summary(losses(0.1), validation(ONE_EACH))
     assert found["grades"][3] == "burn_trash"
+    assert found["validation_images"] == [40] * 5
     assert found["shares"]["0.0"]["gain"] == [0.0] * 5
     assert found["shares"]["0.5"]["gain"] == pytest.approx([0.1] * 5, abs=0.05)
     error = 0.2 / len(ONE_EACH) ** 0.5
@@ -74,10 +104,10 @@ def test_many_images_of_few_trucks_say_less() -> None:
     tried = {0.0: np.full((200, 5), 0.5), 0.5: 0.5 - gain}
 
     def error(trucks: list[str]) -> float:
-        return float(summary(tried, trucks)["shares"]["0.5"]["standard_error"][0])
+        return float(summary(tried, validation(trucks))["shares"]["0.5"]["standard_error"][0])
 
     assert error([f"T{truck}" for truck in of]) > 5 * error(ONE_EACH)
-    assert summary(tried, ["T0"] * 200)["shares"]["0.5"]["standard_error"] is None
+    assert summary(tried, validation(["T0"] * 200))["shares"]["0.5"]["standard_error"] is None
 
 
 def test_the_first_seed_chooses_unless_another_run_judges() -> None:

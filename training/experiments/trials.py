@@ -16,25 +16,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy, one_hot
 
 from edge_agent.grades import GRADES
 from training import parallel
 from training.augmentation import is_balanced
-from training.calibration import temperature
 from training.config import FitConfig
 from training.data.dataset import Dataset, ImageSet
 from training.errors import RunError, WeightsError
-from training.experiments.config import ARMS, METHOD, Run, StudyConfig
+from training.experiments.config import ARMS, Run, StudyConfig
 from training.experiments.finished_runs import finished_run
 from training.experiments.report import Report
 from training.loop import Loop
 from training.mixture import Synthetic, load, mix
 from training.model import TrainedModel, logits
-from training.sampling import balanced
 from training.start import Weights, initial_network
 from training.synthesis.stages import save_array
 from training.train import CHECKPOINT_NAME, METRICS_NAME, resolved
@@ -42,8 +38,6 @@ from training.train import CHECKPOINT_NAME, METRICS_NAME, resolved
 SHARES: Final = (0.0, 0.5)
 TRIALS_NAME: Final = "trials"
 """Of the folder for what trials said: that without synthetic images serves many arms."""
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -65,8 +59,9 @@ class Trials:
     train: ImageSet
     validation: ImageSet
 
-    def losses(self, share: float) -> Floats | None:
-        """What a trial comes to, see `losses_of`; None where time was up. Raises TrainingError."""
+    def said(self, share: float) -> Tensor | None:
+        """What a trial has said of the validation split, logits (n, 5); None where time was up.
+        Raises TrainingError."""
         file = self._file(share)
         if not file.exists():
             said = None if share else self._said_by_twin()
@@ -74,12 +69,11 @@ class Trials:
                 said = self._said_on_trial(share)
             if said is None:
                 return None
-            save_array(file, losses_of(said, self.validation.labels))
+            save_array(file, said.float().numpy())
         try:
-            found: Floats = np.load(file)
+            return torch.from_numpy(np.load(file))
         except (OSError, ValueError, EOFError) as error:
             raise RunError(f"{file}: not readable; delete it") from error
-        return found
 
     def possible(self, shares: Sequence[float]) -> tuple[float, ...]:
         """These shares, (5,); 0 for grades that have no synthetic images."""
@@ -134,7 +128,7 @@ class Trials:
             "share": share,
             "synthetic_sha256": self._configs[share].synthetic_sha256,
             "shuffled": ARMS[self.run.arm].shuffled if share else None,
-            "method": METHOD,
+            "kept": "logits",  # losses, before
         }
         return self.out / TRIALS_NAME / f"{_digest(key)}.npy"
 
@@ -185,24 +179,6 @@ class Trials:
             self.report.say(f"{run.name}, no synthetic images on trial: {twin.name} is that")
             return logits(network, self.validation.images)
         return None
-
-
-def losses_of(said: Tensor, labels: npt.NDArray[np.int64]) -> Floats:
-    """How badly each grade is told from all others on each image: binary cross-entropy in nats,
-    float32 (n, 5), times the image's weight, whose mean is 1.
-
-    The weights of each grade have one sum. Else what is chosen would depend on how common grades
-    are among the validation images: where one has few, saying it ever would cost more than it
-    brings. said: logits (n, 5), calibrated on these images first, so that no share wins by less
-    confidence alone.
-    """
-    truth = torch.from_numpy(labels)
-    weights = balanced(truth).double()
-    weights /= weights.mean()
-    likely = torch.softmax(said.double() / temperature(said, truth, weights), dim=1)
-    right = one_hot(truth, len(GRADES)).double()
-    losses = binary_cross_entropy(likely, right, reduction="none")
-    return (weights[:, None] * losses).float().numpy()
 
 
 def _digest(key: Mapping[str, Any]) -> str:
