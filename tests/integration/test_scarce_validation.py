@@ -107,7 +107,7 @@ def test_two_trials_of_one_study_are_asked_and_others_refused(
     other = labelled_folder(tmp_path / "other", seed=2)
     (other / "images" / "7.png").write_bytes(b"broken otherwise")
     runs = {name: tmp_path / name for name in ("plain", "without", "with", "seed")}
-    of = (*FIT, "--data", data, "--classifier", "simple_dcnn")
+    of = (*FIT, "--epochs", "2", "--data", data, "--classifier", "simple_dcnn")
     balanced = (*of, "--augment", "oversample")
     train(*of, "--out", runs["plain"], "--augment", "none")
     train(*balanced, "--out", runs["without"])
