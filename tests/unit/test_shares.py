@@ -118,7 +118,7 @@ def test_the_first_seed_chooses_unless_another_run_judges() -> None:
 
 def test_images_that_come_first_are_those_of_the_arm_that_has_them_throughout() -> None:
     cpu = PRESETS["cpu"]
-    for arm in ("synthesized", "blended"):
+    for arm in ("synthesized", "blended", "matched-single"):
         first, throughout = (cpu.fit(Run("mobilenetv2", a, 1)) for a in (f"{arm}-first", arm))
         assert first.synthetic_recipe == throughout.synthetic_recipe
         assert (first.synthetic_until, throughout.synthetic_until) == (0.5, None)

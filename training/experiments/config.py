@@ -78,6 +78,9 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "recoloured-single-plain": Arm("none", {"generate": _RECOLOURED_SINGLE}),
         "matched": Arm("study", {"generate": _RECOLOURED | _MATCHED}),
         "matched-single": Arm("study", {"generate": _RECOLOURED_SINGLE | _MATCHED}),
+        "matched-single-first": Arm(
+            "study", {"generate": _RECOLOURED_SINGLE | _MATCHED}, until=0.5
+        ),
         "recoloured-shuffled": Arm("study", {"generate": _RECOLOURED}, shuffled=True),
         "image-to-image-30": Arm("study", {"generate": {"strength": 0.3}}),
         "image-to-image-50": Arm("study", {"generate": {"strength": 0.5}}),
