@@ -201,6 +201,18 @@ def loaded(data: Dataset, test: Dataset, size: int) -> tuple[ImageSet, ImageSet,
     return found
 
 
+def about(benchmark: str, data: Dataset, test: Dataset, tested: ImageSet) -> dict[str, Any]:
+    """What a benchmark's JSON object begins with. tested: the images of `test`."""
+    return {
+        "benchmark": benchmark,
+        "command": provenance.command_line(),
+        "date": provenance.now(),
+        "machine": provenance.machine(),
+        "data": {"name": data.manifest.name, "digest": data.digest},
+        "test": {"name": test.manifest.name, "digest": test.digest, "images": len(tested)},
+    }
+
+
 def print_figures(
     benchmark: str,
     data: Dataset,
@@ -215,12 +227,7 @@ def print_figures(
     trucks = [row.truck for row in tested.rows]
     mixtures = {"tested": None, "training": shares}
     content = {
-        "benchmark": benchmark,
-        "command": provenance.command_line(),
-        "date": provenance.now(),
-        "machine": provenance.machine(),
-        "data": {"name": data.manifest.name, "digest": data.digest},
-        "test": {"name": test.manifest.name, "digest": test.digest, "images": len(tested)},
+        **about(benchmark, data, test, tested),
         **further,
         "training_mixture": dict(zip(GRADES, shares.round(4).tolist(), strict=True)),
         "mixtures": {

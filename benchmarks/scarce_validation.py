@@ -31,10 +31,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from decision_rules import Answers, Seed, asked, loaded, opened, size_of
+from decision_rules import Answers, Seed, about, asked, loaded, opened, size_of
 
 from edge_agent.grades import GRADES
-from training import provenance, rates
+from training import rates
 from training.adjustment import Adjustment, shares_of
 from training.augmentation import is_balanced
 from training.errors import DataError, TrainingError
@@ -188,12 +188,7 @@ def main() -> None:
         raise SystemExit(str(error)) from error
     seeds = [asked(models[run], validation, test) for run in runs]
     content = {
-        "benchmark": "scarce_validation",
-        "command": provenance.command_line(),
-        "date": provenance.now(),
-        "machine": provenance.machine(),
-        "data": {"name": data.manifest.name, "digest": data.digest},
-        "test": {"name": other.manifest.name, "digest": other.digest, "images": len(test)},
+        **about("scarce_validation", data, other, test),
         "draws": options.draws,
         "seed": options.seed,
         **measured(seeds, made, train.labels, options.draws, options.seed),

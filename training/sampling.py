@@ -23,9 +23,10 @@ def reseed(seed: int, epoch: int, step: int, rank: int = 0) -> None:
     torch.manual_seed(int(state[0]) << 31 ^ int(state[1]))
 
 
-def balanced(labels: Tensor) -> Tensor:
-    """Weights (n,) of images with these labels under which every class is equally likely."""
-    weight = 1.0 / torch.bincount(labels).clamp(min=1).double()
+def balanced(labels: Tensor, *, fewest: int = 1) -> Tensor:
+    """Weights (n,) of images with these labels under which every class is equally likely, but for
+    classes with fewer images than `fewest`: each of these weighs as if there were so many."""
+    weight = 1.0 / torch.bincount(labels).clamp(min=fewest).double()
     return weight[labels]
 
 

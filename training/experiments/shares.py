@@ -26,6 +26,7 @@ from training.experiments.config import METHOD, Run, StudyConfig
 from training.experiments.report import Report
 from training.experiments.trials import SHARES, Trials
 from training.outputs import write_json
+from training.sampling import balanced
 from training.start import Weights
 
 MIX_NAME: Final = "mix.json"
@@ -55,13 +56,14 @@ def chosen_shares(
     train = load_split(dataset, "train", config.size, report)
     validation = load_split(dataset, "val", config.size, report)
     trials = Trials(run, dataset, folder, out, config, report, given, deadline, train, validation)
+    weights = weights_of(validation.labels)
     tried: dict[float, Floats] = {}
     for share in SHARES:
         said = trials.said(share)
         if said is None:
             report.say(f"time is up in a trial of {run.name}; the same command goes on")
             return None
-        tried[share] = losses_of(said, validation.labels, weights_of(validation.labels))
+        tried[share] = losses_of(said, validation.labels, weights)
     run.folder(out).mkdir(exist_ok=True)
     write_json(run.folder(out) / MIX_NAME, summary(tried, validation))
     shares = trials.possible(choose(tried, validation.labels))
@@ -80,8 +82,7 @@ def weights_of(labels: npt.NDArray[np.int64]) -> Tensor:
     Were images to count alike, how common grades are among them would choose: where a grade has
     few, saying it ever costs more by what is taken for it than it brings.
     """
-    counts = np.bincount(labels, minlength=len(GRADES))
-    weights = torch.from_numpy(1.0 / np.maximum(counts, FEWEST)[labels])
+    weights = balanced(torch.from_numpy(labels), fewest=FEWEST)
     return weights / weights.mean()
 
 
