@@ -25,7 +25,7 @@ from edge_agent.inference.manifest import (
     TrainingRecord,
     Version,
 )
-from exporter import metadata, model_card
+from exporter import metadata, mixture, model_card
 from exporter.check import check
 from exporter.errors import ExportError
 from exporter.golden import Golden, golden
@@ -33,13 +33,13 @@ from exporter.graph import INPUT_NAME, OUTPUT_NAME
 from exporter.level import decided, spec
 from exporter.limits import GOLDEN_TOLERANCE
 from exporter.precision import Form, Wanted, choose
-from exporter.source import Source
 from training import provenance
 from training.data.dataset import Dataset, ImageSet
 from training.data.description import Area
 from training.data.manifest import Split
 from training.model import TrainedModel
 from training.outputs import make_way, whole
+from training.source import Source
 
 _ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)  # a bundle is a function of its content
 _NO_DIGEST: Final = "0" * 64
@@ -190,6 +190,7 @@ def _record(model: TrainedModel, dataset: Dataset) -> TrainingRecord:
                 figures[f"{key}_recall_{grade}"] = float(values["recall"])
             if values["precision"] is not None:
                 figures[f"{key}_precision_{grade}"] = float(values["precision"])
+    figures |= mixture.figures(metrics)
     rows = dataset.manifest.rows
     return TrainingRecord(
         command=f"{metrics['command']} && {provenance.command_line()}",

@@ -7,6 +7,7 @@ from typing import Final
 
 from edge_agent.inference.level import LevelFigures, LevelSpec
 from edge_agent.inference.manifest import Manifest
+from exporter import mixture
 from exporter.gate import verdict
 from exporter.limits import (
     GOLDEN_LEVEL_TOLERANCE,
@@ -136,7 +137,10 @@ def _level_gate(manifest: Manifest, level: LevelSpec) -> Iterator[str]:
 
 
 def _figures(manifest: Manifest) -> Iterator[str]:
-    """Shares lie in 0..1; what ends in _n is a number of images."""
+    """Shares lie in 0..1; what ends in _n is a number of images. A mixture is one of all loads."""
+    shares = mixture.of(manifest)
+    if shares is not None and abs(shares.sum() - 1) > _ROUNDING:
+        yield f"training.metrics.mixture_GRADE sum to {shares.sum():g}, not to 1"
     for name, value in manifest.training.metrics.items():
         if name.endswith("_n"):
             if not (value >= 1 and value == int(value)):

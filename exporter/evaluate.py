@@ -14,6 +14,7 @@ from edge_agent.errors import BundleError
 from edge_agent.inference.bundle import Bundle
 from edge_agent.inference.grader import Grader
 from edge_agent.inference.manifest import GradedArea
+from exporter import mixture
 from exporter.errors import ExportError
 from training import evaluation, level
 from training.data.dataset import Dataset, ImageSet
@@ -68,6 +69,7 @@ def _subject_of(bundle: Bundle, report: Report) -> Subject:
         {name: str(grade) for name, grade in manifest.training.classes.items()},
         answers,
         ("onnxruntime",),
+        mixture=mixture.of(manifest),
     )
 
 

@@ -13,11 +13,11 @@ from edge_agent.inference.manifest import Precision
 from exporter.errors import ExportError
 from exporter.graph import LEVEL_NAME
 from exporter.limits import GOLDEN_LEVEL_TOLERANCE, MAX_BOUNDS_MOVED, MAX_ERROR_LOSS
-from exporter.source import Source
 from training.config import LEVEL_COVERAGE
 from training.data.dataset import ImageSet
 from training.level import digest, shares
 from training.model import Said, TrainedModel
+from training.source import Source
 
 
 def decided(

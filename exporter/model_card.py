@@ -7,6 +7,7 @@ from typing import Final
 from edge_agent.grades import GRADES
 from edge_agent.inference.level import LevelFigures
 from edge_agent.inference.manifest import Manifest
+from exporter import mixture
 
 NAME: Final = "model-card.md"
 
@@ -29,6 +30,7 @@ def render(manifest: Manifest) -> str:
                 _form(manifest),
                 _data(manifest),
                 _figures(manifest),
+                _mixture(manifest),
                 _level(manifest),
                 _origin(manifest),
             )
@@ -128,6 +130,31 @@ def _figures(manifest: Manifest) -> str:
     return (
         f"## How good it is\n\nFigures of the trained network, before the form above.\n\n{table}"
         f"\n\nBy grade ({name}):\n\n{by_grade}"
+    )
+
+
+def _mixture(manifest: Manifest) -> str:
+    shares = mixture.of(manifest)
+    if shares is None:
+        return ""
+    metrics = manifest.training.metrics
+    loads = ", ".join(f"{share:.1%} {g}" for g, share in zip(GRADES, shares, strict=True))
+    head = "| split | accuracy | macro F1 | asks a person |\n| --- | --- | --- | --- |"
+    rows = [
+        f"| {_SPLITS[key]} | "
+        + " | ".join(
+            _cell(metrics, f"{key}_at_mixture_{figure}")
+            for figure in ("accuracy", "macro_f1", "asks_a_person")
+        )
+        + " |"
+        for key in ("validation", "test")
+    ]
+    table = "\n".join([head, *rows])
+    return (
+        "## Which loads it decides for\n\nIts decisions are adjusted for loads that come as "
+        f"{loads}. Where grades come in another mixture it says some too soon and others too "
+        "seldom. The figures above count images as they came in the split; as if grades had come "
+        f"in the mixture, they are:\n\n{table}"
     )
 
 

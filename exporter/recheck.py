@@ -14,9 +14,9 @@ from exporter.graph import export, reference
 from exporter.level import decided, spec
 from exporter.parity import by_torch, compare, run
 from exporter.precision import insist, judge
-from exporter.source import Source
 from training.data.dataset import Dataset, ImageSet
 from training.model import TrainedModel
+from training.source import Source
 
 
 def recheck(bundle: Bundle, checkpoint: Path, data: Path) -> str:

@@ -66,9 +66,16 @@ class Adjustment(BaseModel):
         def goodness(tau: float) -> tuple[float, float]:
             guesses = adjusted(probabilities, shares, tau).argmax(1)
             found = rates.of(rates.at(mixture, rates.cells(labels, guesses).sum(0)))
-            return float(found.macro_f1), -abs(tau)
+            # Rounded: the last bits of a sum must not decide between equals.
+            return round(float(found.macro_f1), 12), -abs(tau)
 
         return cls(tau=max(TAUS, key=goodness), shares=tuple(shares.round(6).tolist()))
+
+    @property
+    def offsets(self) -> npt.NDArray[np.float64]:
+        """What it adds to the logarithm of each grade's probability, (5,)."""
+        shares = np.array(self.shares)
+        return -self.tau * np.log(np.where(shares > 0, shares, 1.0))
 
     def of(self, said: Predictions) -> Predictions:
         """What the model would have said."""

@@ -40,6 +40,7 @@ def temperature(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -
 def confidence_threshold(
     probabilities: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float64] | None = None,
     *,
     accuracy: float = 0.98,
     most_to_a_person: float = 0.15,
@@ -50,13 +51,17 @@ def confidence_threshold(
     Above it at least `accuracy` of the decisions are right, unless that would send more than
     `most_to_a_person` of the loads to a person: then it is the confidence that sends just those.
     Never under `least`: a grade that is more likely wrong than right is a person's in any case.
+    weights: as of `temperature`.
     """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
+    weights = np.ones(len(labels)) if weights is None else weights
+    counted = weights > 0
+    confidence = probabilities[counted].max(axis=1)
+    right = probabilities[counted].argmax(axis=1) == labels[counted]
     order = np.argsort(confidence)
     # kept[i]: accuracy of all decisions that are at least as sure as the i-th least sure one
-    kept = right[order][::-1].cumsum()[::-1] / np.arange(len(labels), 0, -1)
-    most = int(most_to_a_person * len(labels))
+    counts = weights[counted][order]
+    kept = (right[order] * counts)[::-1].cumsum()[::-1] / counts[::-1].cumsum()[::-1]
+    most = int((counts.cumsum() <= most_to_a_person * counts.sum()).sum())
     good = np.flatnonzero(kept[: most + 1] >= accuracy)
     index = int(good[0]) if len(good) else most
     if index == 0:

@@ -9,6 +9,7 @@ import typer
 
 from edge_agent.grades import GRADES
 from training import parallel
+from training.adjusting_cli import adjust_command
 from training.classifiers.pixels import Pixels
 from training.classifiers.registry import CLASSIFIERS
 from training.config import Augment, FitConfig, Keep, Schedule
@@ -166,6 +167,7 @@ def fit_command(
 
 
 for name, command in (
+    ("adjust", adjust_command),
     ("evaluate", evaluate_command),
     ("compare", compare_command),
     ("report", report_command),

@@ -53,9 +53,15 @@ def compare(
 
 
 def difference(
-    first: Predictions, second: Predictions, *, against: Against = "label"
+    first: Predictions,
+    second: Predictions,
+    *,
+    against: Against = "label",
+    mixture: npt.NDArray[np.float64] | None = None,
 ) -> dict[str, Any]:
     """The differences in accuracy and macro F1, second - first, with their intervals by truck.
+
+    mixture: see `rates.at`.
 
     Also of models that are `pooled` over the same seeds, whose images McNemar's test would count
     several times. Raises RunError as `compare` does.
@@ -65,8 +71,8 @@ def difference(
     found, drawn = [], []
     for one in (first, second):
         cells = rates.cells(one.indices(against), one.guesses(against))
-        found.append(rates.of(cells.sum(0)))
-        drawn.append(rates.of(resampled.sums(cells)))
+        found.append(rates.of(rates.at(mixture, cells.sum(0))))
+        drawn.append(rates.of(rates.at(mixture, resampled.sums(cells))))
     (was, now), (was_drawn, now_drawn) = found, drawn
     accuracy = now.accuracy - was.accuracy, now_drawn.accuracy - was_drawn.accuracy
     macro_f1 = now.macro_f1 - was.macro_f1, now_drawn.macro_f1 - was_drawn.macro_f1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
@@ -21,7 +21,8 @@ from rich.progress import (
 )
 from typer.core import TyperGroup
 
-from training.errors import ElsewhereError, TrainingError
+from edge_agent.grades import GRADES, Grade
+from training.errors import DataError, ElsewhereError, TrainingError
 from training.progress import EpochRecord
 
 _ANYWHERE: Final[tuple[type[Exception], ...]] = (typer.BadParameter, ValidationError, OSError)
@@ -135,6 +136,21 @@ def seconds(text: str) -> float:
         raise typer.BadParameter(f"{text!r} is no duration; write it like 90s, 25m or 1h30m")
     hours, minutes, rest = (int(part or 0) for part in match.groups())
     return float(hours * 3600 + minutes * 60 + rest)
+
+
+def grade_shares(option: str, given: Sequence[str]) -> dict[Grade, float]:
+    """Values such as burn_trash=0.4 of an option. Raises DataError for anything else."""
+    shares = {}
+    for value in given:
+        name, _, share = value.partition("=")
+        try:
+            shares[Grade(name)] = float(share)
+        except ValueError as error:
+            raise DataError(
+                f"{option} {value!r}: write GRADE=SHARE, such as burn_trash=0.4, with a grade "
+                f"among {', '.join(GRADES)}"
+            ) from error
+    return shares
 
 
 def choice(option: str, value: str, choices: tuple[str, ...]) -> str:

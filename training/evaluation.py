@@ -58,7 +58,13 @@ def evaluate_on(
     if folder is not None:
         predictions.write(folder / PREDICTIONS_NAME)
     against = figures_against(
-        predictions, dataset, images.skips, key=key, threshold=subject.threshold, by=by
+        predictions,
+        dataset,
+        images.skips,
+        key=key,
+        threshold=subject.threshold,
+        by=by,
+        mixture=subject.mixture,
     )
     return against | ({} if of_level is None else {f"{key}_level": of_level})
 
@@ -71,9 +77,11 @@ def figures_against(
     key: str,
     threshold: float,
     by: Sequence[str] = (),
+    mixture: npt.NDArray[np.float64] | None = None,
 ) -> dict[str, Any]:
     """What metrics.json says under KEY and, where the truth is known beside votes, KEY_truth; with
-    columns of the manifest to tell images apart `by`, under KEY_by (see `breakdown.by`) too."""
+    columns of the manifest to tell images apart `by`, under KEY_by (see `breakdown.by`) too; as if
+    grades had come in a mixture (5,), under KEY_at_mixture."""
     results: dict[str, Any] = {
         key: {
             "labels": dataset.labels.source,
@@ -87,6 +95,8 @@ def figures_against(
             "labels": "truth",
             **predictions.figures(threshold, against="truth"),
         }
+    if mixture is not None:
+        results[f"{key}_at_mixture"] = predictions.figures(threshold, mixture=mixture)
     if by:
         results[f"{key}_by"] = breakdown.by(predictions, dataset, by, threshold=threshold)
     return results

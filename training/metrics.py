@@ -92,6 +92,48 @@ def evaluate(
     }
 
 
+def at_mixture(
+    probabilities: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    trucks: Sequence[str],
+    mixture: npt.NDArray[np.float64],
+    *,
+    threshold: float,
+) -> dict[str, Any]:
+    """The figures that depend on how often grades come, as if they had come in these shares (5,).
+
+    What each grade is taken for stays as it is. A figure is null where the mixture has a grade of
+    which there is no image; precision and recall have no interval. Else as `evaluate`.
+    """
+    resampled = TruckBootstrap(trucks)
+    cells = rates.cells(labels, probabilities.argmax(axis=1))
+    found = rates.of(rates.at(mixture, cells.sum(0)))
+    drawn = rates.of(rates.at(mixture, resampled.sums(cells)))
+    unsure = probabilities.max(axis=1) < threshold
+    asked = sum(
+        share * float(unsure[labels == i].mean()) if (labels == i).any() else np.nan
+        for i, share in enumerate(mixture)
+        if share > 0
+    )
+    return {
+        "mixture": dict(zip(GRADES, mixture.round(6).tolist(), strict=True)),
+        **resampled.figure("accuracy", found.accuracy, drawn.accuracy),
+        **resampled.figure("macro_f1", found.macro_f1, drawn.macro_f1),
+        "grades": {
+            grade.value: {
+                "precision": _rounded(found.grades.precision[i]),
+                "recall": _rounded(found.grades.recall[i]),
+            }
+            for i, grade in enumerate(GRADES)
+        },
+        "asks_a_person": _rounded(asked),
+    }
+
+
+def _rounded(figure: float) -> float | None:
+    return None if np.isnan(figure) else round(float(figure), 4)
+
+
 def _against_rest(
     found: OneAgainstRest, drawn: OneAgainstRest, i: int, resampled: TruckBootstrap
 ) -> dict[str, Any]:

@@ -38,8 +38,15 @@ class Predictions:
     truth: tuple[Grade | None, ...]
     probabilities: npt.NDArray[np.float32]
 
-    def figures(self, threshold: float, *, against: Against = "label") -> dict[str, Any]:
-        """See `training.metrics.evaluate`. Images without such a label are left out.
+    def figures(
+        self,
+        threshold: float,
+        *,
+        against: Against = "label",
+        mixture: npt.NDArray[np.float64] | None = None,
+    ) -> dict[str, Any]:
+        """See `training.metrics.evaluate`, of a mixture `at_mixture`. Images without such a label
+        are left out.
 
         Raises DataError when none is left.
         """
@@ -49,12 +56,10 @@ class Predictions:
                 f"none of {len(self.images)} images has a {against} to measure against; "
                 "choose a --split or --data with labelled images"
             )
-        return metrics.evaluate(
-            self.probabilities[known],
-            self.indices(against),
-            [self.trucks[i] for i in known],
-            threshold=threshold,
-        )
+        said = self.probabilities[known], self.indices(against), [self.trucks[i] for i in known]
+        if mixture is not None:
+            return metrics.at_mixture(*said, mixture, threshold=threshold)
+        return metrics.evaluate(*said, threshold=threshold)
 
     def known(self, against: Against = "label") -> npt.NDArray[np.int64]:
         """Positions of the images that have such a label."""

@@ -81,10 +81,12 @@ def cells(labels: npt.NDArray[np.int64], guesses: npt.NDArray[np.int64]) -> Floa
 
 def at(mixture: Floats | None, confusion: Floats) -> Floats:
     """Confusion matrices (..., label, guess) as if labels had come in these shares (5,): what each
-    label is taken for stays the same. As they are for None."""
+    label is taken for stays the same. As they are for None. nan where a label of the mixture does
+    not occur."""
     if mixture is None:
         return confusion
-    return _ratio(confusion, confusion.sum(-1, keepdims=True)) * mixture[:, None]
+    often = _ratio(confusion, confusion.sum(-1, keepdims=True)) * mixture[:, None]
+    return np.where(mixture[:, None] > 0, often, 0.0)
 
 
 def of(confusion: Floats) -> Rates:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_agent.grades import GRADES
 from training import level
 from training.data.dataset import ImageSet
 from training.data.description import Area
@@ -24,6 +25,7 @@ class Subject:
     agreement: by which these were labelled; None where that is not known. classes: their labels
     that had other names, and the grades these were learned as; None where nobody has written it.
     graded_area: the part of the camera's frame that they showed; None where that is not known.
+    mixture: in which grades come where its decisions are adjusted for it, (5,).
     answers: to images of that size, calibrated probabilities, float32 (n, 5), and the figures of
     its second head, None where there are none. packages: which its answers depend on, beside
     those of `provenance.versions`.
@@ -38,6 +40,7 @@ class Subject:
     answers: Callable[[ImageSet], tuple[npt.NDArray[np.float32], dict[str, Any] | None]]
     packages: tuple[str, ...] = ()
     graded_area: Area | None = None
+    mixture: npt.NDArray[np.float64] | None = None
 
 
 def subject_of(model: TrainedModel) -> Subject:
@@ -64,7 +67,16 @@ def subject_of(model: TrainedModel) -> Subject:
         data.get("classes"),
         answers,
         graded_area=area_of(data),
+        mixture=mixture_of(trained),
     )
+
+
+def mixture_of(trained: Mapping[str, Any]) -> npt.NDArray[np.float64] | None:
+    """In which grades come where a run's decisions are adjusted, by its metrics.json; None where
+    they are not."""
+    if "adjusted" not in trained:
+        return None
+    return np.array([trained["adjusted"]["mixture"][grade] for grade in GRADES])
 
 
 def area_of(data: Mapping[str, Any]) -> Area | None:

@@ -226,6 +226,8 @@ def finished(out: Path, wanted: Mapping[str, Any], dataset: Dataset) -> dict[str
             raise RunError(f"{out}: holds a run with {name} {before}, now it is {value}; {cure}")
     if of_data != dataset.digest:
         raise RunError(f"{out}: holds a run on other images, labels or splits; {cure}")
+    if "adjusted" in metrics:
+        raise RunError(f"{out}: holds what cane-train adjust has made of a run; {cure}")
     # Earlier versions wrote figures, marked so, whenever time was up.
     if metrics.get("ended_by") == "time":
         return None

@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from edge_agent.grades import GRADES
 from training.calibration import confidence_threshold, temperature
-from training.metrics import evaluate
+from training.metrics import at_mixture, evaluate
 from training.reliability import calibration_error
 
 
@@ -171,3 +171,53 @@ def test_threshold_keeps_accuracy_or_the_limit() -> None:
     assert (confidence < strict).mean() == pytest.approx(0.15, abs=0.01)
     assert confidence_threshold(rows, labels, accuracy=0.999, most_to_a_person=0.15) == 0.5
     assert confidence_threshold(sure_of([0, 1]), np.array([0, 1])) == 0.5
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 3), min_size=60, max_size=60))
+def test_an_image_that_counts_often_calibrates_as_often(seed: int, counts: list[int]) -> None:
+    """Threshold and temperature are those of the images so often over."""
+    times = np.array([1, *counts[1:]])
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn((60, 5), generator=generator).double()
+    labels = torch.randint(5, (60,), generator=generator)
+    once, often = torch.from_numpy(times.astype(np.float64)), torch.from_numpy(times)
+    assert temperature(logits, labels, once) == pytest.approx(
+        temperature(logits.repeat_interleave(often, 0), labels.repeat_interleave(often)), rel=1e-6
+    )
+    scores = logits.softmax(1).float().numpy()
+    for accuracy in (0.3, 0.98):
+        found = confidence_threshold(
+            scores, labels.numpy(), once.numpy(), accuracy=accuracy, least=0.0
+        )
+        repeated = confidence_threshold(
+            scores.repeat(times, 0), labels.numpy().repeat(times), accuracy=accuracy, least=0.0
+        )
+        # Copies of one image cannot be parted: the threshold may lie one image lower.
+        assert found == repeated or (scores.max(1) < found).sum() < 0.15 * times.sum()
+
+
+def test_figures_at_a_mixture_count_grades_as_often_as_they_come() -> None:
+    labels = np.array([0, 0, 0, 0, 1, 1, 2, 2])
+    said = sure_of([0, 0, 0, 1, 1, 1, 2, 0])
+    said[0] = [0.4, 0.2, 0.2, 0.1, 0.1]  # right, and less sure than 0.5
+    mixture = np.array([0.5, 0.4, 0.1, 0.0, 0.0])
+    found = at_mixture(said, labels, list("AABBCCDD"), mixture, threshold=0.5)
+    assert found["accuracy"] == pytest.approx(0.5 * 0.75 + 0.4 + 0.1 * 0.5)
+    assert found["accuracy_ci"][0] < found["accuracy"] <= found["accuracy_ci"][1]
+    assert found["asks_a_person"] == pytest.approx(0.5 * 0.25)
+    fresh = found["grades"]["fresh_clean"]
+    assert fresh["precision"] == pytest.approx(0.375 / (0.375 + 0.05), abs=1e-4)
+    assert fresh["recall"] == 0.75
+    assert found["grades"]["burn_trash"] == {"precision": None, "recall": None}
+    # As often as they are: the figures as such.
+    same = at_mixture(said, labels, list("AABBCCDD"), np.array([4, 2, 2, 0, 0]) / 8, threshold=0.5)
+    plain = evaluate(said, labels, list("AABBCCDD"), threshold=0.5)
+    for name in ("accuracy", "macro_f1", "asks_a_person"):
+        assert same[name] == pytest.approx(plain[name], abs=1e-4)
+
+
+def test_nothing_is_said_of_a_mixture_with_a_grade_that_nobody_has_seen() -> None:
+    mixture = np.array([0.5, 0.4, 0.1, 0.0, 0.0])
+    found = at_mixture(sure_of([0, 1]), np.array([0, 1]), ["A", "B"], mixture, threshold=0.5)
+    assert (found["accuracy"], found["accuracy_ci"], found["asks_a_person"]) == (None, None, None)

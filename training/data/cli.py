@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from edge_agent.grades import GRADES, Grade
-from training.console import RichReport
+from training.console import RichReport, grade_shares
 from training.data import fingerprints, images, report
 from training.data.check import check, duplicate_pairs
 from training.data.dataset import Dataset
@@ -243,24 +242,9 @@ def thin_command(
     seed: Annotated[int, typer.Option(min=0)] = 1,
 ) -> None:
     """Leave out training images of some grades, to study scarce ones; other splits stay whole."""
-    thinned = thin(data, out, _shares(keep), seed=seed)
+    thinned = thin(data, out, grade_shares("--keep", keep), seed=seed)
     count = sum(row.split == "train" for row in thinned.rows)
     typer.echo(f"{thinned.path}: {len(thinned.rows)} images, {count} of them for training")
-
-
-def _shares(options: list[str]) -> dict[Grade, float]:
-    """From "burn_trash=0.4" to grades and shares. Raises DataError for anything else."""
-    shares = {}
-    for option in options:
-        name, _, share = option.partition("=")
-        try:
-            shares[Grade(name)] = float(share)
-        except ValueError as error:
-            raise DataError(
-                f"--keep {option!r}: write GRADE=SHARE, such as burn_trash=0.4, with a grade among "
-                f"{', '.join(GRADES)}"
-            ) from error
-    return shares
 
 
 @app.command("masks")

@@ -7,7 +7,16 @@ from typing import Any, Final
 from training.report import plots
 from training.report.page import Page, Plot, Section
 from training.report.parts import CALIBRATION, INTERVALS, data_section, facts
-from training.report.tables import NONE, Cell, Table, grade_name, model_name, percent, table
+from training.report.tables import (
+    NONE,
+    Cell,
+    Table,
+    grade_name,
+    model_name,
+    percent,
+    points,
+    table,
+)
 
 _TITLES: Final = {
     "train": "Training split",
@@ -31,6 +40,9 @@ def page(metrics: dict[str, Any]) -> Page:
     sections = []
     for key in keys:
         sections += [_section(key, metrics[key], classes, _TITLES[key])]
+        if (at_mixture := metrics.get(f"{key}_at_mixture")) is not None:
+            adjusted = metrics.get("adjusted", {}).get(key)
+            sections.append(_at_mixture(at_mixture, adjusted, classes, _TITLES[key]))
         for column, parts in metrics.get(f"{key}_by", {}).items():
             sections.append(_parts(column, parts))
         truth = f"{key}_truth"
@@ -85,6 +97,50 @@ def _section(key: str, figures: dict[str, Any], classes: dict[str, str], title: 
             ),
         ],
     )
+
+
+def _at_mixture(
+    now: dict[str, Any], adjusted: dict[str, Any] | None, classes: dict[str, str], title: str
+) -> Section:
+    """adjusted: how it was before, and the difference; None where only the model as it is is
+    known."""
+    states = [("adjusted", now)]
+    if adjusted:
+        states.insert(0, ("before", adjusted["before_at_mixture"]))
+    rows: list[list[Cell | str]] = [
+        [name, *(percent(found, figure) for figure in ("accuracy", "macro_f1", "asks_a_person"))]
+        for name, found in states
+    ]
+    if adjusted:
+        differences = (points(adjusted, f"{name}_difference") for name in ("accuracy", "macro_f1"))
+        rows.append(["difference, points", *differences, NONE])
+    grades: list[list[Cell | str]] = [
+        [
+            grade_name(grade, classes),
+            percent(now["mixture"], grade),
+            *(percent(found["grades"][grade], name) for name in _OF_GRADES for _, found in states),
+        ]
+        for grade in now["mixture"]
+    ]
+    told = [f"{name}, {state}" for name in _OF_GRADES for state, _ in states]
+    columns = ["grade", "of all loads", *told]
+    return Section(
+        f"{title}, at the mixture that decisions are adjusted for",
+        "As if grades had come as often as they are to come where the model grades; what each is "
+        "taken for stays the same. Where they come otherwise, adjust for that.",
+        [
+            table(
+                "All grades together, at the mixture",
+                ["", "accuracy", "macro F1", "asks a person"],
+                rows,
+            ),
+            table("Grade by grade, at the mixture", columns, grades),
+        ],
+        [],
+    )
+
+
+_OF_GRADES: Final = ("precision", "recall")
 
 
 def _parts(column: str, parts: list[dict[str, Any]]) -> Section:

@@ -1,4 +1,4 @@
-"""What a bundle is made from: a finished run of `cane-train fit` and the data it was trained on."""
+"""A finished run of `cane-train fit` with the data it was trained on, to be worked on further."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.errors import ExportError
 from training.data.dataset import Dataset
 from training.data.description import DESCRIPTION_NAME
 from training.data.labels import AGREEMENT
+from training.errors import RunError
 from training.model import TrainedModel
 from training.subject import area_of
 
@@ -24,11 +24,11 @@ class Source:
 
     @classmethod
     def open(cls, checkpoint: Path, data: Path) -> Source:
-        """Raises ExportError for a run that is not finished or other data, else TrainingError."""
+        """Raises TrainingError, also for a run that is not finished, or other data."""
         model = TrainedModel.load(checkpoint)
         run = model.card.training
         if run.get("ended_by") == "time":  # written so by cane-train 0.1.0
-            raise ExportError(
+            raise RunError(
                 f"{checkpoint}: its training was stopped by --max-time after {run.get('steps')} "
                 "steps; give cane-train fit the same command again until it ends by itself"
             )
@@ -36,7 +36,7 @@ class Source:
         dataset = Dataset.open(data, agreement=agreement)
         trained_on = str(run.get("data", {}).get("digest"))
         if dataset.digest != trained_on:
-            raise ExportError(
+            raise RunError(
                 f"{dataset.manifest.folder}: is not the data that {checkpoint} was trained on "
                 f"(digest {dataset.digest[:12]}, not {trained_on[:12]}), so its splits are not the "
                 "network's; give the folder given to cane-train fit"
@@ -46,7 +46,7 @@ class Source:
 
 
 def _require_alike(dataset: Dataset, learned: Mapping[str, Any], checkpoint: Path) -> None:
-    """Raises ExportError where dataset.json, which no digest covers, says otherwise than when the
+    """Raises RunError where dataset.json, which no digest covers, says otherwise than when the
     run learned from it. learned: what the run wrote of it; earlier versions wrote less."""
     now = {
         "classes": {name: str(grade) for name, grade in dataset.description.renamed.items()},
@@ -55,7 +55,7 @@ def _require_alike(dataset: Dataset, learned: Mapping[str, Any], checkpoint: Pat
     then = {"classes": learned.get("classes"), "graded_area": area_of(learned)}
     for name, found in now.items():
         if then[name] is not None and then[name] != found:
-            raise ExportError(
+            raise RunError(
                 f"{dataset.manifest.folder}/{DESCRIPTION_NAME}: {name} is {found}, and was "
                 f"{then[name]} when {checkpoint} learned from it; write it as it was, or train "
                 "again"
