@@ -6,8 +6,11 @@ import hashlib
 import os
 import platform
 import shlex
+import shutil
+import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,14 +20,31 @@ PACKAGES = ("canegrade", "torch", "accelerate", "kornia", "numpy", "opencv-pytho
 
 
 def versions(*further: str) -> dict[str, str]:
-    """Versions of Python and of the packages a result depends on."""
+    """Versions of Python and of the packages a result depends on; our own with the revision, as
+    0.1.0+1a2b3c4d5e6f, in a checkout, and with -dirty behind it where that has been changed."""
     found = {"python": platform.python_version()}
     for name in (*PACKAGES, *further):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
+    if "canegrade" in found and (now := revision()) is not None:
+        found["canegrade"] += f"+{now}"
     return found
+
+
+@cache
+def revision(folder: Path = Path(__file__).parents[1]) -> str | None:
+    """The git revision of the code in a folder; None where it is no checkout, or there is no git.
+    Of a process: code that changes later is not what runs."""
+    git = shutil.which("git")
+    if git is None or not (folder / ".git").exists():
+        return None
+    command = [git, "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(  # noqa: S603 - all of it is ours
+        [*command, "--exclude=*"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or None
 
 
 def machine() -> str:

@@ -17,7 +17,7 @@ from training.data.dataset import Dataset
 from training.data.overlap import require_disjoint
 from training.errors import DataError, RunError
 from training.evaluation import Report, evaluate
-from training.experiments import adjusted
+from training.experiments import adjusted, simple_runs
 from training.experiments.config import Run
 from training.experiments.results import figures
 from training.model import TrainedModel, model_file
@@ -44,10 +44,17 @@ def open_test(path: Path, agreement: float, *, learned_from: Sequence[Path]) -> 
 
 
 def measure(
-    out: Path, runs: Sequence[Run], dataset: Dataset, report: Report, *, deadline: float
+    out: Path,
+    runs: Sequence[Run],
+    own: Dataset,
+    dataset: Dataset,
+    report: Report,
+    *,
+    deadline: float,
 ) -> bool:
-    """Asks those runs' models about all images, unless they were asked, and as long as there is
-    time. Was any of them? Raises TrainingError."""
+    """Asks those runs' models, or baselines, about all images of `dataset`, unless they were asked,
+    and as long as there is time. Was any of them? own: what they have learned from. Raises
+    TrainingError."""
     any_asked = False
     for run in runs:
         file = run.folder(out) / _name(dataset) / METRICS_NAME
@@ -58,9 +65,12 @@ def measure(
             break
         report.say(f"{run.name} on {dataset.manifest.name}")
         folder = run.folder(out)
-        evaluate(
-            subject_of(TrainedModel.load(folder)), dataset, "all", report, run=folder, out=file
+        subject = (
+            simple_runs.subject_of(run, folder, own, report)
+            if run.model in simple_runs.BASELINES
+            else subject_of(TrainedModel.load(folder))
         )
+        evaluate(subject, dataset, "all", report, run=folder, out=file)
         any_asked = True
     return any_asked
 
@@ -78,7 +88,9 @@ def summaries(out: Path, runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
             yield {
                 "data": _read(asked[0].folder(out) / name / METRICS_NAME)["data"],
                 **figures(said),
-                "adjusted": adjusted.figures(out, said),
+                "adjusted": adjusted.figures(
+                    out, {r: s for r, s in said.items() if r.model not in simple_runs.BASELINES}
+                ),
             }
 
 
@@ -90,9 +102,12 @@ def _name(dataset: Dataset) -> str:
 
 
 def _is_of(file: Path, folder: Path) -> bool:
-    """Is this metrics.json there, and of the model in a run's folder?"""
+    """Is this metrics.json there, and of the model, or the baseline, in a run's folder?"""
+    if not file.exists():
+        return False
     model = model_file(folder)
-    return file.exists() and model.exists() and _read(file)["model"]["sha256"] == sha256(model)
+    now = sha256(model) if model.exists() else simple_runs.identity(folder)
+    return bool(_read(file)["model"]["sha256"] == now)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -102,7 +102,10 @@ def _row(
         "synthetic": _synthetic(metrics["config"]),
         "folder": run.name,
         "command": metrics["command"],
+        "date": metrics["date"],
         "machine": metrics["machine"],
+        "code": metrics["versions"].get("canegrade"),
+        **{name: metrics["config"].get(name) for name in ("augment_revision", "weights_pixels")},
     }
     if (folder / HISTORY_NAME).exists():
         history = json.loads((folder / HISTORY_NAME).read_text("utf-8"))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from training import metrics, provenance
 from training.calibration import confidence_threshold
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, ImageSet
 from training.evaluation import (
     Report,
     describe_data,
@@ -21,6 +25,8 @@ from training.experiments import baselines
 from training.experiments.config import Run, StudyConfig
 from training.outputs import write_json
 from training.predictions import PREDICTIONS_NAME
+from training.provenance import sha256
+from training.subject import Subject
 from training.train import METRICS_NAME
 
 HISTOGRAM: Final = "colour_histogram"
@@ -72,3 +78,39 @@ def measure(
     }
     write_json(folder / METRICS_NAME, result)
     return result
+
+
+def subject_of(run: Run, folder: Path, dataset: Dataset, report: Report) -> Subject:
+    """A measured baseline, to be asked about other images. Fitted again, with the penalty chosen
+    then, on the training split of `dataset`: its metrics.json says all that decides it."""
+    measured = json.loads((folder / METRICS_NAME).read_text("utf-8"))
+    config = measured["config"]
+    features = BASELINES[run.model]
+    train = load_split(dataset, "train", config["size"], report)
+    model = baselines.logistic_regression(config["c"]).fit(features(train.images), train.labels)
+
+    def answers(images: ImageSet) -> tuple[npt.NDArray[np.float32], None]:
+        report.say(f"{run.model}: features of {len(images)} images")
+        return baselines.probabilities(model, features(images.images)), None
+
+    return Subject(
+        {
+            "classifier": run.model,
+            "size": config["size"],
+            "sha256": identity(folder),
+            "seed": None,
+            "data_digest": dataset.digest,
+        },
+        config["size"],
+        measured["confidence_threshold"],
+        dataset.digest,
+        config["agreement"],
+        measured["data"].get("classes"),
+        answers,
+        ("scikit-learn",),
+    )
+
+
+def identity(folder: Path) -> str:
+    """SHA-256 of what stands for a baseline: what it says of each test image."""
+    return sha256(folder / PREDICTIONS_NAME)

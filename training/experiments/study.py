@@ -54,7 +54,7 @@ def study(
     A second call with the same arguments skips finished runs and takes up the interrupted one.
     study.json has all finished runs in OUT, also those of other models, arms and seeds.
     Where the dataset has no splits they are made, under the first seed; all runs share them.
-    external: a dataset that all finished runs are asked about too, see `external.measure`.
+    external: a dataset that baselines and finished runs are asked about too: `external.measure`.
     max_seconds: from now; training then stops at the next step, study.json says what is missing.
     Raises TrainingError, also when OUT holds runs of another study.
     """
@@ -93,7 +93,7 @@ def study(
             "left_out": left_out,
             **results.summary(out, said, dataset),
             "adjusted": adjusted.figures(out, {run: said[run] for run in done}),
-            "external_tests": list(external_tests.summaries(out, done)),
+            "external_tests": list(external_tests.summaries(out, [*simple, *done])),
         }
         write_json(out / STUDY_NAME, found)
         return done, found
@@ -110,8 +110,11 @@ def study(
         write()  # the runs before the one that failed have their rows
         raise
     done, found = write()
-    if test is not None and external_tests.measure(out, done, test, report, deadline=deadline):
-        found["external_tests"] = list(external_tests.summaries(out, done))
+    every = [*simple, *done]
+    if test is not None and external_tests.measure(
+        out, every, dataset, test, report, deadline=deadline
+    ):
+        found["external_tests"] = list(external_tests.summaries(out, every))
         write_json(out / STUDY_NAME, found)
     for line in results.alarms(found):
         report.say(line)
