@@ -63,9 +63,7 @@ def main() -> None:
         json.dumps(
             {
                 "benchmark": "blend_labels",
-                "command": provenance.command_line(),
-                "date": provenance.now(),
-                "machine": provenance.machine(),
+                **provenance.of_result(),
                 "data": dataset.digest,
                 "seed": asked.seed,
                 "size": asked.size,

@@ -31,9 +31,7 @@ def main() -> None:
     asked = parser.parse_args()
     found = {
         "benchmark": "blend_shares",
-        "command": provenance.command_line(),
-        "date": provenance.now(),
-        "machine": provenance.machine(),
+        **provenance.of_result(),
         "quantiles": QUANTILES,
         "loads": shares(asked.data),
         "sets": {folder.name: shares(folder) for folder in asked.set},

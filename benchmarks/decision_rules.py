@@ -205,9 +205,7 @@ def about(benchmark: str, data: Dataset, test: Dataset, tested: ImageSet) -> dic
     """What a benchmark's JSON object begins with. tested: the images of `test`."""
     return {
         "benchmark": benchmark,
-        "command": provenance.command_line(),
-        "date": provenance.now(),
-        "machine": provenance.machine(),
+        **provenance.of_result(),
         "data": {"name": data.manifest.name, "digest": data.digest},
         "test": {"name": test.manifest.name, "digest": test.digest, "images": len(tested)},
     }

@@ -17,10 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import datetime as dt
 import json
-import os
-import platform
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -36,6 +33,7 @@ from sklearn.model_selection import (  # type: ignore[import-untyped]
 
 from edge_agent.grades import GRADES, Grade
 from simulator.dataset import VOTERS, digest, write_dataset
+from training import provenance
 from training.data.agreement import fleiss_kappa
 from training.experiments.baselines import (
     PENALTIES,
@@ -114,9 +112,7 @@ def main() -> None:
             )
     report = {
         "benchmark": "difficulty",
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
-        "python": platform.python_version(),
+        **provenance.of_result("scikit-learn"),
         "seed": options.seed,
         "size": options.size,
         "trucks": options.trucks,

@@ -121,9 +121,7 @@ def main() -> None:
         json.dumps(
             {
                 "benchmark": "error_borders",
-                "command": provenance.command_line(),
-                "date": provenance.now(),
-                "machine": provenance.machine(),
+                **provenance.of_result(),
                 "data": dataset.digest,
                 "models": {str(folder): borders(said, rows) for folder, said in several.items()},
             },

@@ -85,14 +85,14 @@ def main() -> None:
         for name, change in CHANGES.items()
     }
     report = {
+        "benchmark": "near_duplicates",
+        **provenance.of_result(),
         "images": len(pictures),
         "left_out": len(decoded) - len(pictures),
         "different": different.tolist(),
         "copies": copies,
         "limit": NEAR_BITS,
         "seed": options.seed,
-        "machine": provenance.machine(),
-        "date": provenance.now(),
     }
     print(json.dumps(report, indent=2))
 

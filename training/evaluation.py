@@ -179,10 +179,7 @@ def evaluate(
     folder = None if out is None else out.parent
     figures = evaluate_on(subject, dataset, split, report, key=chosen, folder=folder, by=by)
     results = {
-        "command": provenance.command_line(),
-        "date": provenance.now(),
-        "machine": provenance.machine(),
-        "versions": provenance.versions(*subject.packages),
+        **provenance.of_result(*subject.packages),
         "model": subject.described,
         "data": describe_data(dataset, skipped=figures[chosen]["skipped"]),
         "split": chosen,

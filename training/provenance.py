@@ -13,10 +13,21 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 
 PACKAGES = ("canegrade", "torch", "accelerate", "kornia", "numpy", "opencv-python-headless")
+
+
+def of_result(*further: str) -> dict[str, Any]:
+    """What a result's JSON says of how it was come by. further: packages it depends on besides."""
+    return {
+        "command": command_line(),
+        "date": now(),
+        "machine": machine(),
+        "versions": versions(*further),
+    }
 
 
 def versions(*further: str) -> dict[str, str]:

@@ -292,10 +292,7 @@ def _finish(
     on_test = evaluate_on(subject_of(model), dataset, "test", report, folder=out)
     skipped = len(train.skips) + len(validation.skips) + on_test["test"]["skipped"]
     metrics = {
-        "command": provenance.command_line(),
-        "date": provenance.now(),
-        "machine": provenance.machine(),
-        "versions": provenance.versions(),
+        **provenance.of_result(),
         "config": config.model_dump(exclude={"data_digest"}),
         "data": describe_data(dataset, skipped=skipped),
         "warnings": warnings,

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy, one_hot
 
 from edge_agent.grades import GRADES
+from training import provenance
 from training.calibration import temperature
 from training.data.dataset import Dataset, ImageSet
 from training.evaluation import load_split
@@ -65,7 +66,13 @@ def chosen_shares(
             return None
         tried[share] = losses_of(said, validation.labels, weights)
     run.folder(out).mkdir(exist_ok=True)
-    write_json(run.folder(out) / MIX_NAME, summary(tried, validation))
+    told = {
+        "run": run.name,
+        **provenance.of_result(),
+        "data": {"name": dataset.manifest.name, "digest": dataset.digest},
+        **summary(tried, validation),
+    }
+    write_json(run.folder(out) / MIX_NAME, told)
     shares = trials.possible(choose(tried, validation.labels))
     report.say(
         f"{run.name}: share of synthetic images, chosen on validation: "

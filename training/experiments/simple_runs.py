@@ -66,10 +66,7 @@ def measure(
     skipped = sum(len(images.skips) for images in (train, validation, test))
     trucks = [row.truck for row in validation.rows]
     result = {
-        "command": provenance.command_line(),
-        "date": provenance.now(),
-        "machine": provenance.machine(),
-        "versions": provenance.versions("scikit-learn"),
+        **provenance.of_result("scikit-learn"),
         "config": {**config_of(run, config), "c": c},
         "data": describe_data(dataset, skipped=skipped),
         "confidence_threshold": threshold,

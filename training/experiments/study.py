@@ -166,10 +166,7 @@ def _head(
     """Where the figures of these finished runs come from."""
     covering = _covering(config, done)
     return {
-        "command": provenance.command_line(),
-        "date": provenance.now(),
-        "machine": provenance.machine(),
-        "versions": provenance.versions("scikit-learn", "scipy"),
+        **provenance.of_result("scikit-learn", "scipy"),
         "config": covering.model_dump(mode="json"),
         "start": {
             model: starts[model].get("weights_sha256", "random") for model in covering.models

@@ -82,7 +82,7 @@ class Examples:
 
 
 class DiffusionLoss:
-    """The loss above on a random batch, mirrored at random; see `optimise.Steps`.
+    """The loss above on a random batch, mirrored at random; see `steps.Steps`.
 
     weight: lambda. Uses of the hints only what the network has a ControlNet for.
     """

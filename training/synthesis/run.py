@@ -48,10 +48,7 @@ class Run:
     def provenance(self) -> dict[str, Any]:
         """What each stage's result says of where it comes from, as JSON types."""
         return {
-            "command": provenance.command_line(),
-            "date": provenance.now(),
-            "machine": provenance.machine(),
-            "versions": provenance.versions("diffusers", "scipy"),
+            **provenance.of_result("diffusers", "scipy"),
             "config": self.config.model_dump(mode="json"),
             "data": self.dataset.digest,
             "processes": self.accelerator.num_processes,

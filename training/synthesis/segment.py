@@ -184,7 +184,7 @@ def read_mask(path: Path, size: int, image: Path, cut: Area | None = None) -> np
 
 
 class SegmentationLoss:
-    """Cross-entropy per pixel on a random batch, mirrored at random; see `optimise.Steps`."""
+    """Cross-entropy per pixel on a random batch, mirrored at random; see `steps.Steps`."""
 
     def __init__(self, data: Masks, batch: int, device: torch.device) -> None:
         if len(data) < 2:
