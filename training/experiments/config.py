@@ -52,6 +52,7 @@ _SINGLE: Final = {"method": "single"}
 _RECOLOURED: Final = {"method": "translate", "strength": 0.0}
 _RECOLOURED_SINGLE: Final = {"method": "translate-single", "strength": 0.0}
 _MATCHED: Final = {"colours": "distribution"}
+_MATCHED_SINGLE: Final = _RECOLOURED_SINGLE | _MATCHED
 _UNFILTERED: Final = {"overlap": 0.0, "copies": "keep"}
 
 ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
@@ -77,10 +78,13 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "recoloured-single": Arm("study", {"generate": _RECOLOURED_SINGLE}),
         "recoloured-single-plain": Arm("none", {"generate": _RECOLOURED_SINGLE}),
         "matched": Arm("study", {"generate": _RECOLOURED | _MATCHED}),
-        "matched-single": Arm("study", {"generate": _RECOLOURED_SINGLE | _MATCHED}),
-        "matched-single-first": Arm(
-            "study", {"generate": _RECOLOURED_SINGLE | _MATCHED}, until=0.5
+        "matched-single": Arm("study", {"generate": _MATCHED_SINGLE}),
+        "matched-single-plain": Arm("none", {"generate": _MATCHED_SINGLE}),
+        "matched-single-first": Arm("study", {"generate": _MATCHED_SINGLE}, until=0.5),
+        "matched-single-unfiltered": Arm(
+            "study", {"generate": _MATCHED_SINGLE, "filter": _UNFILTERED}
         ),
+        "matched-single-shuffled": Arm("study", {"generate": _MATCHED_SINGLE}, shuffled=True),
         "recoloured-shuffled": Arm("study", {"generate": _RECOLOURED}, shuffled=True),
         "image-to-image-30": Arm("study", {"generate": {"strength": 0.3}}),
         "image-to-image-50": Arm("study", {"generate": {"strength": 0.5}}),
