@@ -98,17 +98,17 @@ def figures_of(
             )
             found[arm][rule] = {
                 "tau": taus,
-                **_figures(resampled, now),
+                **measured(resampled, now),
                 "average_precision": average_precision(said, mixture),
             }
             if first is None:
                 first = now
             else:
-                found[arm][rule]["against_first"] = _apart(resampled, now, first)
+                found[arm][rule]["against_first"] = apart(resampled, now, first)
     return found
 
 
-def _figures(resampled: TruckBootstrap, of: tuple[Rates, ...]) -> dict[str, Any]:
+def measured(resampled: TruckBootstrap, of: tuple[Rates, ...]) -> dict[str, Any]:
     """Of all images, and of each round."""
     found, drawn = of
     once, often = found.questions, drawn.questions
@@ -123,7 +123,7 @@ def _figures(resampled: TruckBootstrap, of: tuple[Rates, ...]) -> dict[str, Any]
     }
 
 
-def _apart(
+def apart(
     resampled: TruckBootstrap, now: tuple[Rates, ...], first: tuple[Rates, ...]
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}

@@ -53,7 +53,7 @@ app.add_typer(repository, name="repo")
 
 @app.command("bundle")
 def bundle_command(
-    checkpoint: Annotated[Path, typer.Option(help="Run folder of cane-train fit.")],
+    checkpoint: Annotated[Path, typer.Option(help="Run folder of cane-train fit or adjust.")],
     data: Annotated[
         Path,
         typer.Option(

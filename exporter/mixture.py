@@ -18,9 +18,9 @@ from edge_agent.inference.manifest import Manifest
 
 def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
     """What goes into the manifest of a run's metrics.json; nothing where it is not adjusted."""
-    if "adjusted" not in metrics:
+    if "adjusted_for" not in metrics:
         return {}
-    mixture = metrics["adjusted"]["mixture"]
+    mixture = metrics["adjusted_for"]["mixture"]
     found = {f"mixture_{grade}": float(mixture[grade]) for grade in GRADES}
     for split in ("validation", "test"):
         of = metrics.get(f"{split}_at_mixture", {})
@@ -31,8 +31,9 @@ def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def of(manifest: Manifest) -> npt.NDArray[np.float64] | None:
-    """The share of each grade, (5,); None where decisions are not adjusted."""
+    """The share of each grade, (5,), 0 where none is told; None where none is of any grade."""
     metrics = manifest.training.metrics
-    shares = [metrics.get(f"mixture_{grade}") for grade in GRADES]
-    known = [share for share in shares if share is not None]
-    return np.array(known) if len(known) == len(GRADES) else None
+    shares = {grade: metrics.get(f"mixture_{grade}") for grade in GRADES}
+    if all(share is None for share in shares.values()):
+        return None
+    return np.array([share or 0.0 for share in shares.values()])

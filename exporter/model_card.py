@@ -151,10 +151,10 @@ def _mixture(manifest: Manifest) -> str:
     ]
     table = "\n".join([head, *rows])
     return (
-        "## Which loads it decides for\n\nIts decisions are adjusted for loads that come as "
-        f"{loads}. Where grades come in another mixture it says some too soon and others too "
-        "seldom. The figures above count images as they came in the split; as if grades had come "
-        f"in the mixture, they are:\n\n{table}"
+        "## Which loads it decides for\n\nIts line between grades, its temperature and its "
+        f"threshold are chosen for loads that come as {loads}. Where grades come in another "
+        "mixture it says some too soon and others too seldom. The figures above count images as "
+        f"they came in the split; as if grades had come in the mixture, they are:\n\n{table}"
     )
 
 

@@ -25,7 +25,7 @@ def recheck(bundle: Bundle, checkpoint: Path, data: Path) -> str:
     fp32: its graph against the trained network. fp16-weights: its graph against torch with the
     weights rounded alike, and the gate. int8: the gate, and the parity of a new export, since the
     graph that was quantised is not in the bundle.
-    Raises ExportError where it does not hold, or for another run or other data.
+    Raises ExportError where it does not hold or for another run, RunError for other data.
     """
     source = Source.open(checkpoint, data)
     manifest = bundle.manifest

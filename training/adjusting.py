@@ -1,13 +1,14 @@
 """A trained model made to decide for the mixture of loads that a mill has: `cane-train adjust`.
 
 Nothing is trained. The last layer's bias is moved as `adjustment` says, so that the model itself,
-and what is exported of it, says scarce grades sooner or later than before; then temperature and
-threshold are chosen anew, on validation images that count as often as their grade comes.
+and what is exported of it, says grades sooner or later than before; then temperature and threshold
+are chosen anew, on validation images that count as often as their grade comes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -19,18 +20,19 @@ from torch import Tensor
 
 from edge_agent.grades import GRADES, Grade
 from training import provenance
-from training.adjustment import Adjustment, shares_of
-from training.calibration import confidence_threshold, temperature
+from training.adjustment import LEAST_SHARE, Adjustment, MixtureAdjustment, moved, shares_of
+from training.alone import LOCK_NAME, alone
+from training.calibration import calibrated
 from training.classifiers.registry import classifier
 from training.comparison import difference
 from training.errors import DataError, RunError
 from training.evaluation import Report, evaluate_on, figures_of, load_split, predictions_on
-from training.learned import known_to, remember
-from training.model import MODEL_NAME, TrainedModel, grades_of, outputs
+from training.learned import LEARNED_NAME, known_to, remember
+from training.model import MODEL_NAME, TrainedModel, grades_of, model_file, outputs
 from training.outputs import write_json
-from training.predictions import Predictions
+from training.predictions import PREDICTIONS_NAME, Predictions
 from training.source import Source
-from training.subject import level_figures, subject_of
+from training.subject import subject_of
 from training.train import METRICS_NAME
 
 FEW: Final = 10
@@ -47,94 +49,125 @@ def adjust(
     *,
     mixture: Mapping[Grade, float] | None = None,
     tau: float | None = None,
+    toward: float | None = None,
 ) -> dict[str, Any]:
     """Writes to OUT what a run of `fit` leaves, of the adjusted model; returns its metrics.json.
 
-    checkpoint: a run folder; it stays as it is. data: what it was trained on. mixture: how often
-    each grade comes where the model is to grade; by default as among the validation images.
-    tau: by default the one with the best macro F1 on validation images, at that mixture.
-    Raises TrainingError, also where OUT is not empty.
+    checkpoint: a run, which stays as it is. data: what it was trained on. mixture: how often each
+    grade comes where the model is to grade; by default as among the validation images.
+    tau, toward: see `MixtureAdjustment`, which chooses them where neither is given; else one that
+    is not given is 0.
+    After a kill the same call begins again. Raises TrainingError, also where OUT holds something
+    else.
     """
+    wanted = None if mixture is None else _shares_of_all(mixture)
     source = Source.open(checkpoint, data)
     model, dataset, old = source.model, source.dataset, source.model.card.training
-    if not checkpoint.is_dir():
-        raise RunError(f"{checkpoint}: give the run's folder, with its predictions.csv")
-    shares = _shares(old, checkpoint)
-    tested_before = Predictions.read(checkpoint)
-    _make_folder(out)
-    validation = load_split(dataset, "val", model.card.size, report)
-    labels = validation.labels
-    wanted = _mixture(mixture, labels, dataset.manifest.path)
-    warnings = _warnings(wanted, labels) if tau is None else []
-    for warning in warnings:
-        report.say(f"warning: {warning}")
+    learned_as = _training_shares(old, checkpoint)
+    known = known_to(model_file(checkpoint).parent)
+    _require_free(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with alone(out, report.say):
+        _require_free(out)  # nor has another command finished it meanwhile
+        validation = load_split(dataset, "val", model.card.size, report)
+        labels = validation.labels
+        wanted = shares_of(labels) if wanted is None else wanted
+        _require_seen(wanted, labels, dataset.manifest.path)
+        warnings = _warnings(wanted, labels, learned_as)
+        for warning in warnings:
+            report.say(f"warning: {warning}")
 
-    found = outputs(model.network, validation.images).clone()  # of inference: fixed
-    before = model.read(found).probabilities
-    how = (
-        Adjustment.chosen(before, labels, shares, wanted)
-        if tau is None
-        else Adjustment(tau=tau, shares=tuple(shares.tolist()))
-    )
-    offsets = torch.from_numpy(how.offsets * model.card.temperature).float()
-    _move_bias(model, offsets)
-    found[:, : len(GRADES)] += offsets
-    weights = (wanted / np.maximum(np.bincount(labels, minlength=len(GRADES)), 1))[labels]
-    logits = grades_of(found)
-    t = temperature(logits, torch.from_numpy(labels), torch.from_numpy(weights))
-    threshold = confidence_threshold((logits / t).softmax(1).numpy(), labels, weights)
+        found = outputs(model.network, validation.images).clone()  # those of inference are fixed
+        before = model.read(found).probabilities
+        how = (
+            MixtureAdjustment.chosen_for(before, labels, learned_as, wanted)
+            if tau is None and toward is None
+            else MixtureAdjustment(
+                tau=tau or 0.0,
+                toward=toward or 0.0,
+                shares=tuple(learned_as.tolist()),
+                mixture=tuple(wanted.tolist()),
+            )
+        )
+        shift = torch.from_numpy(how.offsets * model.card.temperature).float()
+        _move_bias(model, shift)
+        found[:, : len(GRADES)] += shift
+        t, threshold = calibrated(grades_of(found), labels, _weights(wanted, labels))
 
-    told = {
-        "date": provenance.now(),
-        "tau": how.tau,
-        "shares": list(how.shares),
-        "mixture": dict(zip(GRADES, wanted.tolist(), strict=True)),
-        "sha256": model.sha256,
-    }
-    card = model.card.model_copy(
-        update={
+        told = {
+            name: value for name, value in provenance.of_result().items() if name != "command"
+        } | {
+            "sha256": model.sha256,
+            "tau": how.tau,
+            "toward": how.toward,
+            "shares": dict(zip(GRADES, how.shares, strict=True)),
+            "mixture": dict(zip(GRADES, how.mixture, strict=True)),
+        }
+        card = model.card.model_copy(
+            update={
+                "temperature": t,
+                "confidence_threshold": threshold,
+                "training": {**old, "adjusted_for": told},
+            }
+        )
+        adjusted = TrainedModel(model.network, card)
+        now = adjusted.read(found)
+        on_test = evaluate_on(subject_of(adjusted), dataset, "test", report, folder=out)
+        became = predictions_on(dataset, validation, now.probabilities)
+        was = replace(became, probabilities=before)
+        tested = Predictions.read(out)
+        ratio = t / model.card.temperature
+        tested_before = replace(tested, probabilities=_before(tested.probabilities, how, ratio))
+        asked_before = model.card.confidence_threshold
+        metrics = {
+            **{name: value for name, value in old.items() if not name.startswith(_FIGURES)},
+            "command": f"{old['command']} && {provenance.command_line()}",
+            "warnings": [*old.get("warnings", ()), *warnings],
             "temperature": t,
             "confidence_threshold": threshold,
-            "training": {**old, "adjusted": told},
+            "adjusted_for": {
+                **told,
+                "validation": _worth(was, became, wanted, asked_before),
+                "test": _worth(tested_before, tested, wanted, asked_before),
+            },
+            "validation": figures_of(card, now, validation),
+            "validation_at_mixture": became.figures(threshold, mixture=wanted),
+            **on_test,
+            # The second head is what it was, and so is what it is worth: its rival, the guess by
+            # grade, is best made from probabilities that are for no mixture.
+            **{name: value for name, value in old.items() if name.endswith("_level")},
         }
-    )
-    adjusted = TrainedModel(model.network, card)
-    now = adjusted.read(found)
-    of_level = level_figures(card, now, validation)
-    on_test = evaluate_on(subject_of(adjusted), dataset, "test", report, folder=out)
-    was, became = (predictions_on(dataset, validation, p) for p in (before, now.probabilities))
-    asked_before = model.card.confidence_threshold
-    metrics = {
-        **{name: value for name, value in old.items() if not name.startswith(_FIGURES)},
-        "command": f"{old['command']} && {provenance.command_line()}",
-        "warnings": [*old["warnings"], *warnings],
-        "temperature": t,
-        "confidence_threshold": threshold,
-        "adjusted": {
-            **told,
-            "validation": _worth(was, became, wanted, asked_before),
-            "test": _worth(tested_before, Predictions.read(out), wanted, asked_before),
-        },
-        "validation": figures_of(card, now, validation),
-        "validation_at_mixture": became.figures(threshold, mixture=wanted),
-        **({} if of_level is None else {"validation_level": of_level}),
-        **on_test,
-    }
-    remember((), out, before=known_to(checkpoint) or ())
-    TrainedModel(model.network, card.model_copy(update={"training": metrics})).save(
-        out / MODEL_NAME
-    )
-    write_json(out / METRICS_NAME, metrics)  # the last file: with it the run is finished
+        if known is not None:
+            remember((), out, before=known)
+        TrainedModel(model.network, card.model_copy(update={"training": metrics})).save(
+            out / MODEL_NAME
+        )
+        write_json(out / METRICS_NAME, metrics)  # the last file: with it the run is finished
     return metrics
 
 
 _FIGURES: Final = ("adjustment", "validation", "test")
 """What metrics.json says of a model that is now another one."""
+_OURS: Final = (PREDICTIONS_NAME, LEARNED_NAME, MODEL_NAME, LOCK_NAME)
+"""What a call that was killed may have left."""
 
 
-def _shares(old: Mapping[str, Any], checkpoint: Path) -> Floats:
+def _shares_of_all(mixture: Mapping[Grade, float]) -> Floats:
+    """(5,), with sum 1. Raises DataError for shares that have another."""
+    shares = np.array([mixture.get(grade, 0.0) for grade in GRADES])
+    if not (shares >= 0).all() or not abs(shares.sum() - 1) < 0.005:
+        told = ", ".join(f"{grade}={share:g}" for grade, share in mixture.items())
+        raise DataError(
+            f"--mixture {told}: sums to {shares.sum():g}; write how often each grade comes, none "
+            "below 0, with 1 for all loads"
+        )
+    found: Floats = shares / shares.sum()
+    return found
+
+
+def _training_shares(old: Mapping[str, Any], checkpoint: Path) -> Floats:
     """Of the grades among the run's training images."""
-    if "adjusted" in old:
+    if "adjusted_for" in old:
         raise RunError(f"{checkpoint}: is adjusted already; give the run that it was made from")
     try:
         return np.array(Adjustment.model_validate(old["adjustment"]).shares)
@@ -145,51 +178,60 @@ def _shares(old: Mapping[str, Any], checkpoint: Path) -> Floats:
         ) from error
 
 
-def _make_folder(out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    if any(out.iterdir()):
-        raise RunError(f"{out}: is not empty; give another --out")
+def _require_free(out: Path) -> None:
+    """Raises RunError where OUT holds what is none of an unfinished call."""
+    there = [file.name for file in out.iterdir()] if out.is_dir() else []
+    others = [name for name in there if name not in _OURS and not name.endswith(".new")]
+    if others:
+        raise RunError(f"{out}: holds {min(others)}; give another --out or delete that folder")
 
 
-def _mixture(
-    given: Mapping[Grade, float] | None, labels: npt.NDArray[np.int64], data: Path
-) -> Floats:
-    """Shares (5,) that sum to 1. Raises DataError where they do not, or nothing tells what a grade
-    is taken for."""
-    if given is None:
-        return shares_of(labels)
-    shares = np.array([given.get(grade, 0.0) for grade in GRADES])
-    told = ", ".join(f"{grade}={share:g}" for grade, share in given.items())
-    if not (shares >= 0).all() or not abs(shares.sum() - 1) < 0.005:
-        raise DataError(
-            f"--mixture {told}: sums to {shares.sum():g}; write how often each grade comes, none "
-            "below 0, with 1 for all loads"
-        )
-    unseen = [g for i, g in enumerate(GRADES) if shares[i] > 0 and i not in labels]
+def _require_seen(mixture: Floats, labels: npt.NDArray[np.int64], data: Path) -> None:
+    unseen = [g for i, g in enumerate(GRADES) if mixture[i] > 0 and i not in labels]
     if unseen:
         raise DataError(
             f"{data}: no validation image of {', '.join(unseen)}, so nothing tells what such loads "
-            "are taken for; add some, or leave the grade out of --mixture"
+            "are taken for; add some and train again"
         )
-    found: Floats = shares / shares.sum()
-    return found
 
 
-def _warnings(mixture: Floats, labels: npt.NDArray[np.int64]) -> list[str]:
+def _warnings(mixture: Floats, labels: npt.NDArray[np.int64], learned_as: Floats) -> list[str]:
     counts = np.bincount(labels, minlength=len(GRADES))
-    few = [
-        f"{counts[i]} of {g}" for i, g in enumerate(GRADES) if mixture[i] > 0 and counts[i] < FEW
+    few = [f"{counts[i]} of {g}" for i, g in enumerate(GRADES) if 0 < counts[i] < FEW]
+    never = [g for i, g in enumerate(GRADES) if mixture[i] == 0 and learned_as[i] > 0]
+    return [
+        *([f"chosen by few validation images: {', '.join(few)}; add more"] if few else []),
+        *(
+            [f"not among the loads to be graded, and seldom said: {', '.join(never)}"]
+            if never
+            else []
+        ),
     ]
-    if not few:
-        return []
-    return [f"few validation images to choose tau by: {', '.join(few)}"]
 
 
-def _move_bias(model: TrainedModel, offsets: Tensor) -> None:
-    """Adds offsets (5,) to the logits that the model's network says."""
+def _weights(mixture: Floats, labels: npt.NDArray[np.int64]) -> Floats:
+    """How much each validation image counts, (n,): those of a grade together as often as it comes,
+    and as LEAST_SHARE at least: the network can say any grade, and is to be unsure of all."""
+    counts = np.bincount(labels, minlength=len(GRADES))
+    return (np.maximum(mixture, LEAST_SHARE) / np.maximum(counts, 1))[labels]
+
+
+def _move_bias(model: TrainedModel, shift: Tensor) -> None:
+    """Adds a shift (5,) to the logits that the model's network says."""
     head = model.classifier.get_submodule(classifier(model.card.classifier).head)
     with torch.no_grad():
-        cast("Tensor", head.bias).add_(offsets)
+        cast("Tensor", head.bias).add_(shift)
+
+
+def _before(
+    now: npt.NDArray[np.float32], how: MixtureAdjustment, ratio: float
+) -> npt.NDArray[np.float32]:
+    """What the model said, from what it says adjusted, (n, 5). ratio: of its temperature now to
+    that before."""
+    least = np.finfo(np.float32).tiny
+    logs = np.log(np.maximum(now, least).astype(np.float64)) * ratio
+    likely = np.exp(logs - logs.max(1, keepdims=True))
+    return np.asarray(moved(likely, -how.offsets), np.float32)
 
 
 def _worth(

@@ -25,8 +25,16 @@ def adjust_command(
     tau: Annotated[
         float | None,
         typer.Option(
-            help="Divide probabilities by the grade's share of the training images to this power; "
-            "by default the one with the best macro F1 on validation images at the mixture.",
+            help="Divide probabilities by the grade's share of the training images to this power. "
+            "By default validation images, counted by the mixture, choose both numbers.",
+            min=-5.0,
+            max=5.0,
+        ),
+    ] = None,
+    toward: Annotated[
+        float | None,
+        typer.Option(
+            help="Multiply probabilities by the grade's share of the mixture to this power.",
             min=-5.0,
             max=5.0,
         ),
@@ -35,13 +43,13 @@ def adjust_command(
     """Move where a trained model draws the line between grades; nothing is trained."""
     shares = grade_shares("--mixture", mixture) if mixture else None
     with RichReport() as report:
-        metrics = adjust(checkpoint, data, out, report, mixture=shares, tau=tau)
+        metrics = adjust(checkpoint, data, out, report, mixture=shares, tau=tau, toward=toward)
         report.say(_summary(metrics))
 
 
 def _summary(metrics: dict[str, Any]) -> str:
     """One line on what has changed on the test split."""
-    adjusted, now = metrics["adjusted"], metrics["test_at_mixture"]
+    adjusted, now = metrics["adjusted_for"], metrics["test_at_mixture"]
     before = adjusted["test"]["before_at_mixture"]
     shares = ", ".join(f"{share:.1%} {grade}" for grade, share in adjusted["mixture"].items())
     figures = ", ".join(
@@ -49,7 +57,8 @@ def _summary(metrics: dict[str, Any]) -> str:
         f"{_interval(adjusted['test'][f'{name}_difference_ci'])}"
         for name, what in (("accuracy", "accuracy"), ("macro_f1", "macro F1"))
     )
-    return f"tau {adjusted['tau']:g} for {shares}. On the test split at this mixture: {figures}"
+    numbers = f"tau {adjusted['tau']:g}, toward {adjusted['toward']:g}"
+    return f"{numbers}, for {shares}. On the test split at this mixture: {figures}"
 
 
 def _percent(figure: float | None) -> str:

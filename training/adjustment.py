@@ -22,6 +22,11 @@ from training.predictions import Predictions
 TAUS: Final = tuple(np.linspace(-1.0, 2.0, 61).round(2).tolist())
 """Below 0 scarce grades are said later than by the network itself."""
 
+TOWARDS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""From as the network says it to Bayes' rule, for one that holds all grades for equally common."""
+LEAST_SHARE: Final = 0.005
+"""Of a mixture: a grade that is not to come may come all the same."""
+
 Floats = npt.NDArray[np.floating]
 
 
@@ -32,8 +37,12 @@ def shares_of(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 def adjusted(probabilities: Floats, shares: Floats, tau: float) -> Floats:
     """Probabilities (n, 5), each divided by its grade's share (5,) to the power of tau; sum 1."""
-    known = np.where(shares > 0, shares, 1.0)  # a grade never learned stays as it is
-    found = probabilities / known**tau
+    return moved(probabilities, Adjustment(tau=tau, shares=tuple(shares.tolist())).offsets)
+
+
+def moved(probabilities: Floats, offsets: npt.NDArray[np.float64]) -> Floats:
+    """Probabilities (n, 5) with offsets (5,) added to their logarithms; sum 1."""
+    found = probabilities * np.exp(offsets)
     return np.asarray(found / found.sum(1, keepdims=True), probabilities.dtype)
 
 
@@ -75,9 +84,47 @@ class Adjustment(BaseModel):
     def offsets(self) -> npt.NDArray[np.float64]:
         """What it adds to the logarithm of each grade's probability, (5,)."""
         shares = np.array(self.shares)
+        # A grade never learned stays as it is.
         return -self.tau * np.log(np.where(shares > 0, shares, 1.0))
 
     def of(self, said: Predictions) -> Predictions:
         """What the model would have said."""
-        shares = np.array(self.shares)
-        return replace(said, probabilities=adjusted(said.probabilities, shares, self.tau))
+        return replace(said, probabilities=moved(said.probabilities, self.offsets))
+
+
+class MixtureAdjustment(Adjustment):
+    """The same where a model is to grade loads of a mixture: each probability is besides multiplied
+    by the grade's share of it, (5,), to the power of `toward`.
+
+    Grades that come often there are then said sooner, as Bayes' rule has it; tau remains for what
+    the network has seen too few of. Shares below LEAST_SHARE count as that.
+    """
+
+    toward: float
+    mixture: tuple[float, ...]
+
+    @classmethod
+    def chosen_for(
+        cls,
+        probabilities: Floats,
+        labels: npt.NDArray[np.int64],
+        shares: npt.NDArray[np.float64],
+        mixture: npt.NDArray[np.float64],
+    ) -> Self:
+        """The two numbers under which validation images, counted by the mixture, have the best
+        macro F1; of equals those that move least. As of `chosen`."""
+        told = {"shares": tuple(shares.tolist()), "mixture": tuple(mixture.tolist())}
+        tried = [cls(tau=tau, toward=toward, **told) for toward in TOWARDS for tau in TAUS]
+
+        def goodness(how: Self) -> tuple[float, float, float]:
+            guesses = moved(probabilities, how.offsets).argmax(1)
+            found = rates.of(rates.at(mixture, rates.cells(labels, guesses).sum(0)))
+            apart = round(float(np.ptp(how.offsets)), 12)  # what all have in common moves nothing
+            return round(float(found.macro_f1), 12), -apart, -abs(how.tau)
+
+        return max(tried, key=goodness)
+
+    @property
+    def offsets(self) -> npt.NDArray[np.float64]:
+        """See `Adjustment.offsets`."""
+        return super().offsets + self.toward * np.log(np.maximum(self.mixture, LEAST_SHARE))

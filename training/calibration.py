@@ -37,6 +37,15 @@ def temperature(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -
     return float(1 / brentq(slope, 1 / HOTTEST, 1 / COLDEST))
 
 
+def calibrated(
+    logits: Tensor, labels: npt.NDArray[np.int64], weights: npt.NDArray[np.float64] | None = None
+) -> tuple[float, float]:
+    """`temperature` and `confidence_threshold` of a network, logits (n, 5), labels (n,)."""
+    by = None if weights is None else torch.from_numpy(weights)
+    t = temperature(logits, torch.from_numpy(labels), by)
+    return t, confidence_threshold((logits / t).softmax(1).numpy(), labels, weights)
+
+
 def confidence_threshold(
     probabilities: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64],

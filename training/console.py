@@ -140,16 +140,19 @@ def seconds(text: str) -> float:
 
 def grade_shares(option: str, given: Sequence[str]) -> dict[Grade, float]:
     """Values such as burn_trash=0.4 of an option. Raises DataError for anything else."""
-    shares = {}
+    shares: dict[Grade, float] = {}
     for value in given:
         name, _, share = value.partition("=")
         try:
-            shares[Grade(name)] = float(share)
+            grade, found = Grade(name), float(share)
         except ValueError as error:
             raise DataError(
                 f"{option} {value!r}: write GRADE=SHARE, such as burn_trash=0.4, with a grade "
                 f"among {', '.join(GRADES)}"
             ) from error
+        if grade in shares:
+            raise DataError(f"{option} {value!r}: names {grade} a second time; leave one out")
+        shares[grade] = found
     return shares
 
 

@@ -74,9 +74,9 @@ def subject_of(model: TrainedModel) -> Subject:
 def mixture_of(trained: Mapping[str, Any]) -> npt.NDArray[np.float64] | None:
     """In which grades come where a run's decisions are adjusted, by its metrics.json; None where
     they are not."""
-    if "adjusted" not in trained:
+    if "adjusted_for" not in trained:
         return None
-    return np.array([trained["adjusted"]["mixture"][grade] for grade in GRADES])
+    return np.array([trained["adjusted_for"]["mixture"][grade] for grade in GRADES])
 
 
 def area_of(data: Mapping[str, Any]) -> Area | None:

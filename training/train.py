@@ -17,7 +17,7 @@ from training import parallel, progress, provenance
 from training.adjustment import Adjustment, shares_of
 from training.alone import alone
 from training.augmentation import revision
-from training.calibration import confidence_threshold, temperature
+from training.calibration import calibrated
 from training.classifiers.pixels import Pixels
 from training.config import LATER, FitConfig
 from training.data.coverage import require_grades
@@ -226,7 +226,7 @@ def finished(out: Path, wanted: Mapping[str, Any], dataset: Dataset) -> dict[str
             raise RunError(f"{out}: holds a run with {name} {before}, now it is {value}; {cure}")
     if of_data != dataset.digest:
         raise RunError(f"{out}: holds a run on other images, labels or splits; {cure}")
-    if "adjusted" in metrics:
+    if "adjusted_for" in metrics:
         raise RunError(f"{out}: holds what cane-train adjust has made of a run; {cure}")
     # Earlier versions wrote figures, marked so, whenever time was up.
     if metrics.get("ended_by") == "time":
@@ -271,9 +271,7 @@ def _finish(
     """
     config, network = loop.config, loop.kept_network()
     on_validation = outputs(network, validation.images)
-    val_logits = grades_of(on_validation)
-    t = temperature(val_logits, torch.from_numpy(validation.labels))
-    threshold = confidence_threshold((val_logits / t).softmax(1).numpy(), validation.labels)
+    t, threshold = calibrated(grades_of(on_validation), validation.labels)
     card = ModelCard(
         classifier=config.classifier,
         size=config.size,

@@ -338,15 +338,18 @@ def test_a_size_that_cannot_be_halved_is_refused_at_once(data: Path, tmp_path: P
     assert not (tmp_path / "run").exists()
 
 
-def test_a_sheet_shows_real_and_synthetic_images(data: Path, out: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["trash", "level"])
+def test_a_sheet_shows_real_and_synthetic_images(
+    data: Path, out: Path, tmp_path: Path, by: str
+) -> None:
     file = tmp_path / "sheet.png"
     kept = folder(out, "set")
-    result = run("sheet", "--data", data, "--set", kept, "--out", file, "--across", 6)
+    result = run("sheet", "--data", data, "--set", kept, "--out", file, "--across", 6, "--by", by)
     assert result.exit_code == 0, result.output
     drawn_sheet = np.asarray(cv2.imread(str(file)))
 
     def band_of(row: dict[str, str]) -> float:
-        return 0 if row["grade"] == "undefined" else float(row["trash"]) // 20
+        return 0 if row["grade"] == "undefined" else float(row[by]) // (20 if by == "trash" else 1)
 
     rows = {
         (r["grade"], band_of(r) if r["verdict"] == "kept" else None)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from edge_agent.grades import GRADES
-from training.adjustment import TAUS, Adjustment, adjusted, shares_of
+from training.adjustment import (
+    LEAST_SHARE,
+    TAUS,
+    Adjustment,
+    MixtureAdjustment,
+    adjusted,
+    shares_of,
+)
 from training.predictions import Predictions
 
 LEARNED = np.repeat(np.arange(5), (60, 15, 5, 10, 10))
@@ -66,3 +73,34 @@ def test_the_number_divides_by_a_power_of_the_share() -> None:
     assert adjusted(even, shares, 0.0) == pytest.approx(even)
     assert adjusted(even, shares, -1.0)[0] == pytest.approx(shares)
     assert 0.0 in TAUS
+
+
+def test_where_a_grade_comes_often_it_is_said_sooner() -> None:
+    """Training images that come evenly tell nothing: the mixture does."""
+    labels = np.repeat(np.arange(5), 4)
+    guesses = labels.copy()
+    guesses[:3] = 1  # of the grade that nearly all loads are of, three of four
+    scores = sure_of(labels, guesses)
+    even, mixture = np.full(5, 0.2), np.array([0.9, 0.04, 0.02, 0.02, 0.02])
+    found = MixtureAdjustment.chosen_for(scores, labels, even, mixture)
+    # (0.9 / 0.04)^0.25 is above 0.5 / 0.35.
+    assert (found.tau, found.toward) == (0.0, 0.25)
+    places = tuple(map(str, range(20)))
+    said = Predictions(places, places, tuple(GRADES[i] for i in labels), (None,) * 20, scores)
+    assert found.of(said).guesses().tolist() == labels.tolist()
+    assert found.offsets == pytest.approx(0.25 * np.log(mixture))
+
+
+def test_what_a_mixture_leaves_as_it_is_stays() -> None:
+    labels = np.repeat(np.arange(5), 4)
+    mixture = np.array([0.9, 0.1, 0.0, 0.0, 0.0])
+    found = MixtureAdjustment.chosen_for(
+        sure_of(labels, labels), labels, shares_of(LEARNED), mixture
+    )
+    assert not found.offsets.any()
+
+
+def test_a_grade_that_is_not_to_come_can_be_said_all_the_same() -> None:
+    mixture = (0.5, 0.5, 0.0, 0.0, 0.0)
+    how = MixtureAdjustment(tau=0.0, toward=1.0, shares=(0.2,) * 5, mixture=mixture)
+    assert how.offsets[2:] == pytest.approx(np.log(LEAST_SHARE))

@@ -193,8 +193,10 @@ def test_an_image_that_counts_often_calibrates_as_often(seed: int, counts: list[
         repeated = confidence_threshold(
             scores.repeat(times, 0), labels.numpy().repeat(times), accuracy=accuracy, least=0.0
         )
-        # Copies of one image cannot be parted: the threshold may lie one image lower.
-        assert found == repeated or (scores.max(1) < found).sum() < 0.15 * times.sum()
+        # Copies of one image cannot be parted, so that one image less may go to a person.
+        between = (scores.max(1) >= repeated) & (scores.max(1) < found) & (times > 0)
+        assert found >= repeated
+        assert between.sum() <= 1
 
 
 def test_figures_at_a_mixture_count_grades_as_often_as_they_come() -> None:
@@ -209,7 +211,7 @@ def test_figures_at_a_mixture_count_grades_as_often_as_they_come() -> None:
     fresh = found["grades"]["fresh_clean"]
     assert fresh["precision"] == pytest.approx(0.375 / (0.375 + 0.05), abs=1e-4)
     assert fresh["recall"] == 0.75
-    assert found["grades"]["burn_trash"] == {"precision": None, "recall": None}
+    assert found["grades"]["burn_trash"] == {"precision": None, "recall": None, "n": 0}
     # As often as they are: the figures as such.
     same = at_mixture(said, labels, list("AABBCCDD"), np.array([4, 2, 2, 0, 0]) / 8, threshold=0.5)
     plain = evaluate(said, labels, list("AABBCCDD"), threshold=0.5)

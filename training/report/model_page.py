@@ -41,7 +41,7 @@ def page(metrics: dict[str, Any]) -> Page:
     for key in keys:
         sections += [_section(key, metrics[key], classes, _TITLES[key])]
         if (at_mixture := metrics.get(f"{key}_at_mixture")) is not None:
-            adjusted = metrics.get("adjusted", {}).get(key)
+            adjusted = metrics.get("adjusted_for", {}).get(key)
             sections.append(_at_mixture(at_mixture, adjusted, classes, _TITLES[key]))
         for column, parts in metrics.get(f"{key}_by", {}).items():
             sections.append(_parts(column, parts))
@@ -118,12 +118,13 @@ def _at_mixture(
         [
             grade_name(grade, classes),
             percent(now["mixture"], grade),
+            str(now["grades"][grade]["n"]),
             *(percent(found["grades"][grade], name) for name in _OF_GRADES for _, found in states),
         ]
         for grade in now["mixture"]
     ]
     told = [f"{name}, {state}" for name in _OF_GRADES for state, _ in states]
-    columns = ["grade", "of all loads", *told]
+    columns = ["grade", "of all loads", "images", *told]
     return Section(
         f"{title}, at the mixture that decisions are adjusted for",
         "As if grades had come as often as they are to come where the model grades; what each is "

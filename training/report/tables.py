@@ -72,7 +72,9 @@ def percent_of(figures: dict[str, Any], name: str, key: str) -> Cell:
 
 
 def points(figures: dict[str, Any], name: str) -> Cell:
-    """A difference of two shares as percentage points, with its sign."""
+    """A difference of two shares as percentage points, with its sign; none where not defined."""
+    if figures[name] is None:
+        return Cell(NONE)
     value, interval = figures[name], figures.get(f"{name}_ci")
     found = f"{signed(interval[0])} … {signed(interval[1])}" if interval else ""
     return Cell(signed(value), found)

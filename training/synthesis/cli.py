@@ -24,7 +24,7 @@ from training.synthesis.denoiser import Control
 from training.synthesis.pipeline import synthesize
 from training.synthesis.probe import probe_set, summary
 from training.synthesis.recolour import Transfer
-from training.synthesis.sheet import contact_sheet
+from training.synthesis.sheet import By, contact_sheet
 
 DataOption = Annotated[
     Path, typer.Option("--data", help="Folder with manifest.csv, or the CSV file itself.")
@@ -138,12 +138,19 @@ def sheet_command(
     data: DataOption,
     folder: Annotated[Path, typer.Option("--set", help="What cane-train synthesize printed.")],
     out: Annotated[Path, typer.Option(help="PNG or JPEG file to write.")],
+    by: Annotated[
+        By,
+        typer.Option(
+            help="What parts the rows of a grade: trash, the share that is seen, or level, how "
+            "much of the trashy load a blend has."
+        ),
+    ] = "trash",
     across: Annotated[int, typer.Option(help="Images a row.", min=1, max=40)] = 10,
     size: Annotated[int, typer.Option(help="Of an image, px.", min=16, max=512)] = 96,
 ) -> None:
-    """Draw synthetic images below real ones, by grade and share of trash."""
+    """Draw synthetic images below real ones, by grade and share of trash, or level."""
     make_way(out)
-    for skip in contact_sheet(data, folder, out, across=across, size=size):
+    for skip in contact_sheet(data, folder, out, by=by, across=across, size=size):
         typer.echo(f"not shown: {skip.path}: {skip.reason}")
 
 

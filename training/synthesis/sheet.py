@@ -1,11 +1,11 @@
-"""Contact sheets: synthetic images below real ones, a row a grade and band of trash."""
+"""Contact sheets: synthetic images below real ones, a row a grade and band of trash, or level."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from training.synthesis.keep import VERDICTS_NAME, read_config
 _CELL_INCHES: Final = 1.1
 _BAND: Final = 20
 """Points of trash that share a row."""
+By = Literal["trash", "level"]
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 _MISSING: Final = 235
 """Grey of a cell without an image."""
@@ -35,12 +36,21 @@ class Row:
 
 
 def contact_sheet(
-    data: Path, folder: Path, file: Path, *, across: int = 10, size: int = 96
+    data: Path,
+    folder: Path,
+    file: Path,
+    *,
+    by: By = "trash",
+    across: int = 10,
+    size: int = 96,
 ) -> list[Skip]:
     """Draws a picture of a set of `cane-train synthesize`: of each grade real training images, then
-    candidates that were kept, by their share of trash, then some that were not kept.
+    candidates that were kept, by their share of trash or by their level, then some that were not
+    kept.
 
-    file: a PNG, or a JPEG by its suffix. across: images a row. size: of an image, in pixels.
+    file: a PNG, or a JPEG by its suffix. by: what parts the rows of a grade; a level says how much
+    of the trashy load a blend has, and less of what is seen: its loads may have had little trash,
+    or much. across: images a row. size: of an image, in pixels.
     Returns the real images that cannot be read, and are not shown. Raises TrainingError.
     """
     if file.suffix.lower() not in _SUFFIXES:
@@ -59,11 +69,10 @@ def contact_sheet(
     by_row: dict[tuple[Grade, int | None], list[Path]] = defaultdict(list)
     for cell in cells:
         grade = Grade(cell["grade"])
-        # The level of a blend says less: its loads may have had little trash, or much. On a deck
-        # without cane a few leaves are all there is, and their share says nothing.
-        share = 0.0 if grade.has_trash is None else float(cell["trash"])
-        band = min(int(share) // _BAND, 100 // _BAND - 1)
-        key = (grade, band if cell["verdict"] == "kept" else None)
+        # On a deck without cane a few leaves are all there is, and their share says nothing.
+        share = 0.0 if grade.has_trash is None else float(cell[by])
+        row = min(int(share) // _BAND * _BAND, 100 - _BAND) if by == "trash" else int(share)
+        key = (grade, row if cell["verdict"] == "kept" else None)
         by_row[key].append(folder / cell["image"])
     rows = []
     skipped: list[Skip] = []
@@ -84,23 +93,25 @@ def contact_sheet(
                         f"{broken[0].path}: {broken[0].reason}; delete {folder} and its "
                         "candidates, and make them again"
                     )
-                rows.append(Row(_title(key), drawn))
+                rows.append(Row(_title(key, by), drawn))
     _draw(rows, across, size).savefig(file, dpi=size / _CELL_INCHES)
     return skipped
 
 
 def _order(key: tuple[Grade, int | None]) -> tuple[int, int]:
-    grade, band = key
-    return GRADES.index(grade), 100 if band is None else band
+    grade, least = key
+    return GRADES.index(grade), 101 if least is None else least
 
 
-def _title(key: tuple[Grade, int | None]) -> str:
-    grade, band = key
-    if band is None:
+def _title(key: tuple[Grade, int | None], by: By) -> str:
+    grade, least = key
+    if least is None:
         return f"{_name(grade)}\nnot kept"
     if grade.has_trash is None:
         return f"{_name(grade)}\nkept"
-    return f"{_name(grade)}\n{band * _BAND} – {(band + 1) * _BAND} % trash"
+    if by == "level":
+        return f"{_name(grade)}\nlevel {least}"
+    return f"{_name(grade)}\n{least} – {least + _BAND} % trash"
 
 
 def _name(grade: Grade) -> str:
