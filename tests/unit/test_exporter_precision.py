@@ -126,6 +126,55 @@ def test_weights_have_a_scale_a_channel_and_relu_is_quantised(model: TrainedMode
     assert {opset.domain for opset in proto.opset_import} == {""}
 
 
+def test_a_norm_before_its_convolution_has_a_scale_a_channel(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As in ResNet50V2, whose norms are not folded: their weights have one axis."""
+    rng, helper = np.random.default_rng(1), onnx.helper
+    stored = {
+        "first": rng.normal(0, 0.01, (8, 3, 3, 3)),
+        "scale": np.geomspace(0.1, 10.0, 8),
+        "shift": np.zeros(8),
+        "mean": np.zeros(8),
+        "variance": np.ones(8),
+        "second": rng.normal(0, 0.3, (8, 8, 3, 3)),
+        "last": rng.normal(0, 0.3, (8, 5)),
+    }
+    shape = ["n", SIZE, SIZE, 3]
+    nodes = [
+        helper.make_node("Cast", [graph.INPUT_NAME], ["float"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["channels"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["channels", "first"], ["raw"]),
+        helper.make_node(
+            "BatchNormalization", ["raw", "scale", "shift", "mean", "variance"], ["x"]
+        ),
+        helper.make_node("Conv", ["x", "second"], ["seen"]),
+        helper.make_node("GlobalAveragePool", ["seen"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "last"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], [graph.OUTPUT_NAME]),
+    ]
+    for number, node in enumerate(nodes):
+        node.name = f"node_{number}"
+    made = helper.make_graph(
+        nodes,
+        "norm first",
+        [helper.make_tensor_value_info(graph.INPUT_NAME, onnx.TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info(graph.OUTPUT_NAME, onnx.TensorProto.FLOAT, ["n", 5])],
+        [onnx.numpy_helper.from_array(v.astype(np.float32), n) for n, v in stored.items()],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    quantised, _ = quantize(model.SerializeToString(), images("train", 1), float_convolutions=0)
+    proto = onnx.load_model_from_string(quantised)
+    shapes = {tensor.name: list(tensor.dims) for tensor in proto.graph.initializer}
+    (norm,) = (node for node in proto.graph.node if node.op_type == "BatchNormalization")
+    (source,) = (node for node in proto.graph.node if norm.input[1] in node.output)
+    assert source.op_type == "DequantizeLinear"
+    assert shapes[source.input[1]] == [8]
+    assert not [r for r in caplog.records if "out-of-range" in r.getMessage()]
+    assert np.isfinite(run(quantised, images("val", 2, 5).images).probabilities).all()
+
+
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_only_training_images_calibrate(model: TrainedModel, split: Split) -> None:
     fp32 = export(model, half_weights=False).model
