@@ -274,6 +274,20 @@ def test_thinning_leaves_out_training_images_only(tmp_path: Path) -> None:
     back = write(tmp_path / "back", HEADER + "".join(lines[::-1]))
     again = thin(back, tmp_path / "again", shares, seed=7)
     assert {p.name for p in again.images} == {p.name for p in thinned.images}
+    # Validation images can be as scarce, and the training images left are the same ones.
+    both = thin(folder, tmp_path / "both", shares, seed=7, splits=("train", "val"))
+    left = Counter(
+        (row.split, grade) for row, grade in zip(both.rows, label(both.rows).grades, strict=True)
+    )
+    assert {kind: left[kind] for kind in kinds} == {
+        **{kind: counts[kind] for kind in kinds},
+        ("val", Grade.BURN_TRASH): 2,
+        ("val", Grade.UNDEFINED): 5,
+    }
+    assert {row.image.rsplit("/", 1)[-1] for row in both.rows if row.split == "train"} == {
+        row.image.rsplit("/", 1)[-1] for row in thinned.rows if row.split == "train"
+    }
+    assert Description.read(tmp_path / "both").thinned["splits"] == ["train", "val"]
     with pytest.raises(DataError, match="none would be left; keep a larger share"):
         thin(folder, tmp_path / "none", {Grade.BURN_CLEAN: 0.01}, seed=7)
     with pytest.raises(DataError, match="exists; choose another"):

@@ -26,6 +26,7 @@ from training.data.images import Skip
 from training.data.importing import folder, records, reviews, table, target
 from training.data.importing.classes import ClassMap
 from training.data.labels import AGREEMENT
+from training.data.manifest import Split
 from training.data.merge import merge
 from training.data.thin import thin
 from training.errors import DataError
@@ -237,12 +238,20 @@ def thin_command(
     out: OutOption,
     keep: Annotated[
         list[str],
-        typer.Option(help="GRADE=SHARE of its training images to keep, above 0. Several times."),
+        typer.Option(help="GRADE=SHARE of its images to keep, above 0. Several times."),
     ],
     seed: Annotated[int, typer.Option(min=0)] = 1,
+    splits: Annotated[
+        list[Split] | None,
+        typer.Option(
+            "--split",
+            help="Of which split, train by default. Several times: a mill whose training images "
+            "are scarce has few to validate by too.",
+        ),
+    ] = None,
 ) -> None:
     """Leave out training images of some grades, to study scarce ones; other splits stay whole."""
-    thinned = thin(data, out, grade_shares("--keep", keep), seed=seed)
+    thinned = thin(data, out, grade_shares("--keep", keep), seed=seed, splits=splits or ["train"])
     count = sum(row.split == "train" for row in thinned.rows)
     typer.echo(f"{thinned.path}: {len(thinned.rows)} images, {count} of them for training")
 
