@@ -13,7 +13,6 @@ from training.data.dataset import Dataset
 from training.data.manifest import MANIFEST_NAME, Manifest, Split, manifest_file
 from training.errors import DataError
 
-
 _LEARNED: Final[tuple[Split, ...]] = ("train",)
 
 
