@@ -76,61 +76,35 @@ def adjust(
         warnings = _warnings(wanted, labels, learned_as)
         for warning in warnings:
             report.say(f"warning: {warning}")
-
         found = outputs(model.network, validation.images).clone()  # those of inference are fixed
         before = model.read(found).probabilities
-        how = (
-            MixtureAdjustment.chosen_for(before, labels, learned_as, wanted)
-            if tau is None and toward is None
-            else MixtureAdjustment(
-                tau=tau or 0.0,
-                toward=toward or 0.0,
-                shares=tuple(learned_as.tolist()),
-                mixture=tuple(wanted.tolist()),
-            )
-        )
+        how = _numbers(before, labels, learned_as, wanted, tau, toward)
         shift = torch.from_numpy(how.offsets * model.card.temperature).float()
         _move_bias(model, shift)
         found[:, : len(GRADES)] += shift
-        t, threshold = calibrated(grades_of(found), labels, _weights(wanted, labels))
-
-        told = {
-            name: value for name, value in provenance.of_result().items() if name != "command"
-        } | {
-            "sha256": model.sha256,
-            "tau": how.tau,
-            "toward": how.toward,
-            "shares": dict(zip(GRADES, how.shares, strict=True)),
-            "mixture": dict(zip(GRADES, how.mixture, strict=True)),
-        }
-        card = model.card.model_copy(
-            update={
-                "temperature": t,
-                "confidence_threshold": threshold,
-                "training": {**old, "adjusted_for": told},
-            }
-        )
-        adjusted = TrainedModel(model.network, card)
-        now = adjusted.read(found)
+        adjusted = _recalibrated(model, how, grades_of(found), labels)
         on_test = evaluate_on(subject_of(adjusted), dataset, "test", report, folder=out)
+        now = adjusted.read(found)
         became = predictions_on(dataset, validation, now.probabilities)
-        was = replace(became, probabilities=before)
-        tested = Predictions.read(out)
-        ratio = t / model.card.temperature
-        tested_before = replace(tested, probabilities=_before(tested.probabilities, how, ratio))
-        asked_before = model.card.confidence_threshold
+        tested, threshold = Predictions.read(out), adjusted.card.confidence_threshold
+        asked_before, ratio = (
+            model.card.confidence_threshold,
+            adjusted.card.temperature / model.card.temperature,
+        )
+        worth = {
+            "validation": _worth(
+                replace(became, probabilities=before), became, wanted, asked_before
+            ),
+            "test": _worth(_before(tested, how, ratio), tested, wanted, asked_before),
+        }
         metrics = {
             **{name: value for name, value in old.items() if not name.startswith(_FIGURES)},
             "command": f"{old['command']} && {provenance.command_line()}",
             "warnings": [*old.get("warnings", ()), *warnings],
-            "temperature": t,
+            "temperature": adjusted.card.temperature,
             "confidence_threshold": threshold,
-            "adjusted_for": {
-                **told,
-                "validation": _worth(was, became, wanted, asked_before),
-                "test": _worth(tested_before, tested, wanted, asked_before),
-            },
-            "validation": figures_of(card, now, validation),
+            "adjusted_for": adjusted.card.training["adjusted_for"] | worth,
+            "validation": figures_of(adjusted.card, now, validation),
             "validation_at_mixture": became.figures(threshold, mixture=wanted),
             **on_test,
             # The second head is what it was, and so is what it is worth: its rival, the guess by
@@ -139,9 +113,8 @@ def adjust(
         }
         if known is not None:
             remember((), out, before=known)
-        TrainedModel(model.network, card.model_copy(update={"training": metrics})).save(
-            out / MODEL_NAME
-        )
+        card = adjusted.card.model_copy(update={"training": metrics})
+        TrainedModel(adjusted.network, card).save(out / MODEL_NAME)
         write_json(out / METRICS_NAME, metrics)  # the last file: with it the run is finished
     return metrics
 
@@ -209,6 +182,47 @@ def _warnings(mixture: Floats, labels: npt.NDArray[np.int64], learned_as: Floats
     ]
 
 
+def _numbers(
+    before: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    shares: Floats,
+    mixture: Floats,
+    tau: float | None,
+    toward: float | None,
+) -> MixtureAdjustment:
+    """As given, or as validation images choose."""
+    if tau is None and toward is None:
+        return MixtureAdjustment.chosen_for(before, labels, shares, mixture)
+    return MixtureAdjustment(
+        tau=tau or 0.0,
+        toward=toward or 0.0,
+        shares=tuple(shares.tolist()),
+        mixture=tuple(mixture.tolist()),
+    )
+
+
+def _recalibrated(
+    model: TrainedModel, how: MixtureAdjustment, logits: Tensor, labels: npt.NDArray[np.int64]
+) -> TrainedModel:
+    """The model, whose network has been moved, with temperature and threshold by the mixture, and
+    what was done in its card. logits: (n, 5), as it says them now."""
+    t, threshold = calibrated(logits, labels, _weights(np.array(how.mixture), labels))
+    told = {
+        **{name: value for name, value in provenance.of_result().items() if name != "command"},
+        "sha256": model.sha256,
+        "tau": how.tau,
+        "toward": how.toward,
+        "shares": dict(zip(GRADES, how.shares, strict=True)),
+        "mixture": dict(zip(GRADES, how.mixture, strict=True)),
+    }
+    changed = {
+        "temperature": t,
+        "confidence_threshold": threshold,
+        "training": {**model.card.training, "adjusted_for": told},
+    }
+    return TrainedModel(model.network, model.card.model_copy(update=changed))
+
+
 def _weights(mixture: Floats, labels: npt.NDArray[np.int64]) -> Floats:
     """How much each validation image counts, (n,): those of a grade together as often as it comes,
     and as LEAST_SHARE at least: the network can say any grade, and is to be unsure of all."""
@@ -223,15 +237,13 @@ def _move_bias(model: TrainedModel, shift: Tensor) -> None:
         cast("Tensor", head.bias).add_(shift)
 
 
-def _before(
-    now: npt.NDArray[np.float32], how: MixtureAdjustment, ratio: float
-) -> npt.NDArray[np.float32]:
-    """What the model said, from what it says adjusted, (n, 5). ratio: of its temperature now to
-    that before."""
+def _before(now: Predictions, how: MixtureAdjustment, ratio: float) -> Predictions:
+    """What the model said, from what it says adjusted. ratio: of its temperature now to that
+    before."""
     least = np.finfo(np.float32).tiny
-    logs = np.log(np.maximum(now, least).astype(np.float64)) * ratio
+    logs = np.log(np.maximum(now.probabilities, least).astype(np.float64)) * ratio
     likely = np.exp(logs - logs.max(1, keepdims=True))
-    return np.asarray(moved(likely, -how.offsets), np.float32)
+    return replace(now, probabilities=np.asarray(moved(likely, -how.offsets), np.float32))
 
 
 def _worth(

@@ -8,11 +8,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from edge_agent.grades import GRADES, Grade
 from training.data import moments
+from training.data.cli import app
 from training.data.dataset import Dataset
 from training.data.description import Description
 from training.data.labels import label, majority
@@ -292,6 +295,22 @@ def test_thinning_leaves_out_training_images_only(tmp_path: Path) -> None:
         thin(folder, tmp_path / "none", {Grade.BURN_CLEAN: 0.01}, seed=7)
     with pytest.raises(DataError, match="exists; choose another"):
         thin(folder, tmp_path / "again", shares, seed=7)
+
+
+def test_the_command_thins_the_splits_it_is_given(tmp_path: Path) -> None:
+    lines = [f"{n}.png,T{n},,S1,{('train', 'val')[n % 2]},burn_clean,,,,\n" for n in range(40)]
+    folder = write(tmp_path / "all", HEADER + "".join(lines))
+
+    def thinned(out: str, *splits: str) -> Result:
+        options = [option for split in splits for option in ("--split", split)]
+        command = ["thin", "--data", str(folder), "--out", str(tmp_path / out), *options]
+        return CliRunner().invoke(app, [*command, "--keep", "burn_clean=0.5"])
+
+    assert thinned("train").output.endswith("30 images, 10 of them for training\n")
+    assert thinned("both", "train", "val").output.endswith("20 images, 10 of them for training\n")
+    refused = thinned("none", "all")
+    assert refused.exit_code == 2
+    assert "choose one of train, val, test" in " ".join(refused.output.split())
 
 
 def test_merge_tells_trucks_apart_and_finds_the_images(tmp_path: Path) -> None:

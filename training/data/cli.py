@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 from rich.console import Console
 
-from training.console import RichReport, grade_shares
+from training.console import RichReport, choice, grade_shares
 from training.data import fingerprints, images, report
 from training.data.check import check, duplicate_pairs
 from training.data.dataset import Dataset
@@ -26,7 +26,7 @@ from training.data.images import Skip
 from training.data.importing import folder, records, reviews, table, target
 from training.data.importing.classes import ClassMap
 from training.data.labels import AGREEMENT
-from training.data.manifest import Split
+from training.data.manifest import SPLITS, Split
 from training.data.merge import merge
 from training.data.thin import thin
 from training.errors import DataError
@@ -242,7 +242,7 @@ def thin_command(
     ],
     seed: Annotated[int, typer.Option(min=0)] = 1,
     splits: Annotated[
-        list[Split] | None,
+        list[str] | None,
         typer.Option(
             "--split",
             help="Of which split, train by default. Several times: a mill whose training images "
@@ -251,7 +251,8 @@ def thin_command(
     ] = None,
 ) -> None:
     """Leave out training images of some grades, to study scarce ones; other splits stay whole."""
-    thinned = thin(data, out, grade_shares("--keep", keep), seed=seed, splits=splits or ["train"])
+    asked = [cast("Split", choice("--split", split, SPLITS)) for split in splits or ["train"]]
+    thinned = thin(data, out, grade_shares("--keep", keep), seed=seed, splits=asked)
     count = sum(row.split == "train" for row in thinned.rows)
     typer.echo(f"{thinned.path}: {len(thinned.rows)} images, {count} of them for training")
 
