@@ -27,7 +27,7 @@ from decision_rules import Answers, Seed, about, apart, asked, loaded, measured,
 
 from edge_agent.grades import GRADES
 from training import rates
-from training.adjustment import TAUS, MixtureAdjustment, moved, shares_of
+from training.adjustment import TAUS, MixtureAdjustment, best, moved, shares_of
 from training.bootstrap import TruckBootstrap
 from training.errors import TrainingError
 from training.model import TrainedModel
@@ -84,12 +84,8 @@ def _made(shares: Floats, mixture: Floats, tau: float, toward: float) -> Mixture
 def _best(
     said: Answers, shares: Floats, mixture: Floats, numbers: Sequence[tuple[float, float]]
 ) -> MixtureAdjustment:
-    def goodness(how: MixtureAdjustment) -> tuple[float, float]:
-        cells = Answers(moved(said.scores, how.offsets), said.labels).cells().sum(0)
-        found = float(rates.of(rates.at(mixture, cells)).macro_f1)
-        return round(found, 12), -float(np.ptp(how.offsets))
-
-    return max((_made(shares, mixture, *pair) for pair in numbers), key=goodness)
+    tried = [_made(shares, mixture, *pair) for pair in numbers]
+    return best(tried, said.scores, said.labels, mixture)
 
 
 def under_rules(

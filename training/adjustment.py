@@ -8,8 +8,9 @@ adjustment", arXiv:2007.07314, section 4.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -71,14 +72,8 @@ class Adjustment(BaseModel):
         probabilities (n, 5), labels (n,): of the validation split. shares: of the training split,
         without synthetic images. mixture: see `rates.at`.
         """
-
-        def goodness(tau: float) -> tuple[float, float]:
-            guesses = adjusted(probabilities, shares, tau).argmax(1)
-            found = rates.of(rates.at(mixture, rates.cells(labels, guesses).sum(0)))
-            # Rounded: the last bits of a sum must not decide between equals.
-            return round(float(found.macro_f1), 12), -abs(tau)
-
-        return cls(tau=max(TAUS, key=goodness), shares=tuple(shares.round(6).tolist()))
+        tried = [cls(tau=tau, shares=tuple(shares.round(6).tolist())) for tau in TAUS]
+        return best(tried, probabilities, labels, mixture)
 
     @property
     def offsets(self) -> npt.NDArray[np.float64]:
@@ -115,16 +110,30 @@ class MixtureAdjustment(Adjustment):
         macro F1; of equals those that move least. As of `chosen`."""
         told = {"shares": tuple(shares.tolist()), "mixture": tuple(mixture.tolist())}
         tried = [cls(tau=tau, toward=toward, **told) for toward in TOWARDS for tau in TAUS]
-
-        def goodness(how: Self) -> tuple[float, float, float]:
-            guesses = moved(probabilities, how.offsets).argmax(1)
-            found = rates.of(rates.at(mixture, rates.cells(labels, guesses).sum(0)))
-            apart = round(float(np.ptp(how.offsets)), 12)  # what all have in common moves nothing
-            return round(float(found.macro_f1), 12), -apart, -abs(how.tau)
-
-        return max(tried, key=goodness)
+        return best(tried, probabilities, labels, mixture)
 
     @property
     def offsets(self) -> npt.NDArray[np.float64]:
         """See `Adjustment.offsets`."""
         return super().offsets + self.toward * np.log(np.maximum(self.mixture, LEAST_SHARE))
+
+
+Kind = TypeVar("Kind", bound=Adjustment)
+
+
+def best(
+    tried: Sequence[Kind],
+    probabilities: Floats,
+    labels: npt.NDArray[np.int64],
+    mixture: npt.NDArray[np.float64] | None,
+) -> Kind:
+    """The one with the best macro F1, of equals one that moves least. As of `Adjustment.chosen`."""
+
+    def goodness(how: Kind) -> tuple[float, float, float]:
+        guesses = moved(probabilities, how.offsets).argmax(1)
+        found = rates.of(rates.at(mixture, rates.cells(labels, guesses).sum(0)))
+        apart = float(np.ptp(how.offsets))  # what all have in common moves nothing
+        # Rounded: the last bits of a sum must not decide between equals.
+        return round(float(found.macro_f1), 12), -round(apart, 12), -abs(how.tau)
+
+    return max(tried, key=goodness)
