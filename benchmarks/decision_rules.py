@@ -90,12 +90,7 @@ def figures_of(
             if rule == "adjusted":
                 taus = [seed.tau(shares, mixture) for seed in seeds]
             said = [seed.test.under(shares, tau) for seed, tau in zip(seeds, taus, strict=True)]
-            cells = np.concatenate([answers.cells() for answers in said])
-            resampled = TruckBootstrap(list(trucks) * len(seeds))
-            now = tuple(
-                rates.of(rates.at(mixture, confusion))
-                for confusion in (cells.sum(0), resampled.sums(cells))
-            )
+            resampled, now = together(said, trucks, mixture)
             found[arm][rule] = {
                 "tau": taus,
                 **measured(resampled, now),
@@ -106,6 +101,17 @@ def figures_of(
             else:
                 found[arm][rule]["against_first"] = apart(resampled, now, first)
     return found
+
+
+def together(
+    several: Sequence[Answers], trucks: Sequence[str], mixture: Floats | None
+) -> tuple[TruckBootstrap, tuple[Rates, ...]]:
+    """Rates of what several models say of the same images: of all, and of each round. trucks: of
+    the images, whose views by all models stay one cluster."""
+    cells = np.concatenate([answers.cells() for answers in several])
+    resampled = TruckBootstrap(list(trucks) * len(several))
+    confusions = cells.sum(0), resampled.sums(cells)
+    return resampled, tuple(rates.of(rates.at(mixture, found)) for found in confusions)
 
 
 def measured(resampled: TruckBootstrap, of: tuple[Rates, ...]) -> dict[str, Any]:

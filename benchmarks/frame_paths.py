@@ -21,7 +21,6 @@ import json
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import av
 import cv2
@@ -35,7 +34,7 @@ from edge_agent.inference.grader import Grader
 from edge_agent.inference.preprocess import Preprocessor
 from edge_agent.records.evidence import EvidenceFolder
 from simulator.render import render_graded, render_view
-from simulator.truth import draw_truck
+from simulator.truth import Truck, draw_truck
 from training import provenance
 from training.data import images
 
@@ -43,7 +42,7 @@ CAMERA = "C301"
 Pixels = npt.NDArray[np.uint8]
 
 
-def pictures(bundle: Bundle, truck: Any, folder: Path) -> dict[str, Pixels]:
+def pictures(bundle: Bundle, truck: Truck, folder: Path) -> dict[str, Pixels]:
     """uint8 RGB (size, size, 3) of a truck, by path."""
     spec = bundle.manifest.input
     area = spec.graded_area

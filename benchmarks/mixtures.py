@@ -1,8 +1,8 @@
 """By which rule should `cane-train adjust` have a model decide for a mill's mixture of loads?
 
 Takes finished runs of one dataset, alike but for their arms or seeds, and prints one JSON object:
-for each --mixture, and the mean of all, accuracy and macro F1 on another dataset, whose images
-count as often as their grade comes in the mixture, under four rules:
+for that of the training images and each of MIXTURES, and the mean of all, accuracy and macro F1 on
+another dataset, whose images count as often as their grade comes in the mixture, under four rules:
 
 - as_it_is: as the models say it.
 - tau: each probability divided by (share of the grade among the training images)^tau.
@@ -23,12 +23,22 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from decision_rules import Answers, Seed, about, apart, asked, loaded, measured, opened, size_of
+from decision_rules import (
+    Answers,
+    Seed,
+    about,
+    apart,
+    asked,
+    loaded,
+    measured,
+    opened,
+    size_of,
+    together,
+)
 
 from edge_agent.grades import GRADES
 from training import rates
 from training.adjustment import TAUS, MixtureAdjustment, best, moved, shares_of
-from training.bootstrap import TruckBootstrap
 from training.errors import TrainingError
 from training.model import TrainedModel
 
@@ -100,12 +110,7 @@ def under_rules(
             Answers(moved(seed.test.scores, how.offsets), seed.test.labels)
             for seed, how in zip(seeds, hows, strict=True)
         ]
-        cells = np.concatenate([answers.cells() for answers in said])
-        resampled = TruckBootstrap(list(trucks) * len(seeds))
-        now = tuple(
-            rates.of(rates.at(mixture, confusion))
-            for confusion in (cells.sum(0), resampled.sums(cells))
-        )
+        resampled, now = together(said, trucks, mixture)
         found[name] = {
             "tau": [how.tau for how in hows],
             "toward": [how.toward for how in hows],

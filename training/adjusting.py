@@ -31,6 +31,7 @@ from training.learned import LEARNED_NAME, known_to, remember
 from training.model import MODEL_NAME, TrainedModel, grades_of, model_file, outputs
 from training.outputs import write_json
 from training.predictions import PREDICTIONS_NAME, Predictions
+from training.sampling import balanced
 from training.source import Source
 from training.subject import subject_of
 from training.train import METRICS_NAME
@@ -86,24 +87,22 @@ def adjust(
         on_test = evaluate_on(subject_of(adjusted), dataset, "test", report, folder=out)
         now = adjusted.read(found)
         became = predictions_on(dataset, validation, now.probabilities)
-        tested, threshold = Predictions.read(out), adjusted.card.confidence_threshold
-        asked_before, ratio = (
-            model.card.confidence_threshold,
-            adjusted.card.temperature / model.card.temperature,
-        )
-        worth = {
-            "validation": _worth(
-                replace(became, probabilities=before), became, wanted, asked_before
-            ),
-            "test": _worth(_before(tested, how, ratio), tested, wanted, asked_before),
-        }
+        was = replace(became, probabilities=before)
+        tested = Predictions.read(out)
+        tested_before = _before(tested, how, adjusted.card.temperature / model.card.temperature)
+        asked_before = model.card.confidence_threshold
+        threshold = adjusted.card.confidence_threshold
         metrics = {
             **{name: value for name, value in old.items() if not name.startswith(_FIGURES)},
             "command": f"{old['command']} && {provenance.command_line()}",
             "warnings": [*old.get("warnings", ()), *warnings],
             "temperature": adjusted.card.temperature,
             "confidence_threshold": threshold,
-            "adjusted_for": adjusted.card.training["adjusted_for"] | worth,
+            "adjusted_for": {
+                **adjusted.card.training["adjusted_for"],
+                "validation": _worth(was, became, wanted, asked_before),
+                "test": _worth(tested_before, tested, wanted, asked_before),
+            },
             "validation": figures_of(adjusted.card, now, validation),
             "validation_at_mixture": became.figures(threshold, mixture=wanted),
             **on_test,
@@ -226,8 +225,8 @@ def _recalibrated(
 def _weights(mixture: Floats, labels: npt.NDArray[np.int64]) -> Floats:
     """How much each validation image counts, (n,): those of a grade together as often as it comes,
     and as LEAST_SHARE at least: the network can say any grade, and is to be unsure of all."""
-    counts = np.bincount(labels, minlength=len(GRADES))
-    return (np.maximum(mixture, LEAST_SHARE) / np.maximum(counts, 1))[labels]
+    alike: Floats = balanced(torch.from_numpy(labels)).numpy()
+    return np.maximum(mixture, LEAST_SHARE)[labels] * alike
 
 
 def _move_bias(model: TrainedModel, shift: Tensor) -> None:

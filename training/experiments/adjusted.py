@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from training.adjustment import Adjustment
+from training.classifiers.registry import CLASSIFIERS
 from training.experiments import results
 from training.experiments.config import Run
 from training.predictions import Predictions
@@ -24,9 +25,11 @@ _KEPT = (
 def figures(out: Path, predictions: Mapping[Run, Predictions]) -> dict[str, Any]:
     """`pooled`, with each seed's tau, and `pooled_comparisons`, as of `results.figures`.
 
-    not_adjusted: names of the runs of which nobody knows how, being of earlier versions.
+    Of baselines nothing is said. not_adjusted: names of the runs of which nobody knows how, being
+    of earlier versions.
     """
-    known = {run: _of(run.folder(out) / METRICS_NAME) for run in predictions}
+    trained = [run for run in predictions if run.model in CLASSIFIERS]
+    known = {run: _of(run.folder(out) / METRICS_NAME) for run in trained}
     chosen = {run: found for run, found in known.items() if found is not None}
     found = results.over_seeds({run: how.of(predictions[run]) for run, how in chosen.items()})
     return {

@@ -88,9 +88,7 @@ def summaries(out: Path, runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
             yield {
                 "data": _read(asked[0].folder(out) / name / METRICS_NAME)["data"],
                 **figures(said),
-                "adjusted": adjusted.figures(
-                    out, {r: s for r, s in said.items() if r.model not in simple_runs.BASELINES}
-                ),
+                "adjusted": adjusted.figures(out, said),
             }
 
 

@@ -92,7 +92,7 @@ def study(
             "missing": [run.name for run in asked if run not in done],
             "left_out": left_out,
             **results.summary(out, said, dataset),
-            "adjusted": adjusted.figures(out, {run: said[run] for run in done}),
+            "adjusted": adjusted.figures(out, said),
             "external_tests": list(external_tests.summaries(out, [*simple, *done])),
         }
         write_json(out / STUDY_NAME, found)
