@@ -28,7 +28,7 @@ from training.data.labels import AGREEMENT
 from training.data.overlap import require_disjoint
 from training.errors import TrainingError
 from training.experiments import baselines
-from training.experiments.trials import SHARES
+from training.experiments.config import HALF
 from training.mixture import Synthetic, load, mix
 from training.synthesis.filter import require_features
 
@@ -61,7 +61,7 @@ def probes(
     scale = len(train) / alone.sum()
     found = {REAL: answers(real, validated, tested, scale * alone)}
     for name, synthetic in sets.items():
-        mixture = mix(train, synthetic, (max(SHARES),) * len(GRADES))
+        mixture = mix(train, synthetic, (HALF,) * len(GRADES))
         features = np.concatenate([real[0], baselines.frozen_features(synthetic.images)])
         found[name] = answers(
             (features, mixture.images), validated, tested, scale * mixture.weights

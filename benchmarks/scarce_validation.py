@@ -38,8 +38,8 @@ from training import rates
 from training.adjustment import Adjustment, shares_of
 from training.augmentation import is_balanced
 from training.errors import DataError, TrainingError
+from training.experiments.config import HALF
 from training.experiments.shares import choose, losses_of, weights_of
-from training.experiments.trials import SHARES
 from training.model import TrainedModel
 
 MIDDLE: Final = (5, 50, 95)
@@ -75,14 +75,14 @@ def drawn(labels: Labels, kept: Labels, draws: int, seed: int) -> Iterator[Label
 
 
 def chosen(said: Sequence[Answers], weights_of: Callable[[Labels], torch.Tensor]) -> Bools:
-    """Which grades take half, (5,). said: of a validation split, a model for each of SHARES.
+    """Which grades take half, (5,). said: of a validation split, a model without and one with half.
     weights_of: see `training.experiments.shares.weights_of`."""
     labels = said[0].labels
     losses = {
         share: losses_of(
             torch.from_numpy(np.log(of.scores.clip(_LEAST))), labels, weights_of(labels)
         )
-        for share, of in zip(SHARES, said, strict=True)
+        for share, of in zip((0.0, HALF), said, strict=True)
     }
     return np.array(choose(losses, labels)) > 0
 

@@ -23,13 +23,13 @@ from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import Row
 from training.errors import DataError
 from training.experiments import baselines, shares, simple_runs
-from training.experiments.trials import SHARES
 from training.mixture import Synthetic, load, mix
 from training.provenance import sha256
 from training.report.build import draw
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+SHARES = (0.0, 0.5)
 ARMS = ("augmented", "synthesized", "blended", "shuffled", "rendered")
 
 
@@ -195,6 +195,41 @@ def test_shares_are_chosen_by_each_grade_on_the_validation_split(out: Path) -> N
         assert config(out, arm)["synthetic_shares"] == expected
     # What there is without synthetic images is found out once, and nothing is left to resume from.
     assert suffixes(out / "trials") == [".npy"] * (1 + len(ARMS[1:]) * (len(SHARES) - 1))
+
+
+def test_more_shares_than_one_can_be_tried(data: Path, out: Path, tmp_path: Path) -> None:
+    ours = shutil.copytree(out, tmp_path / "out")
+    asked = ("--arms", "blended", "--shares", "0.25,0.5")
+    said = study(data, ours, *asked, code=2)
+    assert "holds a run with synthetic_recipe" in " ".join(said.split())
+    shutil.rmtree(ours / "simple_dcnn-blended-1")
+    said = study(data, ours, *asked, "--max-time", "0s")
+    assert "time is up in a trial of simple_dcnn-blended-1" in " ".join(said.split())
+    study(data, ours, *asked)
+    tried = json.loads((ours / "simple_dcnn-blended-1" / "mix.json").read_text())["shares"]
+    before = json.loads((out / "simple_dcnn-blended-1" / "mix.json").read_text())["shares"]
+    # The others have been tried already.
+    assert {share: tried[share] for share in before} == before
+    losses = {float(share): told["validation_loss"] for share, told in tried.items()}
+    assert list(losses) == [0.0, 0.25, 0.5]
+    best = [min(losses, key=lambda share: losses[share][grade]) for grade in range(len(GRADES))]
+    taken = config(ours, "blended")["synthetic_shares"]
+    assert [s for s in taken if s] == [s for s, t in zip(best, taken, strict=True) if t]
+
+
+@pytest.mark.parametrize(
+    ("shares", "says"),
+    [
+        ("0,0.5", "greater than 0"),
+        ("1", "less than 1"),
+        ("a", "valid number"),
+        ("0.5,0.5", "twice"),
+    ],
+)
+def test_shares_that_are_none_are_refused(
+    data: Path, tmp_path: Path, shares: str, says: str
+) -> None:
+    assert says in study(data, tmp_path / "out", "--arms", "blended", "--shares", shares, code=2)
 
 
 def test_no_test_image_is_read_before_shares_are_chosen(

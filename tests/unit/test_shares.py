@@ -11,7 +11,6 @@ from training.data.manifest import Row
 from training.experiments import config
 from training.experiments.config import PRESETS, Run
 from training.experiments.shares import FEWEST, choose, losses_of, summary, weights_of
-from training.experiments.trials import SHARES
 
 ONE_EACH = [f"T{number}" for number in range(200)]
 LABELS = np.arange(200) % 5
@@ -79,8 +78,16 @@ def test_each_grade_takes_the_share_that_is_best_for_it() -> None:
     found = losses(0.1)
     found[0.5][:, 1] += 0.3
     assert choose(found, LABELS) == (0.5, 0.0, 0.5, 0.5, 0.5)
-    same = {share: np.full((200, 5), 0.25) for share in SHARES}
+    same = {share: np.full((200, 5), 0.25) for share in (0.0, 0.5)}
     assert choose(same, LABELS) == (0.0,) * 5
+
+
+def test_among_more_shares_the_best_is_taken() -> None:
+    found = losses(0.1)
+    found[0.25] = found[0.5].copy()
+    found[0.25][:, 3] -= 0.05
+    found[0.25][:, 2] += 0.05
+    assert choose(found, LABELS) == (0.25, 0.25, 0.5, 0.25, 0.25)
 
 
 def test_a_grade_without_validation_images_takes_none() -> None:

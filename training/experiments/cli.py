@@ -66,6 +66,13 @@ def study_command(
         Path | None,
         typer.Option(help="Dataset of further images for the arm rendered, such as cane-sim's."),
     ] = None,
+    shares: Annotated[
+        str | None,
+        typer.Option(
+            help="Shares of synthetic images, above 0 and below 1, that each grade chooses among "
+            "on the validation split, beside none; 0.5 by default. One training on trial each."
+        ),
+    ] = None,
     external_test: Annotated[
         Path | None,
         typer.Option(
@@ -92,6 +99,7 @@ def study_command(
         "learning_rate": learning_rate,
         "precision": parallel.chosen(precision),
         "agreement": agreement,
+        "shares": None if shares is None else _names(shares),
         "rendered_digest": (
             Dataset.open(rendered, agreement=agreement).digest if rendered else None
         ),

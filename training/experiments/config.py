@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -106,6 +106,9 @@ USUAL: Final = ("baseline", "augmented")
 
 MODELS: Final = ("simple_dcnn", "resnet50v2", "mobilenetv2")
 
+Share = Annotated[float, Field(gt=0, lt=1)]
+"""Of synthetic images among those of a grade that are drawn."""
+HALF: Final = 0.5
 
 METHOD: Final = 3
 """Raised when what arms with synthetic images do changes otherwise than by their configuration:
@@ -122,7 +125,8 @@ class StudyConfig(BaseModel):
     Every run takes the same number of optimiser `steps`, of `batch` images each, whatever the
     model and the arm. seeds: one run of each model and arm for each. synthesis: of the arms that
     learn from synthetic images; its size, seed, agreement and precision are the study's.
-    rendered_digest: of the dataset that the arm `rendered` learns from. masks_regions_trucks: see
+    rendered_digest: of the dataset that the arm `rendered` learns from. shares: of synthetic
+    images, among which each grade of those arms chooses, beside none. masks_regions_trucks: see
     `synthesis.pipeline.guidance_digest`; the study finds it.
     """
 
@@ -139,14 +143,20 @@ class StudyConfig(BaseModel):
     agreement: float = Field(default=AGREEMENT, gt=0, le=1)
     synthesis: SynthesisConfig = SynthesisConfig()
     rendered_digest: str | None = None
+    shares: tuple[Share, ...] = Field(default=(HALF,), min_length=1)
     masks_regions_trucks: str | None = None
 
-    @field_validator("models", "arms", "seeds")
+    @field_validator("models", "arms", "seeds", "shares")
     @classmethod
     def _once(cls, values: tuple[object, ...]) -> tuple[object, ...]:
         if len(set(values)) < len(values):
             raise ValueError("names one twice")
         return values
+
+    @property
+    def tried_shares(self) -> tuple[float, ...]:
+        """None, and then these."""
+        return (0.0, *self.shares)
 
     def check(self) -> None:
         """Raises TrainingError for a model or an arm that there is not."""
@@ -218,6 +228,8 @@ class StudyConfig(BaseModel):
                     parts.append("adapters with the mean of the region")
             if asked.generate.colours == "distribution":
                 parts.append(DISTRIBUTION)
+        if self.shares != (HALF,):
+            parts.append(f"shares {self.shares}")
         return hashlib.sha256("\n".join([str(METHOD), *parts]).encode()).hexdigest()
 
 
@@ -254,7 +266,7 @@ class Run:
 PRESETS: Final[Mapping[Preset, StudyConfig]] = MappingProxyType(
     {
         "fast": StudyConfig(size=48, steps=60, batch=32, synthesis=SYNTHESIS["fast"]),
-        "cpu": StudyConfig(size=96, steps=800, batch=64),
+        "cpu": StudyConfig(size=96, steps=3200, batch=64),
         "gpu": StudyConfig(
             size=224, steps=4000, batch=64, seeds=(1, 2, 3), synthesis=SYNTHESIS["gpu"]
         ),

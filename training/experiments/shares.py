@@ -25,7 +25,7 @@ from training.data.dataset import Dataset, ImageSet
 from training.evaluation import load_split
 from training.experiments.config import METHOD, Run, StudyConfig
 from training.experiments.report import Report
-from training.experiments.trials import SHARES, Trials
+from training.experiments.trials import Trials
 from training.outputs import write_json
 from training.sampling import balanced
 from training.start import Weights
@@ -59,7 +59,7 @@ def chosen_shares(
     trials = Trials(run, dataset, folder, out, config, report, given, deadline, train, validation)
     weights = weights_of(validation.labels)
     tried: dict[float, Floats] = {}
-    for share in SHARES:
+    for share in config.tried_shares:
         said = trials.said(share)
         if said is None:
             report.say(f"time is up in a trial of {run.name}; the same command goes on")

@@ -35,7 +35,6 @@ from training.start import Weights, initial_network
 from training.synthesis.stages import save_array
 from training.train import CHECKPOINT_NAME, METRICS_NAME, resolved
 
-SHARES: Final = (0.0, 0.5)
 TRIALS_NAME: Final = "trials"
 """Of the folder for what trials said: that without synthetic images serves many arms."""
 
@@ -85,7 +84,7 @@ class Trials:
         begun, its checkpoint becomes the run's. All others are deleted."""
         folder = self.run.folder(self.out)
         begun = any((folder / name).exists() for name in (CHECKPOINT_NAME, METRICS_NAME))
-        for share in SHARES:
+        for share in self.config.tried_shares:
             checkpoint = self._checkpoint(share)
             same = share > 0 and self._configs[share].synthetic_shares == shares
             if same and not begun and checkpoint.exists():
@@ -104,7 +103,8 @@ class Trials:
     def _configs(self) -> dict[float, FitConfig]:
         """By share, what a trial's checkpoint is of: with synthetic images that is the run with all
         of these shares."""
-        return {share: self._with(share) if share else self._without() for share in SHARES}
+        shares = self.config.tried_shares
+        return {share: self._with(share) if share else self._without() for share in shares}
 
     def _with(self, share: float) -> FitConfig:
         shares = self.possible((share,) * len(GRADES))

@@ -171,7 +171,7 @@ PRESETS: Final[Mapping[Preset, SynthesisConfig]] = MappingProxyType(
         ),
         "cpu": SynthesisConfig(),
         "gpu": SynthesisConfig(
-            size=224,
+            size=256,
             segment=SegmentSection(widths=(32, 64, 128, 256), steps=3000, batch=32),
             diffuse=DiffuseSection(
                 widths=(64, 128, 256, 512),
@@ -185,4 +185,5 @@ PRESETS: Final[Mapping[Preset, SynthesisConfig]] = MappingProxyType(
         ),
     }
 )
-"""fast: does it run at all, in minutes. cpu: hours on two cores. gpu: 224 px."""
+"""fast: does it run at all, in minutes. cpu: hours on two cores. gpu: 256 px. A study has a size of
+its own."""
