@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from refusals import in_one_line
 
 from training import provenance
 from training.data.dataset import Dataset
@@ -53,4 +54,5 @@ def shares(folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

@@ -34,14 +34,14 @@ from sklearn.model_selection import (  # type: ignore[import-untyped]
 from edge_agent.grades import GRADES, Grade
 from simulator.dataset import VOTERS, digest, write_dataset
 from training import provenance
-from training.data.agreement import fleiss_kappa
-from training.experiments.baselines import (
+from training.baselines import (
     PENALTIES,
     colour_histogram,
     frozen_features,
     has_frozen_features,
     logistic_regression,
 )
+from training.data.agreement import fleiss_kappa
 
 Floats = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]

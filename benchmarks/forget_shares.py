@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from refusals import in_one_line
 
 from training.data.dataset import Dataset
 from training.data.manifest import MANIFEST_NAME, Manifest, manifest_file
@@ -51,4 +52,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

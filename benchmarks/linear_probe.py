@@ -22,12 +22,11 @@ import torch
 from decision_rules import Answers, Seed, loaded, opened, print_figures
 
 from edge_agent.grades import GRADES
-from training import sampling
+from training import baselines, sampling
 from training.data.dataset import ImageSet
 from training.data.labels import AGREEMENT
 from training.data.overlap import require_disjoint
 from training.errors import TrainingError
-from training.experiments import baselines
 from training.experiments.config import HALF
 from training.mixture import Synthetic, load, mix
 from training.synthesis.filter import require_features

@@ -13,8 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from refusals import in_one_line
 
-from training.data.drawn.masks import FOLDER, write_masks
+from training.data.drawn.masks import FOLDER, coded, write_masks
 from training.data.manifest import Manifest
 from training.data.trash import STALK
 
@@ -47,10 +48,11 @@ def main() -> None:
         picture = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
         if picture is None:
             raise SystemExit(f"{file}: cannot be read; see cane-train data check")
-        masks[number] = thing_of(np.asarray(picture, np.uint8))
+        masks[number] = coded(thing_of(np.asarray(picture, np.uint8)))
     write_masks(manifest, masks)
     print(f"{len(masks)} masks in {manifest.folder / FOLDER}")
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

@@ -54,6 +54,8 @@ CHANGES: dict[str, Change] = {
     "2 % cut off each edge": crop(0.02),
 }
 
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+
 
 def bits(one: npt.NDArray[np.uint64], other: npt.NDArray[np.uint64]) -> int:
     return int(np.bitwise_count(one ^ other).sum())
@@ -66,10 +68,14 @@ def main() -> None:
     parser.add_argument("--changed", type=int, default=60, help="so many of them are changed")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    paths = sorted(p for p in options.folder.rglob("*") if p.suffix.lower() in (".png", ".jpg"))
+    paths = sorted(p for p in options.folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
     drawn = np.random.default_rng(options.seed).permutation(len(paths))[: options.images]
     decoded = [images.decode(paths[i]) for i in drawn]
     pictures = [Image.fromarray(d) for d in decoded if not isinstance(d, images.Skip)]
+    if len(pictures) < 2:
+        raise SystemExit(
+            f"{options.folder}: {len(pictures)} images can be read there, 2 are needed"
+        )
     hashes = [perceptual_hash(picture) for picture in pictures]
     stack = np.stack(hashes)
     apart = [np.bitwise_count(h ^ stack[i + 1 :]).sum(1) for i, h in enumerate(stack)]

@@ -37,6 +37,6 @@ def quick_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     """The usual judge of synthetic images sees thumbnails, and no network's features."""
     import thumbnails
 
-    from training.experiments import baselines
+    from training import baselines
 
     monkeypatch.setattr(baselines, "frozen_features", thumbnails.features)

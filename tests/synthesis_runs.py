@@ -14,9 +14,9 @@ import pytest
 import thumbnails
 from typer.testing import CliRunner, Result
 
+from training import baselines
 from training.cli import app as cane_train
 from training.console import RichReport
-from training.experiments import baselines
 from training.synthesis.config import (
     PRESETS,
     AdaptSection,

@@ -26,7 +26,14 @@ from training.calibration import calibrated
 from training.classifiers.registry import classifier
 from training.comparison import difference
 from training.errors import DataError, RunError
-from training.evaluation import Report, evaluate_on, figures_of, load_split, predictions_on
+from training.evaluation import (
+    METRICS_NAME,
+    Report,
+    evaluate_on,
+    figures_of,
+    load_split,
+    predictions_on,
+)
 from training.learned import LEARNED_NAME, known_to, remember
 from training.model import MODEL_NAME, TrainedModel, grades_of, model_file, outputs
 from training.outputs import write_json
@@ -34,7 +41,6 @@ from training.predictions import PREDICTIONS_NAME, Predictions
 from training.sampling import balanced
 from training.source import Source
 from training.subject import subject_of
-from training.train import METRICS_NAME
 
 FEW: Final = 10
 """With fewer validation images of a grade, whoever adjusts by them is warned."""

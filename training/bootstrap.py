@@ -6,7 +6,7 @@ Welsh, "Bootstrapping clustered data", Journal of the Royal Statistical Society 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -23,12 +23,21 @@ _CHUNK: Final = 10_000_000
 
 
 @lru_cache(maxsize=4)  # a study asks for the same ones hundreds of times
-def _draws(trucks: int, rounds: int, seed: int) -> Floats:
+def _draws(trucks: int, rounds: int, seed: int) -> npt.NDArray[np.uint16]:
     """How often each truck was drawn, (rounds, trucks): all that matters of a draw."""
-    shares = np.full(trucks, 1 / trucks)
-    found = np.random.default_rng(seed).multinomial(trucks, shares, size=rounds).astype(np.float64)
+    shares, random = np.full(trucks, 1 / trucks), np.random.default_rng(seed)
+    found = np.empty((rounds, trucks), np.uint16)  # of a country's trucks there are many
+    for some in _some(rounds, trucks):
+        found[some] = random.multinomial(trucks, shares, size=len(found[some]))
     found.setflags(write=False)
     return found
+
+
+def _some(rounds: int, numbers: int) -> Iterator[slice]:
+    """So many rounds at a time, of so many numbers each."""
+    step = max(1, _CHUNK // numbers)
+    for start in range(0, rounds, step):
+        yield slice(start, start + step)
 
 
 class TruckBootstrap:
@@ -49,7 +58,8 @@ class TruckBootstrap:
         flat = values.reshape(len(values), -1).astype(np.float64)
         by_truck = np.zeros((self.trucks, flat.shape[1]))
         np.add.at(by_truck, self._truck_of, flat)
-        return (self._draws @ by_truck).reshape(self.rounds, *values.shape[1:])
+        found = [self._draws[some].astype(np.float64) @ by_truck for some in self._rounds()]
+        return np.concatenate(found).reshape(self.rounds, *values.shape[1:])
 
     def weighted(
         self, statistic: Callable[[Floats], Floats], order: npt.NDArray[np.intp]
@@ -60,13 +70,15 @@ class TruckBootstrap:
         (k,), in that order.
         """
         trucks = self._truck_of[order]
-        step = max(1, _CHUNK // len(trucks))
         return np.concatenate(
             [
-                statistic(np.take(self._draws[start : start + step], trucks, axis=1))
-                for start in range(0, self.rounds, step)
+                statistic(np.take(self._draws[some], trucks, axis=1).astype(np.float64))
+                for some in _some(self.rounds, len(trucks))
             ]
         )
+
+    def _rounds(self) -> Iterator[slice]:
+        return _some(self.rounds, self.trucks)
 
     def figure(self, name: str, found: np.floating[Any] | Floats, drawn: Floats) -> dict[str, Any]:
         """A figure and its interval, `name` and `name_ci`, to four places. What is not defined is

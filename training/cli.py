@@ -19,7 +19,7 @@ from training.data.labels import AGREEMENT
 from training.evaluation_cli import compare_command, evaluate_command, report_command
 from training.experiments.cli import study_command
 from training.mixture import Synthetic
-from training.options import Agreement, AskedPrecision
+from training.options import Agreement, AskedPrecision, DataOption, require_weights
 from training.synthesis.cli import conditioning_command, sheet_command, synthesize_command
 from training.train import fit, train_summary
 
@@ -30,10 +30,6 @@ app = typer.Typer(
     help="Train and evaluate classifiers of cane loads.",
 )
 app.add_typer(data_app, name="data")
-
-DataOption = Annotated[
-    Path, typer.Option("--data", help="Folder with manifest.csv, or the CSV file itself.")
-]
 
 
 @app.command("fit")
@@ -93,13 +89,13 @@ def fit_command(
         ),
     ] = None,
     synthetic_share: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Of the images of a grade that are drawn, how many are synthetic.",
+            help="Of the images of a grade that are drawn, how many are synthetic; 0.5 by default.",
             min=0.01,
             max=0.99,
         ),
-    ] = 0.5,
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option(help="Start from this file (timm's or torchvision's names), or hub."),
@@ -144,7 +140,11 @@ def fit_command(
     )
     further = None
     if synthetic is not None:
-        further = Synthetic(synthetic, (synthetic_share,) * len(GRADES))
+        share = 0.5 if synthetic_share is None else synthetic_share
+        further = Synthetic(synthetic, (share,) * len(GRADES))
+    elif synthetic_share is not None:
+        raise typer.BadParameter("--synthetic-share is of the images of --synthetic; give these")
+    require_weights(weights, weights_pixels)
     try:
         with RichReport(quiet=not parallel.is_main()) as report:
             metrics = fit(

@@ -99,7 +99,16 @@ class RichReport(AbstractContextManager["RichReport"]):
     def loading(self, what: str, count: int) -> Callable[[], None]:
         """A bar for reading `count` images."""
         task = self._progress.add_task(f"reading {what}", total=count)
-        return lambda: self._progress.advance(task)
+        left = count
+
+        def tick() -> None:
+            nonlocal left
+            left -= 1
+            self._progress.advance(task)
+            if left <= 0:  # bars that stay push those that move off the terminal
+                self._progress.update(task, visible=False)
+
+        return tick
 
     def say(self, text: str) -> None:
         """A line for people."""
@@ -107,6 +116,8 @@ class RichReport(AbstractContextManager["RichReport"]):
 
     def begin(self, what: str) -> None:
         """The steps that follow are those of `what`, with a bar, or some lines, of their own."""
+        if self._steps is not None:
+            self._progress.update(self._steps, visible=False)
         self._what, self._steps = f"{what}: ", None
 
     def step(self, done: int, total: int, loss: float) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +19,14 @@ from training.data.dataset import Dataset, ImageSet
 from training.data.images import Skip
 from training.data.labels import label
 from training.data.manifest import SPLITS, Split, is_guessed
+from training.errors import RunError
 from training.learned import known_to, learned
-from training.model import ModelCard, Said
+from training.model import MODEL_NAME, ModelCard, Said
 from training.outputs import make_way, write_json
 from training.predictions import PREDICTIONS_NAME, Predictions
 from training.subject import Subject
+
+METRICS_NAME: Final = "metrics.json"
 
 Asked = Split | Literal["all"]
 
@@ -152,12 +156,14 @@ def evaluate(
     known, but for the digest of the dataset.
     asked: which images; None for all of them, or for the test split of the data that the model was
     trained on. Figures on its other images come with a warning, told and in the result.
-    out: file for what is returned; predictions.csv goes beside it. by: columns of the manifest
+    out: file for what is returned; predictions.csv goes beside it, so that it is to be no run's
+    folder: RunError. by: columns of the manifest
     whose values have figures of their own. warnings: told already, for the result.
     """
     breakdown.require_columns(dataset, by)
     if out is not None:
         make_way(out)
+        _require_no_run(out)
     own = is_training_data(dataset, subject.data_digest, agreement=subject.agreement)
     chosen, of_split = choose(asked, report, own=own)
     split = split_of(chosen)
@@ -191,6 +197,25 @@ def evaluate(
     if out is not None:
         write_json(out, results)
     return results
+
+
+def _require_no_run(out: Path) -> None:
+    """Raises RunError for a file in the folder of a run, whose figures and predictions are of its
+    own test split."""
+    there = {file.name for file in out.parent.iterdir()}
+    if MODEL_NAME in there or (METRICS_NAME in there and _is_of_run(out.parent / METRICS_NAME)):
+        raise RunError(
+            f"{out}: lies in the folder of a run, whose {PREDICTIONS_NAME} would be lost; give an "
+            "--out in another folder"
+        )
+
+
+def _is_of_run(file: Path) -> bool:
+    """Has a run written this metrics.json? One that cannot be read may be a run's."""
+    try:
+        return "config" in json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return True
 
 
 def _of_other_classes(subject: Subject, dataset: Dataset) -> str | None:
@@ -270,7 +295,10 @@ def is_training_data(dataset: Dataset, digest: str, *, agreement: float | None) 
     )
     if labels.grades == dataset.labels.grades:
         return False
-    return replace(dataset, labels=labels).digest == digest
+    other = replace(dataset, labels=labels)
+    # Of the same files, which need not be read again.
+    vars(other)["contents"] = dataset.contents
+    return other.digest == digest
 
 
 def describe_data(dataset: Dataset, *, skipped: int | None) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Final
 
 from training.data.dataset import Dataset
 from training.data.manifest import Split
+from training.digest import sha256
 from training.errors import RunError
 from training.outputs import whole
-from training.provenance import sha256
 
 LEARNED_NAME: Final = "learned_from.txt"
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
@@ -89,15 +90,15 @@ def digest(rows: Sequence[Row]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def require(loads: ImageSet, split: str) -> None:
+def require(loads: ImageSet, split: str, manifest: Path) -> None:
     """Raises DataError where too few loads of a split have a known share."""
     known = np.isfinite(shares(loads))
     trucks = {row.truck for row, is_known in zip(loads.rows, known, strict=True) if is_known}
     if known.sum() < LEAST or len(trucks) < LEAST_TRUCKS:
         raise DataError(
-            f"the {split} split has {known.sum()} loads of {len(trucks)} trucks whose trash_share "
-            f"is known, the level needs {LEAST} of {LEAST_TRUCKS}: fill the manifest's column "
-            "(0 to 100), or leave --level-weight out"
+            f"{manifest}: the {split} split has {known.sum()} loads of {len(trucks)} trucks whose "
+            f"trash_share is known, the level needs {LEAST} of {LEAST_TRUCKS}: fill that column (0 "
+            "to 100), or leave --level-weight out"
         )
 
 

@@ -101,7 +101,8 @@ class Loop:
         progress, config = self.progress, self.config
         # Of two convolutions on a GPU that give other last bits, always the same one.
         torch.backends.cudnn.deterministic = True
-        while len(progress.losses) < self.total:
+        # Killed while it validated, a run has taken all its steps, and not ended the last epoch.
+        while len(progress.losses) < self.total or progress.step:
             if config.patience and progress.epoch - progress.best_epoch > config.patience:
                 return "patience"
             epoch_started = time.monotonic()

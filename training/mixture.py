@@ -16,6 +16,7 @@ from training.config import FitConfig
 from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import Manifest
 from training.data.overlap import require_disjoint
+from training.digest import sha256
 from training.errors import DataError
 from training.synthesis.stages import DONE_NAME, read_done
 
@@ -75,7 +76,7 @@ class Synthetic:
         """Of the manifest and of every image it names."""
         digest = hashlib.sha256(Manifest.read(self.folder).path.read_bytes())
         for image in self.files:
-            digest.update(hashlib.sha256(image.read_bytes()).digest())
+            digest.update(bytes.fromhex(sha256(image)))
         return digest.hexdigest()
 
 

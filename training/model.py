@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from edge_agent.grades import GRADES, Grade
 from training.classifiers.registry import classifier
+from training.digest import sha256
 from training.errors import WeightsError
 from training.level import LevelCard, WithLevel, estimates
 from training.outputs import whole
-from training.provenance import sha256
 
 MODEL_NAME: Final = "model.safetensors"
 METADATA_KEY: Final = "canegrade"

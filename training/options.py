@@ -7,6 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from training.classifiers.pixels import Pixels
+
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Folder with a manifest, or the manifest itself.")
+]
 LabelledData = Annotated[
     Path,
     typer.Option(help="Manifest, folder with one, or folder with a sub-folder for each grade."),
@@ -57,3 +62,9 @@ Out = Annotated[
     Path | None,
     typer.Option(help="Write metrics.json here as well, and predictions.csv beside it."),
 ]
+
+
+def require_weights(weights: object, pixels: Pixels | None) -> None:
+    """Raises typer.BadParameter for pixels of weights that are not given."""
+    if pixels is not None and not weights:
+        raise typer.BadParameter("--weights-pixels says of which pixels --weights are; give these")

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
+import cv2
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.state import (  # type: ignore[import-untyped]
@@ -32,6 +33,16 @@ PATIENCE: Final = timedelta(hours=24)
 """How long processes wait for one of them. By default ten minutes with NCCL, in which the main
 process alone may not be done judging a large synthetic set. Where one has died, the launcher ends
 the others."""
+
+
+def use_threads(threads: int | None) -> None:
+    """So many for this process's networks and images from now on; None leaves it at all there are.
+
+    Changes torch and OpenCV for the whole process.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
 
 
 def is_main() -> bool:

@@ -53,7 +53,9 @@ def step_images(order: Tensor, step: int, steps: int) -> Tensor:
     The steps' sizes differ by one at most. With a short last batch instead, batch norm would see
     a handful of images, or a single one.
     """
-    return order.tensor_split(steps)[step]
+    size, larger = divmod(len(order), steps)
+    start = step * size + min(step, larger)
+    return order[start : start + size + (step < larger)]
 
 
 def share(images: Tensor, rank: int, processes: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ from training.classifiers import hub, weights
 from training.classifiers.pixels import Pixels
 from training.classifiers.registry import classifier
 from training.data.dataset import ImageSet
+from training.digest import sha256
 from training.errors import WeightsError
 from training.level import WithLevel
 from training.model import METADATA_KEY, to_input
@@ -32,12 +32,14 @@ class Weights:
     """Weights to start from: their file, its SHA-256, and the pixel values they were trained on.
 
     assumed: what is taken for granted of the file and may be wrong, in words; "" for nothing.
+    ours: a model of `cane-train fit`.
     """
 
     file: Path
     sha256: str
     pixels: Pixels
     assumed: str = ""
+    ours: bool = False
 
     @classmethod
     def find(cls, source: str, classifier_name: str, pixels: Pixels | None = None) -> Weights:
@@ -47,7 +49,7 @@ class Weights:
         model of `cane-train fit`, ImageNet's normalisation for any other file, which then has
         `assumed` to be told.
         """
-        assumed = ""
+        assumed, ours = "", False
         if source == HUB:
             published = classifier(classifier_name).published
             if published is None:
@@ -58,19 +60,20 @@ class Weights:
             file, default = hub.download(published), published.pixels
         else:
             file = Path(source)
-            default = Pixels.UNIT if _is_ours(file) else Pixels.IMAGENET
+            ours = _is_ours(file)
+            default = Pixels.UNIT if ours else Pixels.IMAGENET
             if default is Pixels.IMAGENET and pixels is None:
                 assumed = (
                     f"weights {file}: taken as trained on ImageNet-normalised pixels; "
                     "--weights-pixels says otherwise"
                 )
         try:
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest = sha256(file)
         except OSError as error:
             raise WeightsError(
                 f"weights {file}: {error.strerror or error}; check the path"
             ) from error
-        return cls(file, digest, pixels or default, assumed)
+        return cls(file, digest, pixels or default, assumed, ours)
 
     def described(self) -> dict[str, str]:
         """What a run's configuration says of them."""

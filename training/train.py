@@ -10,9 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import cv2
-import torch
-
 from training import parallel, progress, provenance
 from training.adjustment import Adjustment, shares_of
 from training.alone import alone
@@ -25,14 +22,15 @@ from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import tidied
 from training.data.overlap import copies_apart
 from training.errors import RunError
-from training.evaluation import Report as EvaluationReport
 from training.evaluation import (
+    METRICS_NAME,
     describe_data,
     evaluate_on,
     figures_of,
     load_split,
 )
-from training.learned import known_to, learned, remember
+from training.evaluation import Report as EvaluationReport
+from training.learned import LEARNED_NAME, known_to, learned, remember
 from training.level import card_of, digest, require
 from training.loop import End, Loop
 from training.mixture import Synthetic
@@ -50,7 +48,6 @@ from training.start import Weights, initial_network
 from training.subject import level_figures, subject_of
 
 CHECKPOINT_NAME: Final = "last.pt"
-METRICS_NAME: Final = "metrics.json"
 HISTORY_NAME: Final = "history.json"
 
 
@@ -75,9 +72,10 @@ def fit(
     """Trains, calibrates and evaluates; returns what it also writes to OUT/metrics.json.
 
     OUT gets last.pt (to resume from) and history.json; when training is done model.safetensors
-    (calibrated), predictions.csv (of the test split), learned_from.txt (see `learned`) and
-    metrics.json. A second call with the same arguments resumes; of a finished run it returns the
-    figures it has. Raises TrainingError.
+    (calibrated), predictions.csv (of the test split), learned_from.txt (see `learned`; not where
+    `weights` are a model's that does not say what it has learned from) and metrics.json. A second
+    call with the same arguments resumes; of a finished run it returns the figures it has. Raises
+    TrainingError.
 
     weights, pixels: see `Weights.find`. synthetic: learned from beside the training split.
     max_seconds: from now; training then stops at the next step. save_every: seconds between
@@ -85,9 +83,7 @@ def fit(
     Returns None where time was up, and in processes other than the main one.
     """
     deadline = time.monotonic() + max_seconds
-    if threads is not None:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(threads)
+    parallel.use_threads(threads)
     with parallel.accelerator(config.precision, tensorboard) as accelerator, ExitStack() as held:
         # The main process writes splits and folder, and downloads weights, where there are none.
         def prepare() -> tuple[Dataset, Weights | None]:
@@ -120,8 +116,8 @@ def fit(
         require_grades(dataset, report, {"train": train, "val": validation})
         level = config.level_weight is not None
         if level:
-            require(train, "train")
-            require(validation, "val")
+            require(train, "train", dataset.manifest.path)
+            require(validation, "val", dataset.manifest.path)
         mixture = synthetic.mixed_with(train, config) if synthetic else None
         network = initial_network(config.classifier, config.seed, train, given, level=level)
         loop = Loop(
@@ -157,10 +153,16 @@ def fit(
                 "command goes on from here"
             )
             return None
-        seen = [dataset.manifest.folder / r.image for r in (*train.rows, *validation.rows)]
-        remember([*seen, *(synthetic.files if synthetic else ())], out, before=before or ())
+        if not _is_unknown(given, before):
+            seen = [dataset.manifest.folder / r.image for r in (*train.rows, *validation.rows)]
+            remember([*seen, *(synthetic.files if synthetic else ())], out, before=before or ())
         every = train if mixture is None else mixture.images
         return _finish(loop, ended, dataset, train, validation, every, warnings, out, report)
+
+
+def _is_unknown(given: Weights | None, before: Collection[str] | None) -> bool:
+    """Does the run begin with a model of ours that does not say what it has learned from?"""
+    return given is not None and given.ours and before is None
 
 
 def _warnings(dataset: Dataset, given: Weights | None, before: Collection[str] | None) -> list[str]:
@@ -170,6 +172,11 @@ def _warnings(dataset: Dataset, given: Weights | None, before: Collection[str] |
         found.append(
             f"equal images in two splits: {len(copies)}, as {' and '.join(copies[0])}; figures on "
             "them are too good, and cane-train data check lists them"
+        )
+    if given is not None and _is_unknown(given, before):
+        found.append(
+            f"{given.file}: no {LEARNED_NAME} beside it says what it has learned from; if test "
+            "images are among that, figures are too good: copy the file there, from its run folder"
         )
     if given is not None and (known := learned(dataset, "test", before)):
         found.append(

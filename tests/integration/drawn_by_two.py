@@ -8,9 +8,8 @@ from pathlib import Path
 
 import thumbnails
 
-from training import parallel
+from training import baselines, parallel
 from training.console import RichReport
-from training.experiments import baselines
 from training.synthesis.config import SynthesisConfig
 from training.synthesis.pipeline import synthesize
 

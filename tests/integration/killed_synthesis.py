@@ -11,9 +11,8 @@ import cv2
 import thumbnails
 import torch
 
-from training import outputs
+from training import baselines, outputs
 from training.console import RichReport
-from training.experiments import baselines
 from training.synthesis import pipeline
 from training.synthesis.config import SynthesisConfig
 from training.synthesis.pipeline import synthesize

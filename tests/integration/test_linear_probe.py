@@ -15,8 +15,8 @@ from labelled import COLOURS, labelled_folder
 from PIL import Image
 
 from edge_agent.grades import GRADES, Grade
+from training import baselines
 from training.data.dataset import Dataset, ImageSet
-from training.experiments import baselines
 from training.mixture import load
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))

@@ -17,14 +17,15 @@ from synthesis_runs import table, with_one_of
 from typer.testing import CliRunner
 
 from edge_agent.grades import GRADES
+from training import baselines
 from training.cli import app
 from training.config import FitConfig
 from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import Row
+from training.digest import sha256
 from training.errors import DataError
-from training.experiments import baselines, shares, simple_runs
+from training.experiments import shares, simple_runs
 from training.mixture import Synthetic, load, mix
-from training.provenance import sha256
 from training.report.build import draw
 
 pytestmark = pytest.mark.usefixtures("one_thread")

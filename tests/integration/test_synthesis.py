@@ -30,13 +30,13 @@ from synthesis_runs import (
 )
 
 from edge_agent.grades import GRADES
+from training import baselines
 from training.alone import LOCK_NAME
 from training.config import FitConfig
 from training.console import RichReport
 from training.data.dataset import Dataset
+from training.digest import sha256
 from training.errors import DataError
-from training.experiments import baselines
-from training.provenance import sha256
 from training.synthesis.config import SynthesisConfig
 from training.synthesis.denoiser import Denoiser
 from training.synthesis.pipeline import synthesize

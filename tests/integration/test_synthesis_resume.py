@@ -33,7 +33,7 @@ from synthesis_runs import (
 from training.alone import LOCK_NAME
 from training.console import RichReport
 from training.data.dataset import Dataset
-from training.provenance import sha256
+from training.digest import sha256
 from training.synthesis import adapters
 from training.synthesis.denoiser import Denoiser
 from training.synthesis.pipeline import Stages, load_run, synthesize

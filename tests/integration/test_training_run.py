@@ -47,6 +47,20 @@ def test_evaluate_prints_the_same_figures_for_any_folder(
     assert (printed["learned_from"], printed["warnings"]) == (0, [])
 
 
+def test_the_predictions_of_a_run_are_not_overwritten(
+    data: Path, run: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(run, tmp_path / "run")
+    before = {file: file.read_bytes() for file in copied.iterdir()}
+    for name in ("metrics.json", "other.json"):
+        asked = ("evaluate", "--checkpoint", run, "--data", data, "--out", copied / name)
+        assert "lies in the folder of a run" in train(*asked, code=2)
+    assert {file: file.read_bytes() for file in copied.iterdir()} == before
+    # A baseline's folder has no model.
+    (copied / "model.safetensors").unlink()
+    assert "lies in the folder of a run" in train(*asked, code=2)
+
+
 def test_images_learned_from_are_told_wherever_they_lie(
     data: Path, run: Path, tmp_path: Path
 ) -> None:
@@ -216,6 +230,19 @@ def test_what_weights_to_start_from_have_learned_is_not_forgotten(
     assert "the figures are too good" in found["warnings"][-1]
 
 
+def test_what_nobody_knows_of_weights_to_start_from_is_not_made_up(
+    data: Path, run: Path, tmp_path: Path
+) -> None:
+    weights = shutil.copy(run / "model.safetensors", tmp_path)
+    command = (*FIT, "--data", data, "--out", tmp_path / "next", "--epochs", 1)
+    said = told(*command, "--weights", weights)
+    assert "warning: " in said
+    assert "no learned_from.txt beside it says what it has learned from" in said
+    assert not (tmp_path / "next" / "learned_from.txt").exists()
+    found = json.loads(train("evaluate", "--checkpoint", tmp_path / "next", "--data", data))
+    assert found["learned_from"] is None
+
+
 def test_a_finished_run_keeps_its_figures_and_reads_no_test_image_again(
     data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +304,21 @@ def test_a_finished_run_keeps_its_figures_and_reads_no_test_image_again(
                 *("--out", "{tmp}/file/metrics.json"),
             ],
             "/file/metrics.json: nothing can be written there (File exists); choose another --out",
+        ),
+        (
+            ["fit", "--data", "{data}", "--out", "{tmp}/r", "--synthetic-share", "0.3"],
+            "--synthetic-share is of the images of --synthetic; give these",
+        ),
+        (
+            ["fit", "--data", "{data}", "--out", "{tmp}/r", "--weights-pixels", "unit"],
+            "--weights-pixels says of which pixels --weights are; give these",
+        ),
+        (
+            [
+                *("synthesize", "--data", "{data}", "--out", "{tmp}/s"),
+                *("--strength", "0", "--control", "none"),
+            ],
+            "with --strength 0 no model draws",
         ),
         (
             ["data", "check", "--data", "{data}", "--out", "{tmp}"],

@@ -17,10 +17,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from edge_agent.grades import GRADES
+from training import baselines
 from training.cli import app
 from training.data import tables
 from training.data.dataset import Dataset
-from training.experiments import baselines
 from training.experiments.config import ARMS
 from training.predictions import Predictions
 from training.report.study_plots import courses
@@ -228,6 +228,11 @@ def test_a_command_for_some_runs_keeps_the_rows_of_all(
     left_out = json.loads((shared / "study.json").read_text())["left_out"]
     assert "holds a run with steps 9, now it is 5" in left_out["simple_dcnn-baseline-1"]
     assert "simple_dcnn-baseline-1 is left out: " in said
+    # Nor does one that has been damaged cost the others their rows.
+    (shared / "simple_dcnn-augmented-1" / "predictions.csv").write_text("image\n")
+    said = train(*command(data, shared), "--seeds", "2", "--arms", "augmented")
+    assert "3 runs, 0 missing" in said
+    assert "simple_dcnn-augmented-1 is left out: " in said
 
 
 def test_a_finished_study_is_not_trained_again(data: Path, out: Path) -> None:
@@ -284,6 +289,8 @@ def test_a_study_of_other_trucks_names_or_order_is_refused_before_anything_is_tr
         ("--seeds", "one", "--seeds"),
         ("--size", "7", "--size 7"),
         ("--weights", "mobilenetv2=hub", "--weights 'mobilenetv2=hub'"),
+        ("--weights-pixels", "unit", "give these"),
+        ("--preset", "gpu", "--fast and --preset gpu contradict each other"),
     ],
 )
 def test_bad_options_are_told_in_one_line(

@@ -236,6 +236,31 @@ def test_the_same_drawing_makes_the_same_mask(data: Path, tmp_path: Path, name: 
     assert manifest.rows[1].trash_share is None
 
 
+@pytest.mark.parametrize(
+    ("further", "to_name", "says"),
+    [
+        ({"truck": "A-12"}, None, "1 masks"),
+        ({"truck": "A-12"}, "image", "1 masks"),
+        ({"before": "/data/upload/3/0a1b2c3d-b.png"}, "image", "1 masks"),
+        ({"before": "/data/upload/3/0a1b2c3d-b.png"}, None, "2 fields of task 7 name an image"),
+        ({"image": ["a.png", "b.png"]}, None, "0 fields of task 7 name an image"),
+    ],
+)
+def test_the_field_of_the_image_is_found_among_others(
+    data: Path, tmp_path: Path, further: dict[str, Any], to_name: str | None, says: str
+) -> None:
+    first, *others = json.loads(label_studio_polygons())
+    first |= {"id": 7, "data": {**further, **first["data"], **further}}
+    if to_name is not None:
+        for result in first["annotations"][1]["result"]:
+            result["to_name"] = to_name
+    (tmp_path / "export").write_text(json.dumps([first, *others]))
+    code = 0 if says.endswith("masks") else 2
+    assert says in imported(data, tmp_path / "export", "label-studio", code=code)
+    if not code:
+        assert [row.mask is not None for row in Manifest.read(data).rows] == [True, False]
+
+
 def test_a_share_that_is_known_already_stands(data: Path, tmp_path: Path) -> None:
     file = data / "manifest.csv"
     first, *others = file.read_text().splitlines()

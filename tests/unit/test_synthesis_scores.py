@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.synthesis import scores as module
 from training.synthesis.scores import LEAST, NEIGHBOURS, fid, kid, nearest, scores
 
 
@@ -65,6 +66,15 @@ def test_distances_of_distributions_are_as_defined(seed: int, n: int, m: int) ->
     ]
     crossed = np.mean([kernel(x, y) for x in real for y in made])
     assert kid(real, made) == pytest.approx(sum(within) - 2 * crossed)
+
+
+def test_scores_are_the_same_however_many_rows_are_taken_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, made = cloud(1, 40), cloud(2, 50, shift=0.5)
+    at_once = scores(real, made)
+    monkeypatch.setattr(module, "_ROWS", 7)
+    assert scores(real, made) == pytest.approx(at_once)
 
 
 def test_one_image_many_times_is_precise_and_covers_nothing() -> None:

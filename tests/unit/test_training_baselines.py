@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from training import baselines
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
-from training.experiments import baselines
 
 
 def image_set(count: int, seed: int, grades: int = 3) -> ImageSet:

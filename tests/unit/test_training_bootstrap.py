@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
+from training import bootstrap as bootstraps
 from training import precision_recall, reliability
 from training.bootstrap import TruckBootstrap
 
@@ -75,6 +76,19 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     same = [TruckBootstrap(trucks, seed=3).sums(values) for _ in range(2)]
     assert np.array_equal(same[0], same[1])
     assert not np.array_equal(same[0], TruckBootstrap(trucks, seed=4).sums(values))
+
+
+def test_rounds_are_the_same_however_many_are_drawn_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trucks, values = [f"T{i}" for i in range(31)], np.arange(31.0)
+    at_once = TruckBootstrap(trucks, rounds=50, seed=5).sums(values)
+    monkeypatch.setattr(bootstraps, "_CHUNK", 100)
+    bootstraps._draws.cache_clear()
+    few_at_a_time = TruckBootstrap(trucks, rounds=50, seed=5)
+    assert np.array_equal(few_at_a_time.sums(values), at_once)
+    times = few_at_a_time.weighted(lambda weights: weights @ values, np.arange(31))
+    assert np.array_equal(times, at_once)
 
 
 def test_average_precision_of_every_draw_is_scikit_learns() -> None:

@@ -109,6 +109,35 @@ def test_a_killed_run_computes_the_same_losses(
         assert torch.equal(rest.network.state_dict()[name], tensor), name
 
 
+def test_a_run_killed_while_it_validates_for_the_last_time_ends_that_epoch(
+    accelerator: Accelerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = loop(accelerator, tmp_path, save_every=1e9)
+    whole.run(Listener())
+    (tmp_path / "last.pt").unlink()
+    killed = loop(accelerator, tmp_path)
+    validate = Loop._validate
+
+    def kill_at_the_end(self: Loop) -> tuple[float, float]:
+        if len(self.progress.losses) == self.total:
+            raise KilledError
+        return validate(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_validate", kill_at_the_end)
+        with pytest.raises(KilledError):
+            killed.run(Listener())
+    rest, listener = loop(accelerator, tmp_path), Listener()
+    assert rest.run(listener) == "epochs"
+    assert (listener.steps, len(listener.epochs)) == (0, 1)
+    untimed = [
+        [{k: v for k, v in record.items() if k != "seconds"} for record in run.progress.history]
+        for run in (rest, whole)
+    ]
+    assert untimed[0] == untimed[1]
+    assert rest.kept_epoch == whole.kept_epoch
+
+
 def test_time_is_kept_and_the_run_goes_on_later(accelerator: Accelerator, tmp_path: Path) -> None:
     listener = Listener()
     assert loop(accelerator, tmp_path).run(listener, deadline=0.0) == "time"

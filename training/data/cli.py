@@ -30,7 +30,7 @@ from training.data.manifest import SPLITS, Split
 from training.data.merge import merge
 from training.data.thin import thin
 from training.errors import DataError
-from training.options import Agreement
+from training.options import Agreement, DataOption
 from training.outputs import make_way, write_json
 
 # Errors are told by the group this one is part of.
@@ -40,7 +40,6 @@ app = typer.Typer(
 import_app = typer.Typer(no_args_is_help=True, help="Make a manifest over images from elsewhere.")
 app.add_typer(import_app, name="import")
 
-DataOption = Annotated[Path, typer.Option("--data", help="Folder with a manifest, or its file.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for the manifest; made if missing.")]
 FormatOption = Annotated[
     Literal["csv", "parquet"], typer.Option("--format", help="What to write the manifest as.")

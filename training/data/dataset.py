@@ -17,6 +17,7 @@ from training.data.description import Area, Description, Grouping, LabelMethod
 from training.data.images import Skip
 from training.data.labels import AGREEMENT, Labels, LabelSource, label
 from training.data.manifest import Manifest, Row, Split
+from training.digest import sha256
 from training.errors import DataError
 
 
@@ -120,14 +121,18 @@ class Dataset:
                 f"{self.manifest.path}: {missing} of {len(rows)} rows have no split; "
                 "fill the column split for all rows or for none"
             )
-        if missing == 0:
-            splits.check(rows, [row.split for row in rows], chosen)
-            dataset = self
-        else:
-            assigned = splits.assign(
-                rows, self.labels.grades, seed=seed, grouping=chosen, alike=alike
-            )
-            dataset = replace(self, manifest=self.manifest.with_splits(assigned))
+        dataset = self
+        try:
+            if missing == 0:
+                splits.check(rows, [row.split for row in rows], chosen)
+            else:
+                assigned = splits.assign(
+                    rows, self.labels.grades, seed=seed, grouping=chosen, alike=alike
+                )
+                dataset = replace(self, manifest=self.manifest.with_splits(assigned))
+        except DataError as error:
+            raise DataError(f"{self.manifest.path}: {error}") from error
+        if missing:
             dataset.manifest.write()
         if grouping is not None:
             described = self.description.model_copy(update={"grouping": grouping})
@@ -177,11 +182,9 @@ class Dataset:
     @cached_property
     def contents(self) -> tuple[str, ...]:
         """SHA-256 of every row's image file, in row order; of a missing one, of nothing."""
+        nothing = hashlib.sha256(b"").hexdigest()
         files = self.manifest.images
-        return tuple(
-            hashlib.sha256(file.read_bytes() if file.is_file() else b"").hexdigest()
-            for file in files
-        )
+        return tuple(sha256(file) if file.is_file() else nothing for file in files)
 
     @cached_property
     def digest(self) -> str:

@@ -26,7 +26,6 @@ Grouping = Literal["truck-and-day", "truck", "station-day"]
 GROUPINGS: Final[tuple[Grouping, ...]] = get_args(Grouping)
 
 LabelMethod = Literal["majority", "dawid-skene"]
-LABEL_METHODS: Final[tuple[LabelMethod, ...]] = get_args(LabelMethod)
 
 
 class Description(BaseModel):

@@ -56,15 +56,17 @@ def most_probable(rows: Sequence[Row], agreement: float) -> tuple[Grade | None, 
 
     Needs every vote column to be one expert throughout: it weighs experts by how they err.
     """
-    voters = sorted({voter for row in rows for voter in row.voters})
+    voters = {name: n for n, name in enumerate(sorted({v for row in rows for v in row.voters}))}
     voted = [i for i, row in enumerate(rows) if row.votes]
     grades: list[Grade | None] = [None] * len(rows)
     if not voted:
         return tuple(grades)
-    votes = np.full((len(voted), len(voters)), dawid_skene.NO_VOTE, np.int64)
-    for place, i in enumerate(voted):
-        for voter, vote in zip(rows[i].voters, rows[i].votes, strict=True):
-            votes[place, voters.index(voter)] = GRADES.index(vote)
+    cast = [
+        (place, voters[voter], GRADES.index(vote))
+        for place, i in enumerate(voted)
+        for voter, vote in zip(rows[i].voters, rows[i].votes, strict=True)
+    ]
+    votes = dawid_skene.Votes(*np.array(cast, np.int64).T)
     for i, probabilities in zip(voted, dawid_skene.posterior(votes, len(GRADES)), strict=True):
         best = int(probabilities.argmax())
         if probabilities[best] > 0.5 and probabilities[best] >= agreement:

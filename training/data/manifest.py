@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -22,6 +22,7 @@ from pydantic import (
 
 from edge_agent.grades import Grade
 from training.data import moments, tables
+from training.digest import sha256
 from training.errors import DataError
 
 Split = Literal["train", "val", "test"]
@@ -109,12 +110,14 @@ class Manifest:
     """A manifest that has been checked.
 
     cells: every column of every row as text, so that writing back loses nothing.
+    sha256: of the file that was read; None of a manifest that was made.
     """
 
     path: Path
     columns: tuple[str, ...]
     cells: tuple[tables.Cells, ...]
     rows: tuple[Row, ...]
+    sha256: str | None = field(default=None, compare=False)
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -123,6 +126,13 @@ class Manifest:
         Raises DataError that names the file, the row, the fault and the cure.
         """
         file = manifest_file(path) if path.is_dir() else path
+        try:
+            content = sha256(file)
+        except OSError as error:
+            raise DataError(
+                f"{file}: {error.strerror or error}; give a folder with a manifest (cane-train "
+                "data import makes one, cane-sim dataset too)"
+            ) from error
         columns, cells = tables.read(file)
         missing = missing_columns(columns)
         if missing:
@@ -133,7 +143,7 @@ class Manifest:
         refuse_reserved(file, columns)
         if not cells:
             raise DataError(f"{file}: has no rows; put at least one image into it")
-        return cls(file, columns, cells, checked_rows(file, cells))
+        return cls(file, columns, cells, checked_rows(file, cells), content)
 
     @property
     def folder(self) -> Path:
@@ -179,7 +189,15 @@ class Manifest:
         ]
 
     def write(self) -> None:
-        """Replaces the file at once: a kill leaves the old one or the new one, never half."""
+        """Replaces the file at once: a kill leaves the old one or the new one, never half.
+
+        Raises DataError where somebody has changed it since it was read: nothing of that is lost.
+        """
+        if self.sha256 is not None and self.path.exists() and sha256(self.path) != self.sha256:
+            raise DataError(
+                f"{self.path}: has been changed meanwhile, by another command or by hand; run this "
+                "command again"
+            )
         tables.write(self.path, self.columns, self.cells)
 
 

@@ -133,12 +133,14 @@ def _common(
 ) -> Description:
     """What holds for all folders. Raises DataError where they contradict one another."""
     where = {m.name: m.folder for m in manifests}
-    names: dict[str, Grade] = {}
+    names: dict[str, tuple[Grade, Path]] = {}
     for folder, description in found.items():
         for name, grade in description.classes.items():
-            if names.setdefault(name, grade) is not grade:
+            before, first_folder = names.setdefault(name, (grade, where[folder]))
+            if before is not grade:
                 raise DataError(
-                    f"{where[folder]}: {name} is {grade} there, and {names[name]} elsewhere"
+                    f"{where[folder]}: {name} is {grade} there, and {before} in {first_folder}; "
+                    "import one of them again with another --class-map"
                 )
     voted = {folder: d for folder, d in found.items() if folder not in votes.graders}
     # What all call grades may have other names in some.
@@ -158,7 +160,7 @@ def _common(
     return Description(
         graded_area=of_votes.graded_area,
         shows=of_votes.shows,
-        classes=names,
+        classes={name: grade for name, (grade, _) in names.items()},
         experts=dict(votes.experts),
         label_method=of_votes.label_method,
     )

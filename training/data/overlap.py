@@ -11,8 +11,8 @@ from pathlib import Path
 
 from training.data.dataset import Dataset
 from training.data.manifest import Manifest
+from training.digest import sha256
 from training.errors import DataError
-from training.provenance import sha256
 
 
 def require_disjoint(data: Path, beside: Path) -> None:

@@ -21,11 +21,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array  # type: ignore[import-untyped]
-from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-untyped]
 
 from edge_agent.grades import GRADES, Grade
+from training.data.connected import components
 from training.data.description import Grouping
 from training.data.manifest import SPLITS, Row, Split
 from training.errors import DataError
@@ -66,9 +65,7 @@ def groups(
                 "fill captured_at or use --grouping truck"
             )
         links += _links(days)
-    ends = np.array(links, dtype=np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(rows), len(rows)))
-    _, component = connected_components(graph, directed=False)
+    component = components(len(rows), links)
     # Numbered by name, so that the order of the rows does not change the splits of a seed.
     by_name = sorted(range(len(rows)), key=lambda i: (rows[i].truck, rows[i].image))
     _, first = np.unique(component[by_name], return_index=True)

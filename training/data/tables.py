@@ -140,7 +140,4 @@ def _pyarrow() -> tuple[Any, Any]:
 
 
 def _missing(file: Path, error: OSError) -> DataError:
-    return DataError(
-        f"{file}: {error.strerror or error}; give a folder with a manifest "
-        "(cane-train data import makes one, cane-sim dataset too)"
-    )
+    return DataError(f"{file}: {error.strerror or error}; check the path")

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from training.adjustment import Adjustment
 from training.classifiers.registry import CLASSIFIERS
+from training.evaluation import METRICS_NAME
 from training.experiments import results
 from training.experiments.config import Run
 from training.predictions import Predictions
-from training.train import METRICS_NAME
 
 _KEPT = (
     *("model", "arm", "seeds", "accuracy_of_seeds", "accuracy", "accuracy_ci"),

@@ -16,7 +16,7 @@ from training.errors import TrainingError
 from training.experiments.config import ARMS, MODELS, PRESETS, USUAL, Preset, StudyConfig
 from training.experiments.enrichment import Start
 from training.experiments.study import STUDY_NAME, study
-from training.options import Agreement, AskedPrecision
+from training.options import Agreement, AskedPrecision, require_weights
 from training.report.build import draw
 
 
@@ -36,12 +36,12 @@ def study_command(
         ",".join(MODELS)
     ),
     preset: Annotated[
-        Preset,
+        Preset | None,
         typer.Option(
-            help="cpu: 96 px, one seed, hours on two cores. gpu: 224 px, three seeds. "
+            help="cpu (default): 96 px, one seed, hours on two cores. gpu: 224 px, three seeds. "
             "fast: minutes, only to see that it runs."
         ),
-    ] = "cpu",
+    ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="The same as --preset fast.")] = False,
     seeds: Annotated[str | None, typer.Option(help="Separated by commas, such as 1,2,3.")] = None,
     size: Annotated[int | None, typer.Option(help="Input width and height, px.")] = None,
@@ -89,6 +89,9 @@ def study_command(
 
     The same command again skips what is done and goes on where it stopped.
     """
+    if fast and preset not in (None, "fast"):
+        raise typer.BadParameter(f"--fast and --preset {preset} contradict each other")
+    require_weights(weights, weights_pixels)
     given = {
         "models": _names(models),
         "arms": _names(arms),
@@ -104,7 +107,7 @@ def study_command(
             Dataset.open(rendered, agreement=agreement).digest if rendered else None
         ),
     }
-    base = PRESETS["fast" if fast else preset].model_dump()
+    base = PRESETS["fast" if fast else preset or "cpu"].model_dump()
     config = StudyConfig.model_validate(
         {**base, **{name: value for name, value in given.items() if value is not None}}
     )
@@ -127,9 +130,9 @@ def study_command(
         parallel.leave()
     for row in found["rows"]:
         draw(out / row["folder"], out / row["folder"] / "report")
-    page = draw(out, out / "report")
     typer.echo(f"{out / STUDY_NAME}: {len(found['rows'])} runs, {len(found['missing'])} missing")
-    typer.echo(str(page))
+    if found["rows"]:
+        typer.echo(str(draw(out, out / "report")))
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -15,16 +15,15 @@ from typing import Any, Final
 
 from training.data.dataset import Dataset
 from training.data.overlap import require_disjoint
+from training.digest import sha256
 from training.errors import DataError, RunError
-from training.evaluation import Report, evaluate
+from training.evaluation import METRICS_NAME, Report, evaluate
 from training.experiments import adjusted, simple_runs
 from training.experiments.config import Run
 from training.experiments.results import figures
 from training.model import TrainedModel, model_file
 from training.predictions import Predictions
-from training.provenance import sha256
 from training.subject import subject_of
-from training.train import METRICS_NAME
 
 PREFIX: Final = "external-"
 """Of a folder in a run's; what follows stands for the dataset."""

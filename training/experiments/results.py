@@ -11,11 +11,11 @@ from typing import Any, Final
 from edge_agent.grades import GRADES
 from training.comparison import accuracy_difference, compare, difference
 from training.data.dataset import Dataset
-from training.evaluation import describe_data
+from training.evaluation import METRICS_NAME, describe_data
 from training.experiments import published
 from training.experiments.config import ARMS, Run
 from training.predictions import Predictions, means, pooled
-from training.train import HISTORY_NAME, METRICS_NAME
+from training.train import HISTORY_NAME
 
 ALARM: Final = 0.10
 """A gain that synthetic images are not believed without an explanation."""

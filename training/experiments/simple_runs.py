@@ -10,10 +10,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from training import metrics, provenance
+from training import baselines, metrics, provenance
 from training.calibration import confidence_threshold
 from training.data.dataset import Dataset, ImageSet
+from training.digest import sha256
 from training.evaluation import (
+    METRICS_NAME,
     Report,
     describe_data,
     figures_against,
@@ -21,13 +23,10 @@ from training.evaluation import (
     predictions_on,
     with_truth,
 )
-from training.experiments import baselines
 from training.experiments.config import Run, StudyConfig
 from training.outputs import write_json
 from training.predictions import PREDICTIONS_NAME
-from training.provenance import sha256
 from training.subject import Subject
-from training.train import METRICS_NAME
 
 HISTOGRAM: Final = "colour_histogram"
 FROZEN: Final = "frozen_features"

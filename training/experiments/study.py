@@ -9,16 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
-import torch
-
-from training import parallel, provenance
+from training import baselines, parallel, provenance
 from training.alone import alone
 from training.classifiers.registry import CLASSIFIERS
 from training.data.coverage import require_grades
 from training.data.dataset import Dataset
-from training.errors import BusyError, RunError, TrainingError
-from training.experiments import adjusted, baselines, enrichment, results, simple_runs
+from training.errors import BusyError, DataError, RunError, TrainingError
+from training.evaluation import METRICS_NAME
+from training.experiments import adjusted, enrichment, results, simple_runs
 from training.experiments import external as external_tests
 from training.experiments.config import ARMS, Run, StudyConfig
 from training.experiments.enrichment import Start
@@ -29,7 +27,6 @@ from training.predictions import Predictions
 from training.synthesis.pipeline import guidance_digest
 from training.train import (
     CHECKPOINT_NAME,
-    METRICS_NAME,
     finished,
     fit,
     train_summary,
@@ -62,9 +59,7 @@ def study(
     if parallel.processes() > 1:
         raise RunError("a study runs in one process; start cane-train study without a launcher")
     config.check()
-    if threads is not None:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(threads)
+    parallel.use_threads(threads)
     start = start or Start()
     dataset = Dataset.open(data, agreement=config.agreement).split(config.seeds[0])
     require_grades(dataset, report)
@@ -110,12 +105,10 @@ def study(
         write()  # the runs before the one that failed have their rows
         raise
     done, found = write()
-    every = [*simple, *done]
     if test is not None and external_tests.measure(
-        out, every, dataset, test, report, deadline=deadline
+        out, [*simple, *done], dataset, test, report, deadline=deadline
     ):
-        found["external_tests"] = list(external_tests.summaries(out, every))
-        write_json(out / STUDY_NAME, found)
+        found = write()[1]  # another command may have finished runs meanwhile
     for line in results.alarms(found):
         report.say(line)
     return found
@@ -140,6 +133,7 @@ def _train(
             )
             if synthetic is None:
                 return False
+        report.begin(run.name)
         metrics = fit(
             data,
             run.folder(out),
@@ -262,7 +256,7 @@ def _finished_runs(
             starts[run.model] = _start_of(file)
         try:
             metrics = finished_run(run, out, config, starts[run.model], dataset)
-        except RunError as error:
+        except (RunError, DataError) as error:
             left_out[run.name] = str(error)
             report.say(f"{run.name} is left out: {error}")
             continue

@@ -24,7 +24,8 @@ from training import parallel
 from training.augmentation import is_balanced
 from training.config import FitConfig
 from training.data.dataset import Dataset, ImageSet
-from training.errors import RunError, WeightsError
+from training.errors import DataError, RunError, WeightsError
+from training.evaluation import METRICS_NAME
 from training.experiments.config import ARMS, Run, StudyConfig
 from training.experiments.finished_runs import finished_run
 from training.experiments.report import Report
@@ -33,7 +34,7 @@ from training.mixture import Synthetic, load, mix
 from training.model import TrainedModel, logits
 from training.start import Weights, initial_network
 from training.synthesis.stages import save_array
-from training.train import CHECKPOINT_NAME, METRICS_NAME, resolved
+from training.train import CHECKPOINT_NAME, resolved
 
 TRIALS_NAME: Final = "trials"
 """Of the folder for what trials said: that without synthetic images serves many arms."""
@@ -174,7 +175,7 @@ class Trials:
                 if finished_run(twin, out, config, self._start, self.dataset) is None:
                     continue
                 network = TrainedModel.load(twin.folder(out)).network
-            except (RunError, WeightsError):
+            except (DataError, RunError, WeightsError):
                 continue  # of another study, or broken
             self.report.say(f"{run.name}, no synthetic images on trial: {twin.name} is that")
             return logits(network, self.validation.images)

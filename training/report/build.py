@@ -25,6 +25,8 @@ def draw(source: Path, out: Path) -> Path:
     Raises RunError when there is none or it is of another kind.
     """
     file, content = _read(source)
+    if content.get("rows") == []:
+        raise RunError(f"{file}: no run is finished yet; run its cane-train study again")
     with rc_context({"font.family": _families()}):
         try:
             page = study_page.page(content) if "rows" in content else model_page.page(content)

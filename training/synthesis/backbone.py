@@ -19,8 +19,8 @@ from huggingface_hub import hf_hub_download
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from training.digest import sha256
 from training.errors import WeightsError
-from training.provenance import sha256
 
 _PARTS: Final = ("unet", "vae", "scheduler")
 _PREDICTIONS: Final = ("epsilon", "v_prediction")

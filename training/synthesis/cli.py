@@ -10,7 +10,7 @@ import typer
 from training import parallel
 from training.console import RichReport, choice, seconds
 from training.data.labels import AGREEMENT
-from training.options import Agreement, AskedPrecision
+from training.options import Agreement, AskedPrecision, DataOption
 from training.outputs import make_way, write_json
 from training.synthesis.bases import Way
 from training.synthesis.config import (
@@ -25,10 +25,6 @@ from training.synthesis.pipeline import synthesize
 from training.synthesis.probe import probe_set, summary
 from training.synthesis.recolour import Transfer
 from training.synthesis.sheet import By, contact_sheet
-
-DataOption = Annotated[
-    Path, typer.Option("--data", help="Folder with manifest.csv, or the CSV file itself.")
-]
 
 
 def synthesize_command(
@@ -104,6 +100,11 @@ def synthesize_command(
     choice("--colours", colours, get_args(Transfer))
     choice("--control", control, get_args(Control))
     choice("--regions", regions, ("embedding", "adapters", "none"))
+    if strength == 0 and (backbone or diffusion_steps or control != "joint"):
+        raise typer.BadParameter(
+            "with --strength 0 no model draws: leave --backbone, --control and --diffusion-steps "
+            "out, or give another strength"
+        )
     asked = PRESETS[preset].model_dump()  # type: ignore[index]
     asked["seed"], asked["agreement"] = seed, agreement
     asked["size"] = size or asked["size"]

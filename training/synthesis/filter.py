@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.grades import GRADES
+from training import baselines
 from training.data.dataset import ImageSet
 from training.errors import RunError
 from training.evaluation import Report
-from training.experiments import baselines
 from training.model import TrainedModel
 from training.synthesis import scores
 from training.synthesis.config import FilterSection

@@ -12,9 +12,9 @@ from edge_agent.grades import GRADES, Grade
 from training.data import images, tables
 from training.data.dataset import Dataset
 from training.data.manifest import MANIFEST_NAME
+from training.digest import sha256
 from training.errors import RunError
 from training.model import TrainedModel, model_file
-from training.provenance import sha256
 from training.synthesis.bases import soft_label
 from training.synthesis.config import SynthesisConfig
 from training.synthesis.filter import Judge

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from training.provenance import sha256
+from training.digest import sha256
 from training.synthesis import segment
 from training.synthesis.adapters import Adapters
 from training.synthesis.conditions import Conditions

@@ -24,8 +24,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
-import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
@@ -34,10 +32,10 @@ from training.alone import alone
 from training.data.coverage import require_learnable
 from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import Split
+from training.digest import sha256
 from training.errors import DataError, RunError
 from training.evaluation import load_split
 from training.model import model_file
-from training.provenance import sha256
 from training.synthesis import backbone
 from training.synthesis.bases import LEAST, lacking
 from training.synthesis.config import FilterSection, SynthesisConfig
@@ -219,9 +217,7 @@ def synthesize(
     # What judges has no part in the model, and need not be there yet.
     asked = config.model_copy(update={"filter": FilterSection()}) if model_only else config
     deadline = time.monotonic() + max_seconds
-    if threads is not None:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(threads)
+    parallel.use_threads(threads)
     with parallel.accelerator(config.precision or "fp32") as accelerator:
 
         def prepare() -> tuple[Dataset, SynthesisConfig]:

@@ -18,7 +18,6 @@ from typing import Any, Final
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 from edge_agent.grades import GRADES, Grade
@@ -52,9 +51,7 @@ def probe_set(
     config, _ = read_config(folder)
     if config.generate.strength == 0:
         raise RunError(f"{folder}: is of blends alone; there is no diffusion model to look at")
-    if threads is not None:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(threads)
+    parallel.use_threads(threads)
     with parallel.accelerator("fp32") as accelerator:
         dataset = Dataset.open(data, agreement=config.agreement).split(config.seed)
         run = load_run(dataset, config, accelerator, report)

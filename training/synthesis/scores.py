@@ -8,6 +8,7 @@ Kynkaanniemi et al. 2019 (arXiv:1904.06991). Density and coverage: Naeem et al. 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,7 @@ _ROWS: Final = 1024
 """So many at a time: distances of all to all would not fit into the memory of large sets."""
 
 Features = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.intp]
 
 
@@ -35,15 +37,20 @@ def scores(real: Features, synthetic: Features) -> dict[str, float] | None:
     if min(len(real), len(synthetic)) < LEAST:
         return None
     real_radius, synthetic_radius = _radii(real), _radii(synthetic)
-    apart = np.sqrt(_squared(real, synthetic))
-    in_real = apart < real_radius[:, None]
+    hits = np.zeros(len(synthetic), np.int64)
+    reached, covered = np.zeros((2, len(real)), bool)
+    for rows, squared in _squared(real, synthetic):
+        apart = np.sqrt(squared)
+        hits += (apart < real_radius[rows, None]).sum(0)
+        reached[rows] = (apart < synthetic_radius[None]).any(1)
+        covered[rows] = apart.min(1) < real_radius[rows]
     return {
         "fid": fid(real, synthetic),
         "kid": kid(real, synthetic),
-        "precision": float(in_real.any(0).mean()),
-        "recall": float((apart < synthetic_radius[None]).any(1).mean()),
-        "density": float(in_real.sum(0).mean() / NEIGHBOURS),
-        "coverage": float((apart.min(1) < real_radius).mean()),
+        "precision": float((hits > 0).mean()),
+        "recall": float(reached.mean()),
+        "density": float(hits.mean() / NEIGHBOURS),
+        "coverage": float(covered.mean()),
     }
 
 
@@ -54,7 +61,9 @@ def fid(real: Features, synthetic: Features) -> float:
     a, b = (x - x.mean(0) for x in (a, b))
     a, b = a / np.sqrt(len(a) - 1), b / np.sqrt(len(b) - 1)
     # With A = a'a and B = b'b the trace of sqrt(AB) is the sum of the singular values of ab', a
-    # far smaller matrix than A where there are fewer images than features.
+    # far smaller matrix than A where there are fewer images than features; where there are more,
+    # the triangles of their QR decompositions have the same.
+    a, b = (np.asarray(np.linalg.qr(x, "r")) if len(x) > x.shape[1] else x for x in (a, b))
     mixed = float(np.linalg.svd(a @ b.T, compute_uv=False).sum())
     return max(0.0, gap + float((a**2).sum() + (b**2).sum()) - 2 * mixed)
 
@@ -63,14 +72,14 @@ def kid(real: Features, synthetic: Features) -> float:
     """The squared maximum mean discrepancy under the kernel (x.y / d + 1)^3; may be below 0."""
     a, b = real.astype(np.float64), synthetic.astype(np.float64)
 
-    def kernel(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.asarray((x @ y.T / x.shape[1] + 1) ** 3)
+    def summed(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> float:
+        return sum(float(_kernel(x[rows] @ y.T, x.shape[1]).sum()) for rows in _blocks(len(x)))
 
-    within = []
+    within = 0.0
     for x in (a, b):
-        k, n = kernel(x, x), len(x)
-        within.append((k.sum() - np.trace(k)) / (n * (n - 1)))
-    return float(sum(within) - 2 * kernel(a, b).mean())
+        of_itself = float(_kernel((x**2).sum(1), x.shape[1]).sum())
+        within += (summed(x, x) - of_itself) / (len(x) * (len(x) - 1))
+    return within - 2 * summed(a, b) / (len(a) * len(b))
 
 
 def nearest(
@@ -82,9 +91,7 @@ def nearest(
     there is nothing it is infinitely far.
     """
     found = []
-    for start in range(0, max(1, len(features)), _ROWS):
-        rows = slice(start, start + _ROWS)
-        squared = _squared(features[rows], among)
+    for rows, squared in _squared(features, among):
         if apart is not None:
             squared[apart[0][rows, None] == apart[1][None]] = np.inf
         found.append(np.sqrt(squared.min(1)))
@@ -97,7 +104,19 @@ def _radii(features: Features) -> npt.NDArray[np.float64]:
     return np.asarray(found.kneighbors(features)[0][:, -1], np.float64)
 
 
-def _squared(a: Features, b: Features) -> npt.NDArray[np.float64]:
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    found = (x**2).sum(1)[:, None] + (y**2).sum(1)[None] - 2 * x @ y.T
-    return np.asarray(np.maximum(found, 0.0), np.float64)
+def _squared(a: Features, b: Features) -> Iterator[tuple[slice, Floats]]:
+    """Squared distances of some rows of a (n, d), and of which, to all of b (m, d)."""
+    y = b.astype(np.float64)
+    lengths = (y**2).sum(1)[None]
+    for rows in _blocks(len(a)):
+        x = a[rows].astype(np.float64)
+        yield rows, np.maximum((x**2).sum(1)[:, None] + lengths - 2 * x @ y.T, 0.0)
+
+
+def _kernel(products: Floats, dimensions: int) -> Floats:
+    return np.asarray((products / dimensions + 1) ** 3)
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    for start in range(0, max(1, count), _ROWS):
+        yield slice(start, start + _ROWS)

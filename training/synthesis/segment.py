@@ -190,7 +190,7 @@ class SegmentationLoss:
         if len(data) < 2:
             raise DataError(f"{len(data)} training images have a mask, the U-Net needs 2 at least")
         self._inputs = torch.from_numpy(with_edges(data.images))
-        self._masks = torch.from_numpy(data.masks).long()
+        self._masks = torch.from_numpy(data.masks)
         self._batch, self._device = batch, device
 
     def __call__(self, network: nn.Module, step: int) -> Tensor:
@@ -200,7 +200,7 @@ class SegmentationLoss:
             if torch.rand(()) < 0.5:
                 images, masks = images.flip(axis), masks.flip(axis)
         logits = network(to_input(images, self._device))
-        return cross_entropy(logits.float(), masks.to(self._device))
+        return cross_entropy(logits.float(), masks.to(self._device).long())
 
 
 def with_edges(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,25 +12,19 @@ from pycocotools import mask as rle  # type: ignore[import-untyped]
 from training.data.drawn.regions import Drawing, Region
 
 
-def drawings(content: Mapping[str, Any]) -> list[Drawing]:
+def drawings(content: Mapping[str, Any]) -> Iterator[Drawing]:
     """All images of a parsed file. Raises KeyError, TypeError or ValueError for another format."""
     names = {category["id"]: str(category["name"]) for category in content["categories"]}
     by_image: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for annotation in content["annotations"]:
         by_image[annotation["image_id"]].append(annotation)
-    return [
-        Drawing(
-            str(image["file_name"]),
-            int(image["width"]),
-            int(image["height"]),
-            [
-                _region(names[one["category_id"]], one["segmentation"], image)
-                for one in by_image[image["id"]]
-                if one.get("segmentation")
-            ],
-        )
-        for image in content["images"]
-    ]
+    for image in content["images"]:
+        regions = [
+            _region(names[one["category_id"]], one["segmentation"], image)
+            for one in by_image[image["id"]]
+            if one.get("segmentation")
+        ]
+        yield Drawing(str(image["file_name"]), int(image["width"]), int(image["height"]), regions)
 
 
 def _region(label: str, drawn: Any, image: Mapping[str, Any]) -> Region:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import accumulate
 from xml.etree.ElementTree import Element
 
@@ -11,23 +12,18 @@ import numpy.typing as npt
 from training.data.drawn.regions import Drawing, Region
 
 
-def drawings(root: Element) -> list[Drawing]:
+def drawings(root: Element) -> Iterator[Drawing]:
     """All images of a parsed file. Raises KeyError or ValueError for another format."""
     if root.tag != "annotations":
         raise ValueError(f"its root is {root.tag}, not annotations")
-    return [
-        Drawing(
-            image.attrib["name"],
-            int(image.attrib["width"]),
-            int(image.attrib["height"]),
-            [
-                _region(shape, int(image.attrib["width"]), int(image.attrib["height"]))
-                for shape in sorted(image, key=lambda shape: int(shape.get("z_order", "0")))
-                if shape.tag in ("polygon", "box", "mask")
-            ],
-        )
-        for image in root.iter("image")
-    ]
+    for image in root.iter("image"):
+        width, height = int(image.attrib["width"]), int(image.attrib["height"])
+        regions = [
+            _region(shape, width, height)
+            for shape in sorted(image, key=lambda shape: int(shape.get("z_order", "0")))
+            if shape.tag in ("polygon", "box", "mask")
+        ]
+        yield Drawing(image.attrib["name"], width, height, regions)
 
 
 def _region(shape: Element, width: int, height: int) -> Region:

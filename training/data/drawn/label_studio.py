@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from mimetypes import guess_type
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -13,12 +14,11 @@ import numpy.typing as npt
 from training.data.drawn.regions import Drawing, Region
 
 
-def drawings(tasks: Sequence[Mapping[str, Any]]) -> list[Drawing]:
+def drawings(tasks: Sequence[Mapping[str, Any]]) -> Iterator[Drawing]:
     """All tasks that have an annotation; of several, the last one that was not cancelled.
 
     Raises KeyError, TypeError, IndexError or ValueError for another format.
     """
-    found = []
     for task in tasks:
         valid = [a for a in task["annotations"] if not a.get("was_cancelled")]
         results = [r for r in valid[-1]["result"] if "original_width" in r] if valid else []
@@ -26,13 +26,27 @@ def drawings(tasks: Sequence[Mapping[str, Any]]) -> list[Drawing]:
             continue
         width, height = int(results[0]["original_width"]), int(results[0]["original_height"])
         regions = [region for result in results for region in _regions(result, width, height)]
-        found.append(Drawing(_image_of(task), width, height, regions))
-    return found
+        yield Drawing(_image_of(task, results[0].get("to_name")), width, height, regions)
 
 
-def _image_of(task: Mapping[str, Any]) -> str:
-    """The image's name. Uploaded files have eight hexadecimal digits put before theirs."""
-    address = next(value for value in task["data"].values() if isinstance(value, str))
+def _image_of(task: Mapping[str, Any], drawn_on: str | None) -> str:
+    """The image's name.
+
+    drawn_on: the name of the image's tag in the labelling interface, which is mostly that of the
+    field; there may be text in others, such as a truck's number.
+    """
+    fields = {name: value for name, value in task["data"].items() if isinstance(value, str)}
+    texts = [fields[drawn_on]] if drawn_on in fields else list(fields.values())
+    names = [_name_at(text) for text in texts]
+    if len(names) > 1:
+        names = [n for n in names if (guess_type(n)[0] or "").startswith("image/")]
+    if len(names) != 1:
+        raise ValueError(f"{len(names)} fields of task {task.get('id')} name an image, not 1")
+    return names[0]
+
+
+def _name_at(address: str) -> str:
+    """Of a file. Uploaded ones have eight hexadecimal digits put before theirs."""
     query = dict(p.split("=", 1) for p in urlsplit(address).query.split("&") if "=" in p)
     name = unquote(query.get("d", urlsplit(address).path))
     if "/upload/" in name:
@@ -41,7 +55,7 @@ def _image_of(task: Mapping[str, Any]) -> str:
     return name.lstrip("/")
 
 
-_UPLOAD_DIGITS = 8
+_UPLOAD_DIGITS: Final = 8
 
 
 def _regions(result: Mapping[str, Any], width: int, height: int) -> Iterator[Region]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -61,38 +61,43 @@ def import_masks(
     by_name: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(manifest.rows):
         by_name[PurePosixPath(row.image).name].append(number)
-    made: dict[int, Any] = {}
+    cut = Description.read(manifest.folder).cut
+    cells = list(manifest.cells)
+    made: dict[int, bytes] = {}
     unknown = []
     for drawing in _read(export, tool):
         found = _row_of(drawing.image, manifest, by_name, export)
         if found is None:
             unknown.append(drawing.image)
         elif drawing.regions:
-            made[found] = _mask(drawing, manifest.images[found], values, export)
+            mask = _mask(drawing, manifest.images[found], values, export)
+            made[found] = coded(mask)
+            share = _share(mask, manifest.cells[found], manifest, cut)
+            cells[found] = {**manifest.cells[found], "trash_share": share}
     if not made:
         raise DataError(
             f"{export}: no image of {manifest.path} has a region in it"
             + (f"; it names {unknown[0]}, for one" if unknown else "")
         )
-    cut = Description.read(manifest.folder).cut
-    cells = list(manifest.cells)
-    shares = {number: _share(mask, cells[number], manifest, cut) for number, mask in made.items()}
-    for number, share in shares.items():
-        cells[number] = {**cells[number], "trash_share": share}
     columns = tuple(dict.fromkeys((*manifest.columns, "mask", "trash_share")))
     write_masks(replace(manifest, columns=columns, cells=tuple(cells)), made)
     return Drawn(len(made), tuple(unknown))
 
 
-def write_masks(manifest: Manifest, masks: Mapping[int, Any]) -> None:
-    """Writes masks, uint8 (height, width) by row number, and the manifest that names them."""
+def coded(mask: Any) -> bytes:
+    """The PNG file of a mask, uint8 (height, width)."""
+    return cv2.imencode(".png", mask)[1].tobytes()
+
+
+def write_masks(manifest: Manifest, masks: Mapping[int, bytes]) -> None:
+    """Writes masks, `coded` and by row number, and the manifest that names them."""
     (manifest.folder / FOLDER).mkdir(exist_ok=True)
     cells = list(manifest.cells)
     for number, mask in masks.items():
         # By row number: names may be the same in several folders.
         name = f"{FOLDER}/{number:06d}-{PurePosixPath(manifest.rows[number].image).stem}.png"
         with whole(manifest.folder / name) as file:  # an earlier manifest may name it already
-            file.write_bytes(cv2.imencode(".png", mask)[1].tobytes())
+            file.write_bytes(mask)
         cells[number] = {**cells[number], "mask": name}
     columns = tuple(dict.fromkeys((*manifest.columns, "mask")))
     empty = dict.fromkeys(columns, "")
@@ -115,14 +120,15 @@ def _shown(mask: Any, cut: Area | None) -> str:
     return f"{trash_share(mask):.2f}" if mask.any() else ""
 
 
-def _read(export: Path, tool: Tool) -> list[Drawing]:
-    parsers: dict[Tool, Callable[[], list[Drawing]]] = {
+def _read(export: Path, tool: Tool) -> Iterator[Drawing]:
+    """One by one: all regions of all images would be more than fits into the memory."""
+    parsers: dict[Tool, Callable[[], Iterator[Drawing]]] = {
         "coco": lambda: coco.drawings(json.loads(export.read_text("utf-8"))),
         "cvat": lambda: cvat.drawings(parse_xml(export).getroot()),
         "label-studio": lambda: label_studio.drawings(json.loads(export.read_text("utf-8"))),
     }
     try:
-        return parsers[tool]()
+        yield from parsers[tool]()
     except OSError as error:
         raise DataError(f"{export}: {error.strerror or error}; check the path") from error
     except (

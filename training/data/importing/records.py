@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import UTC
@@ -18,6 +17,7 @@ from training.data.importing.reviews import Reviews
 from training.data.importing.target import Found
 from training.data.manifest import tidied
 from training.data.tables import Cells
+from training.digest import sha256
 from training.errors import DataError
 
 DATABASE_NAME: Final = "records.sqlite"
@@ -130,7 +130,7 @@ def _fault(frame: Row[Any], path: Path) -> str | None:
         return f"failed the station's check: {frame.problem or 'no image'}"
     if not path.is_file():
         return "no such file"
-    if frame.sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != frame.sha256:
+    if frame.sha256 and sha256(path) != frame.sha256:
         return "changed since it was recorded"
     return None
 

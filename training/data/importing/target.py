@@ -10,12 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
-import numpy as np
-from scipy.sparse import coo_array  # type: ignore[import-untyped]
-from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
-
 from training.data import fingerprints, tables
 from training.data.check import duplicate_pairs
+from training.data.connected import components
 from training.data.description import Description
 from training.data.images import Skip
 from training.data.manifest import (
@@ -112,9 +109,11 @@ def usable(found: Found, *, on_image: Callable[[], None] = lambda: None) -> Usab
         first = f"; the first: {skips[0].path}: {skips[0].reason}" if skips else ""
         raise DataError(f"no readable image to import{first}; check the paths")
     notes = list(found.notes)
-    clusters = _clusters([one for *_, one in kept])
     unknown = sum(not cells["truck"] for _, cells, _ in kept)
+    clusters = [0] * len(kept)
     if unknown:
+        pairs = [(i, j) for i, j, _ in duplicate_pairs([one for *_, one in kept])]
+        clusters = components(len(kept), pairs).tolist()
         notes.append(
             f"{unknown} images do not say their truck: each of {len(set(clusters))} clusters of "
             "near-duplicates counts as one, so views of a truck that look different may end up in "
@@ -176,15 +175,6 @@ def _what_is_seen(description: Description) -> list[str]:
     if description.shows == "frame":
         return [f"whole frames; reading cuts the graded area {edges} out of them"]
     return [f"taken to show the graded area {edges} and no more; for whole frames: --shows frame"]
-
-
-def _clusters(taken: Sequence[fingerprints.Fingerprint]) -> list[int]:
-    """A number for each image; what hangs together by near-duplicates has the same."""
-    pairs = [(i, j) for i, j, _ in duplicate_pairs(taken)]
-    ends = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    shape = (len(taken), len(taken))
-    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=shape)
-    return [int(number) for number in connected_components(graph, directed=False)[1]]
 
 
 def _copied(paths: Sequence[Path], out: Path) -> list[str]:
