@@ -63,6 +63,30 @@ def test_a_page_tells_the_data_and_escapes_names(tmp_path: Path) -> None:
     assert "no split" in page
 
 
+def test_a_page_tells_what_the_second_head_is_worth(tmp_path: Path) -> None:
+    content = run([0, 1, 2, 3, 4] * 6, [f"T{i // 2}" for i in range(30)])
+    assert "How much trash" not in drawn(tmp_path, content)
+    figures = {
+        "n": 24,
+        "mean_absolute_error": 4.94,
+        "of_the_guess_by_grade": 4.8,
+        "better_by": -0.14,
+        "better_by_ci": [-0.51, 0.21],
+        "earns_its_place": False,
+        "within_the_interval": 0.9,
+        "mean_width": 22.4,
+    }
+    page = drawn(tmp_path, content | {"all_level": figures})
+    assert "How much trash" in page
+    assert "earn" not in page  # what decides that is not among these
+    one_truck = figures | {"better_by_ci": None, "n": 2}
+    page = drawn(tmp_path, content | {"validation_level": one_truck, "all_level": figures})
+    assert "It does not: no bundle takes it along." in page
+    tables = (tmp_path / "out" / "tables.md").read_text()
+    assert "| Validation split | 4.9 | 4.8 | −0.1 | 22 | 90 % | 2 |" in tables
+    assert "| All images | 4.9 | 4.8 | −0.1 (−0.5 … +0.2) | 22 | 90 % | 24 |" in tables
+
+
 def test_a_warning_stands_at_the_head_of_the_page(tmp_path: Path) -> None:
     metrics = run([0, 1, 2, 3, 4] * 2, list("ABCDE") * 2)
     assert "too good" not in drawn(tmp_path, metrics)

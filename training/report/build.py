@@ -25,7 +25,7 @@ def draw(source: Path, out: Path) -> Path:
     Raises RunError when there is none or it is of another kind.
     """
     file, content = _read(source)
-    if content.get("rows") == []:
+    if content.get("pooled") == []:
         raise RunError(f"{file}: no run is finished yet; run its cane-train study again")
     with rc_context({"font.family": _families()}):
         try:

@@ -1,4 +1,4 @@
-"""The page of one model: everything in its metrics.json."""
+"""The page of one model, from its metrics.json."""
 
 from __future__ import annotations
 
@@ -49,6 +49,9 @@ def page(metrics: dict[str, Any]) -> Page:
         if truth in metrics:
             title = f"{_TITLES[key]}, against the true grades"
             sections.append(_section(truth, metrics[truth], classes, title))
+    levels = {key: metrics.get(f"{key}_level") for key in ("validation", *keys)}
+    if told := {key: found for key, found in levels.items() if found is not None}:
+        sections.append(_level(told))
     return Page(
         title=f"{model_name(model['classifier'])} on {metrics['data']['name']}",
         summary=f"Accuracy {percent(first, 'accuracy').text} %, macro F1 "
@@ -71,6 +74,10 @@ def _model_facts(metrics: dict[str, Any], model: dict[str, Any]) -> list[tuple[s
             f"{model['augment']}; seed {model['seed']}"
         )
         found.append(("training", course))
+    if (threshold := metrics.get("confidence_threshold")) is not None:
+        found.append(("asks a person", f"where the confidence is below {threshold:.3f}"))
+    if (known := metrics.get("learned_from")) is not None:
+        found.append(("learned from", f"{known} of these images"))
     return found
 
 
@@ -142,6 +149,40 @@ def _at_mixture(
 
 
 _OF_GRADES: Final = ("precision", "recall")
+
+
+def _level(levels: dict[str, dict[str, Any]]) -> Section:
+    """levels: figures of the second head by what it was measured on."""
+    rows: list[list[Cell | str]] = []
+    for key, found in levels.items():
+        interval = " … ".join(_signed(end) for end in found["better_by_ci"] or ())
+        rows.append(
+            [
+                _TITLES.get(key, _TITLES["val"]),
+                f"{found['mean_absolute_error']:.1f}",
+                f"{found['of_the_guess_by_grade']:.1f}",
+                Cell(_signed(found["better_by"]), interval),
+                f"{found['mean_width']:.0f}",
+                f"{100 * found['within_the_interval']:.0f} %",
+                str(found["n"]),
+            ]
+        )
+    note = ""
+    if "validation" in levels:
+        earns = levels["validation"]["earns_its_place"]
+        note = "It earns its place." if earns else "It does not: no bundle takes it along."
+    columns = ["", "error", "of the guess", "better by", "interval's width", "within it", "loads"]
+    return Section(
+        "How much trash",
+        "The second head's estimate, 0 to 100, beside what one would guess from the grade alone: "
+        "mean absolute errors in points. The validation split decides whether it is exported, and "
+        "set the interval: of its loads as many lie within as were asked for.",
+        [table("The share of trash", columns, rows, note=note)],
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.1f}".replace("-", "−")
 
 
 def _parts(column: str, parts: list[dict[str, Any]]) -> Section:
