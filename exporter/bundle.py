@@ -33,6 +33,7 @@ from exporter.graph import INPUT_NAME, OUTPUT_NAME
 from exporter.level import decided, spec
 from exporter.limits import GOLDEN_TOLERANCE
 from exporter.precision import Form, Wanted, choose
+from exporter.quantization import CALIBRATION_IMAGES
 from training import provenance
 from training.data.dataset import Dataset, ImageSet
 from training.data.description import Area
@@ -97,14 +98,14 @@ def make(
     size = model.card.size
     say(f"exporting {model.card.classifier}, {size} px, precision {precision}")
 
-    def load(split: Split) -> ImageSet:
-        images = dataset.load(split, size)
+    def load(split: Split, at_most: int | None = None) -> ImageSet:
+        images = dataset.load(split, size, at_most=at_most)
         if images.told_of_skips:
             say(f"{split}: {images.told_of_skips}")
         return images
 
     validation = load("val")
-    form = choose(model, precision, validation, lambda: load("train"), say=say)
+    form = choose(model, precision, validation, lambda: load("train", CALIBRATION_IMAGES), say=say)
     samples = golden(form.model, validation)
     manifest = _manifest(naming, model, dataset, area, form, samples)
     graph = metadata.stamped(form.model, manifest)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from edge_agent.errors import BundleError
 from edge_agent.inference.bundle import Bundle
 from edge_agent.inference.grader import Grader
 from exporter import claims, form, metadata, model_card
@@ -58,11 +59,20 @@ def check(path: Path) -> Checked:
         raise ExportError(f"{path}: {fault}; export it again")
     _check_model_card(bundle)
     grader = Grader(bundle)
-    _check_batches(bundle, grader)
-    for image in bundle.golden:
-        grader.grade(image)
+    try:
+        _check_batches(bundle, grader)
+        for image in bundle.golden:
+            grader.grade(image)
+        together, levels = grader.answers(np.stack(bundle.golden))
+    except (BundleError, ExportError):
+        raise
+    except Exception as error:  # ONNX Runtime's have no common ancestor
+        fault = " ".join(str(error).split())[:200]
+        raise ExportError(
+            f"{path}: fails on other numbers of images than all golden ones ({fault}); export it "
+            "again"
+        ) from error
     golden = bundle.manifest.golden
-    together, levels = grader.answers(np.stack(bundle.golden))
     return Checked(
         bundle,
         path.stat().st_size,

@@ -143,7 +143,7 @@ def _figures(manifest: Manifest) -> Iterator[str]:
         yield f"training.metrics.mixture_GRADE sum to {shares.sum():g}, not to 1"
     for name, value in manifest.training.metrics.items():
         if name.endswith("_n"):
-            if not (value >= 1 and value == int(value)):
+            if not (value >= 1 and float(value).is_integer()):
                 yield f"training.metrics.{name} is {value}, not a number of images"
         elif not 0.0 <= value <= 1.0:
             yield f"training.metrics.{name} is {value}, not within 0 and 1"

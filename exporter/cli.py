@@ -147,6 +147,10 @@ def push_command(
     if intent is not None and (list_only or intent not in get_args(Intent)):
         choices = "nothing with --list" if list_only else f"one of {', '.join(get_args(Intent))}"
         raise ExportError(f"--as {intent}: choose {choices}")
+    if out is not None and (intent is not None or user is not None):
+        raise ExportError(
+            "--out: a file does not say --as or --user; leave them out, and choose at the station"
+        )
     wanted = cast("Intent | None", intent)
     with TemporaryDirectory(prefix="canegrade-") as folder:
         delivery = out or Path(folder) / "delivery.zip"

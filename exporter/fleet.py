@@ -225,6 +225,8 @@ def _soak(fleet: Fleet, digest: str, taken: list[StationResult]) -> dict[str, st
     missed = {result.station.name: 0 for result in taken}
     until = time.monotonic() + fleet.soak_s
     while True:
+        # The last look has to be answered: a station that has just gone silent is not well.
+        last = time.monotonic() >= until
         for result in taken:
             station = result.station
             if station.name in faults:
@@ -232,13 +234,13 @@ def _soak(fleet: Fleet, digest: str, taken: list[StationResult]) -> dict[str, st
             try:
                 fault = _unhealthy(station, digest, result.role)
                 missed[station.name] = 0
-            except (httpx.HTTPError, ValueError, KeyError) as error:
+            except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
                 missed[station.name] += 1
-                away = missed[station.name] >= _MISSED
+                away = missed[station.name] >= (1 if last else _MISSED)
                 fault = f"does not answer any more ({error})" if away else None
             if fault is not None:
                 faults[station.name] = fault
-        if time.monotonic() >= until or len(faults) == len(taken):
+        if last or len(faults) == len(taken):
             return faults
         time.sleep(min(_LOOK_S, max(0.0, until - time.monotonic())))
 
@@ -260,7 +262,8 @@ def _unhealthy(station: FleetStation, digest: str, role: str | None) -> str | No
         return f"not ready any more: {'; '.join(ready['problems']) or 'no reason given'}"
     models = _models(station)
     now = _role_in(models, digest)
-    if role is not None and now != role:
+    # A candidate may have become the model meanwhile: it was better, or an engineer said so.
+    if role is not None and now != role and (role, now) != ("shadow", "active"):
         why = next((e["detail"] for e in models["events"] if e["action"] != "try"), "")
         return f"the bundle is {now or 'no longer in use'} there, not {role}: {why}"
     return None

@@ -149,10 +149,13 @@ def _folded(network: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def _round(network: nn.Module) -> None:
-    """Rounds every large parameter to what 16 bits can hold."""
-    for parameter in network.parameters():
-        if parameter.numel() >= SMALL_TENSOR:
-            parameter.copy_(parameter.half().float())
+    """Rounds every large parameter to what 16 bits can hold, as `_store_half` does."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            continue
+        for parameter in module.parameters(recurse=False):
+            if parameter.numel() >= SMALL_TENSOR:
+                parameter.copy_(parameter.half().float())
 
 
 def _to_onnx(serving: Serving | ServingLevel, size: int) -> onnx.ModelProto:
@@ -180,12 +183,18 @@ def _to_onnx(serving: Serving | ServingLevel, size: int) -> onnx.ModelProto:
 def _store_half(proto: onnx.ModelProto) -> None:
     """Stores each large 32-bit weight in 16 bits with a Cast behind it, in place.
 
-    ONNX Runtime folds the Cast when it loads the file: the session computes in 32 bits.
+    ONNX Runtime folds the Cast when it loads the file: the session computes in 32 bits. Batch norms
+    that are not part of a convolution stay as they are: they are small, and their variances may be
+    more than 16 bits can hold.
     """
+    norms = (node for node in proto.graph.node if node.op_type == "BatchNormalization")
+    of_norms = {name for node in norms for name in node.input[1:]}
     casts = []
     for tensor in proto.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if tensor.data_type != TensorProto.FLOAT or values.size < SMALL_TENSOR:
+            continue
+        if tensor.name in of_norms:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))

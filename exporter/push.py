@@ -15,7 +15,7 @@ from tuf.api.metadata import TargetFile
 
 from edge_agent.config import Intent
 from exporter.errors import ExportError
-from exporter.repository.store import ModelRepository
+from exporter.repository.store import ModelRepository, version_of
 from training.outputs import whole
 
 PASSWORD_ENV: Final = "CANEGRADE_PASSWORD"  # noqa: S105 - a variable's name
@@ -102,7 +102,8 @@ def deliver(repository: ModelRepository, bundle: TargetFile | None, out: Path) -
         if not file.is_file():
             raise ExportError(f"{file}: is not there; copy the bundle back, or add it again")
         names.append(f"targets/{file.name}")
-    names += [f"metadata/{file.name}" for file in repository.metadata.glob("*.root.json")]
+    roots = [file for file in repository.metadata.iterdir() if version_of(file, "root") is not None]
+    names += [f"metadata/{file.name}" for file in roots]
     snapshot = repository.timestamp().snapshot_meta.version
     targets = repository.snapshot().meta["targets.json"].version
     names += [f"metadata/{snapshot}.snapshot.json", f"metadata/{targets}.targets.json"]
@@ -144,20 +145,23 @@ def push(
             auth=(credentials.user, credentials.password) if credentials else None,
             timeout=httpx.Timeout(patience_s, connect=10.0),
         )
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ExportError(
             f"{station}: cannot be reached ({error}); check the address and the network"
         ) from error
     body = _json(answer)
     if answer.is_success:
+        if "accepted" not in body:
+            raise ExportError(f"{station}: answers, but not as a station does; check the address")
         return Pushed(
             bool(body.get("accepted")),
             body.get("role"),
             str(body.get("detail")),
             body.get("digest"),
         )
-    fault = body.get("error", {}).get("message") or f"answered {answer.status_code}"
-    raise ExportError(f"{station}: {fault}")
+    told = body.get("error")  # of a proxy it may be anything
+    fault = told.get("message") if isinstance(told, dict) else None
+    raise ExportError(f"{station}: {fault or f'answered {answer.status_code}'}")
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from edge_agent.inference.manifest import Int8Record
 from exporter.errors import ExportError
 from exporter.form import behind_the_weights
 from exporter.graph import INPUT_NAME
-from training.data.dataset import ImageSet
+from training.data.dataset import ImageSet, evenly
 
 CALIBRATION_IMAGES: Final = 200
 """More did not help where it was tried."""
@@ -47,8 +47,7 @@ def quantize(
     Raises ExportError when an image for calibration is not of the training split.
     """
     _check_split(calibration)
-    chosen = np.linspace(0, len(calibration) - 1, min(len(calibration), CALIBRATION_IMAGES))
-    images = calibration.images[np.unique(chosen.astype(int))]
+    images = calibration.images[evenly(len(calibration), CALIBRATION_IMAGES)]
     excluded = _float_operators(onnx.load_model_from_string(model), float_convolutions)
     with tempfile.TemporaryDirectory() as folder:
         original, inferred, out = (Path(folder, f"{n}.onnx") for n in ("fp32", "shapes", "int8"))

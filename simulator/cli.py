@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from simulator.feed import Fault
 from simulator.viewpoints import FULL_SIZE
+
+if TYPE_CHECKING:
+    import httpx
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -21,8 +24,12 @@ SpritesOption = Annotated[
 
 
 ControlPortOption = Annotated[
-    int, typer.Option(help="Of the control for `cane-sim break`; 0 chooses a free one.")
+    int,
+    typer.Option(
+        help="Of the control for `cane-sim break`; 0 chooses a free one.", min=0, max=65535
+    ),
 ]
+PortOption = Annotated[int, typer.Option(help="0 chooses a free one.", min=0, max=65535)]
 
 CamerasOption = Annotated[
     str,
@@ -68,7 +75,7 @@ def dataset(
             cameras=cameras.split(","),
             imbalance=shares,
         )
-    except (ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError) as error:
         typer.echo(f"cane-sim dataset: {error}", err=True)
         raise typer.Exit(2) from None
     typer.echo(str(manifest))
@@ -81,8 +88,8 @@ def station(
     cameras: CamerasOption = "standard",
     width: WidthOption = FULL_SIZE[0],
     clock: Annotated[bool, typer.Option(help="Draw the frame clock into the pictures.")] = False,
-    rtsp_port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 0,
-    scale_port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 0,
+    rtsp_port: PortOption = 0,
+    scale_port: PortOption = 0,
     control_port: ControlPortOption = 0,
     sprites: SpritesOption = None,
 ) -> None:
@@ -107,7 +114,7 @@ def station(
             control_port=control_port,
             sprites=sprites,
         )
-    except (OSError, ValueError) as error:
+    except (RuntimeError, OSError, ValueError) as error:
         typer.echo(f"cane-sim station: {error}", err=True)
         raise typer.Exit(2) from None
 
@@ -122,7 +129,9 @@ def demo(
     ] = False,
     seed: Annotated[int, typer.Option(help="Same seed, same trucks.")] = 1,
     difficulty: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.3,
-    port: Annotated[int, typer.Option(help="Of the console; 0 chooses a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(help="Of the console; 0 chooses a free one.", min=0, max=65535)
+    ] = 8080,
     control_port: ControlPortOption = 0,
     stay: Annotated[float, typer.Option(min=0.0, help="Seconds a graded truck stays.")] = 6.0,
     wait: Annotated[
@@ -201,6 +210,14 @@ def break_camera(
         typer.echo(f"cane-sim break: {at}: {error}; is the station running there?", err=True)
         raise typer.Exit(2) from None
     if answer.is_error:
-        typer.echo(f"cane-sim break: {answer.json()['detail']}", err=True)
+        typer.echo(f"cane-sim break: {at}: {_told(answer)}", err=True)
         raise typer.Exit(2)
     typer.echo(f"{camera}: {fault.value}")
+
+
+def _told(answer: httpx.Response) -> str:
+    """Why a control refuses; another server's answer may say anything."""
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"answered {answer.status_code}; is it the control's address?"

@@ -6,11 +6,14 @@ import csv
 import datetime as dt
 import hashlib
 import json
-import multiprocessing
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -21,10 +24,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from edge_agent.grades import GRADES, Grade
 from simulator.regions import STATIONS
 from simulator.render import render_graded
-from simulator.sprites import load_sprites
+from simulator.sprites import folder_digest, load_sprites
 from simulator.truth import Truck, draw_truck, expert_votes
 from simulator.viewpoints import CAMERAS, GRADED_AREA
 
+SUMMARY_NAME: Final = "dataset.json"
 VOTERS: Final = 5
 COLUMNS: Final = (
     *("image", "mask", "truck", "camera", "captured_at", "station", "region", "split"),
@@ -34,6 +38,8 @@ COLUMNS: Final = (
 )
 """Columns of manifest.csv."""
 
+_AHEAD: Final = 4
+"""Trucks a worker that are asked for before the first of them is fetched."""
 _FIRST_DAY: Final = dt.date(2025, 12, 8)
 _THAI_TIME: Final = dt.timezone(dt.timedelta(hours=7))
 
@@ -68,9 +74,12 @@ def write_dataset(
 
     `imbalance` are the shares of the five grades in class order (default: even). `workers`
     defaults to all cores. A run that was interrupted goes on where it stopped when called again
-    with the same arguments; the manifest appears only when every image is there.
+    with the same arguments; the manifest appears only when every image is there. Of a finished
+    dataset images that are gone are rendered again, and the manifest stays, as it may have been
+    given splits or masks.
 
-    Raises ValueError for a bad argument or an `out` that holds a different dataset.
+    Raises ValueError for a bad argument or an `out` that holds something else, RuntimeError if a
+    worker process has died.
     """
     cameras = tuple(cameras)
     if trucks < 1 or size < 32:
@@ -83,12 +92,13 @@ def write_dataset(
         "seed": seed,
         "difficulty": difficulty,
         "size": size,
-        "sprites": None if sprites is None else sprites.name,
+        "sprites": None if sprites is None else f"{sprites.name} {folder_digest(sprites)[:16]}",
         "look": look,
         "cameras": list(cameras),
         "imbalance": None if imbalance is None else [float(share) for share in imbalance],
         "version": version("canegrade"),
     }
+    manifest = out / "manifest.csv"
     fleet = draw_fleet(trucks, seed, difficulty, look, imbalance)
     if sprites is not None:
         load_sprites(sprites)  # fail before any work is done
@@ -96,6 +106,9 @@ def write_dataset(
         folder.mkdir(parents=True, exist_ok=True)
     _claim(out, arguments)
     jobs = [_Job(i, truck, out, size, cameras, sprites) for i, truck in enumerate(fleet)]
+    is_finished = manifest.is_file() and (out / SUMMARY_NAME).is_file()
+    if is_finished:
+        jobs = [job for job in jobs if not all(_is_there(out / p) for p in _files_of(job))]
     rows: list[dict[str, object]] = []
     bar = Progress(
         "[progress.description]{task.description}",
@@ -110,7 +123,8 @@ def write_dataset(
         for truck_rows in _rendered(jobs, workers):
             rows.extend(truck_rows)
             bar.advance(task)
-    manifest = out / "manifest.csv"
+    if is_finished:
+        return manifest
     _write_manifest(manifest, rows)
     summary = {
         **arguments,
@@ -119,7 +133,7 @@ def write_dataset(
         "grades": {g.value: sum(t.grade is g for t in fleet) for g in GRADES},
         "sha256": digest(manifest),
     }
-    _replace(out / "dataset.json", json.dumps(summary, indent=2) + "\n")
+    _replace(out / SUMMARY_NAME, json.dumps(summary, indent=2) + "\n")
     return manifest
 
 
@@ -176,12 +190,26 @@ def digest(manifest: Path) -> str:
 
 def _rendered(jobs: list[_Job], workers: int | None) -> Iterator[list[dict[str, object]]]:
     workers = min(workers or os.cpu_count() or 1, len(jobs))
-    if workers == 1:
+    if workers <= 1:
         yield from map(_render_job, jobs)
         return
-    # Spawn, not fork: OpenCV's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(workers, _one_thread) as pool:
-        yield from pool.imap(_render_job, jobs)
+    # Spawn, not fork: OpenCV's threads do not survive a fork. An executor, not a pool: that waits
+    # for ever for what a worker that was killed had in hand.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread)
+    waiting: deque[Future[list[dict[str, object]]]] = deque()
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(_render_job, job))
+            if len(waiting) > _AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            "a worker process has died, perhaps for want of memory; start again, it goes on"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _one_thread() -> None:
@@ -191,19 +219,33 @@ def _one_thread() -> None:
 def _render_job(job: _Job) -> list[dict[str, object]]:
     """Render one truck's images unless they are there already; its manifest rows."""
     truck = job.truck
-    name = f"{truck.station}-{job.number:06d}"
     votes = expert_votes(truck, np.random.default_rng([truck.seed, 30]), VOTERS)
     sprites = None if job.sprites is None else load_sprites(job.sprites)
     rows: list[dict[str, object]] = []
+    files = iter(_files_of(job))
     for camera in job.cameras:
-        image = f"images/{name}-{camera}.png"
-        mask = f"masks/{name}-{camera}.png"
-        if not ((job.out / image).is_file() and (job.out / mask).is_file()):
+        image, mask = next(files), next(files)
+        if not (_is_there(job.out / image) and _is_there(job.out / mask)):
             view = render_graded(truck, camera, job.size, sprites)
             _save(job.out / mask, view.mask)
             _save(job.out / image, view.image)
-        rows.append(_row(truck, name, camera, image, mask, votes))
+        rows.append(_row(truck, _name(job), camera, image, mask, votes))
     return rows
+
+
+def _name(job: _Job) -> str:
+    return f"{job.truck.station}-{job.number:06d}"
+
+
+def _files_of(job: _Job) -> list[str]:
+    """Image and mask of each camera, as the manifest has them."""
+    folders = ("images", "masks")
+    return [f"{folder}/{_name(job)}-{camera}.png" for camera in job.cameras for folder in folders]
+
+
+def _is_there(path: Path) -> bool:
+    """A power cut may leave a file with its name and nothing in it."""
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _row(
@@ -264,4 +306,7 @@ def _claim(out: Path, arguments: dict[str, object]) -> None:
         if json.loads(ticket.read_text(encoding="utf-8")) != arguments:
             raise ValueError(f"{out} holds a dataset made with other arguments: choose another")
         return
+    for name in ("manifest.csv", "manifest.parquet", SUMMARY_NAME):
+        if (out / name).exists():
+            raise ValueError(f"{out} holds a dataset that is none of cane-sim's: choose another")
     _replace(ticket, json.dumps(arguments, indent=2) + "\n")

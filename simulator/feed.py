@@ -84,6 +84,11 @@ class Feed:
         """What is played now."""
         return self._replacement or self._clip
 
+    @property
+    def scene(self) -> Clip:
+        """What is before the camera, whatever it makes of it."""
+        return self._clip
+
     def show(self, clip: Clip, since: float | None = None) -> None:
         """Plays another clip from the next picture on, as if begun at true time `since`."""
         self._clip = clip

@@ -1,6 +1,6 @@
 """The things a load is made of, as arrays: one row a thing.
 
-A thing is a ribbon between two points: a stalk, a leaf, a clod, a board. `polygons` gives its
+A thing is a ribbon between two points: a stalk, a leaf, a clod, a board. `raster` gives its
 outline; inside it, every pixel knows where along (u, 0 to 1) and across (v, -1 to 1) it lies, so
 the texture and the roundness of thousands of things are computed for all pixels at once.
 """

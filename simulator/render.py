@@ -27,7 +27,6 @@ from simulator.surface import dirty, new_surface
 from simulator.truth import Truck
 from simulator.viewpoints import (
     CAMERA_Z,
-    CAMERAS,
     FULL_SIZE,
     LOAD_TOP_Z,
     Viewpoint,
@@ -64,16 +63,6 @@ def render_view(
     is stretched. Raises ValueError for an unknown camera or a size under 32 x 24.
     """
     return _render(truck, camera, size, sprites, loaded=True)
-
-
-def render_truck(
-    truck: Truck,
-    cameras: tuple[str, ...] = CAMERAS,
-    size: tuple[int, int] = FULL_SIZE,
-    sprites: Sprites | None = None,
-) -> dict[str, View]:
-    """The frames of several cameras, by name."""
-    return {camera: render_view(truck, camera, size, sprites) for camera in cameras}
 
 
 def render_empty(truck: Truck, camera: str, size: tuple[int, int] = FULL_SIZE) -> View:

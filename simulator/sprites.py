@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -50,18 +51,30 @@ def load_sprites(folder: Path) -> Sprites:
 
     At most 400 are kept, spread over the folder. Raises ValueError when none can be used.
     """
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
-    step = max(1, len(files) // _MOST)
-    cut = [strip for file in files[::step] if (strip := _cut_out(file)) is not None]
+    files = _photographs(folder)
+    spread = np.linspace(0, len(files) - 1, min(len(files), _MOST)).astype(int)
+    cut = [strip for i in spread if (strip := _cut_out(files[i])) is not None]
     if not cut:
         raise ValueError(f"{folder}: no photograph of a single stalk on black was found")
-    level = np.stack(cut[:_MOST])
+    level = np.stack(cut)
     levels = [level]
     for _ in range(4):
         n, long, wide = level.shape[:3]
         level = level.reshape(n, long // 2, 2, wide // 2, 2, 3).mean((2, 4), dtype=np.float32)
         levels.append(level)
     return Sprites(tuple(levels))
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the photographs that `load_sprites` looks at, in hexadecimal."""
+    total = hashlib.sha256()
+    for file in _photographs(folder):
+        total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def _photographs(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
 
 
 def _cut_out(file: Path) -> Floats | None:

@@ -114,7 +114,7 @@ class VirtualStation:
     def break_camera(self, camera: str, fault: Fault) -> None:
         """Breaks a camera, or mends it with Fault.NONE. Encodes what it is to show first."""
         feed = self.feeds[camera]
-        clip = make_fault_clip(fault, feed.clip, feed.spec.gop)
+        clip = make_fault_clip(fault, feed.scene, feed.spec.gop)
 
         async def switch() -> None:
             feed.break_with(fault, clip)

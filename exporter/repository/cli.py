@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from tuf.api.metadata import Metadata
 
 from exporter.check import check
 from exporter.errors import ExportError
@@ -59,8 +61,9 @@ def init_command(
         [keys.public(path) for path in targets_key],
         targets_threshold,
         keys.public(online_key),
+        [keys.signer(path) for path in sign or []],
     )
-    _sign_and_tell(made, sign)
+    _tell(made)
 
 
 @app.command("add")
@@ -72,10 +75,9 @@ def add_command(
     """Check a bundle and list it as NAME-VERSION.bundle."""
     manifest = check(bundle).bundle.manifest
     target = f"{manifest.name}-{manifest.version}.bundle"
-    with ModelRepository.locked(repo) as repository:
+    with _changed(repo, sign) as repository:
         info = repository.add(bundle, target, {"name": manifest.name, "version": manifest.version})
         typer.echo(f"{target}: {info.length} bytes, SHA-256 {info.hashes['sha256'][:16]}")
-        _sign_and_tell(repository, sign)
 
 
 @app.command("revoke")
@@ -85,17 +87,15 @@ def revoke_command(
     sign: Sign = None,
 ) -> None:
     """Take a bundle off the list: stations that see it go back to an earlier model."""
-    with ModelRepository.locked(repo) as repository:
+    with _changed(repo, sign) as repository:
         repository.revoke(target)
-        _sign_and_tell(repository, sign)
 
 
 @app.command("prolong")
 def prolong_command(repo: Repo, sign: Sign = None) -> None:
     """Have root and list signed anew as they are, before they expire."""
-    with ModelRepository.locked(repo) as repository:
+    with _changed(repo, sign) as repository:
         repository.prolong()
-        _sign_and_tell(repository, sign)
 
 
 @app.command("rotate-key")
@@ -115,9 +115,8 @@ def rotate_command(
     if not remove and not add and threshold is None:
         raise ExportError("nothing to do; give --remove, --add or --threshold")
     added = [keys.public(path) for path in add or []]
-    with ModelRepository.locked(repo) as repository:
+    with _changed(repo, sign) as repository:
         repository.rotate(role, remove or [], added, threshold)
-        _sign_and_tell(repository, sign)
 
 
 @app.command("sign")
@@ -127,11 +126,13 @@ def sign_command(
     yes: Annotated[bool, typer.Option("--yes", help="You have read the changes before.")] = False,
 ) -> None:
     """Add your signature to what is pending, when you have read what it is."""
+    signers = [keys.signer(path) for path in sign]
     with ModelRepository.locked(repo) as repository:
-        if _tell_changes(repository) and not yes:
+        pending = repository.read_pending()
+        if _tell_changes(repository, pending) and not yes:
             typer.confirm("Sign these changes, all of them?", abort=True)
-        repository.use(map(keys.signer, sign))
-        signed = repository.sign()
+        repository.use(signers)
+        signed = repository.sign(pending)
         if not signed:
             raise ExportError(
                 f"{repo}: nothing is pending that these keys may sign; see cane-export repo status"
@@ -154,8 +155,9 @@ def publish_command(
     ] = False,
 ) -> None:
     """Publish what is signed; renew snapshot and timestamp. Run it before they expire, too."""
+    signer = keys.signer(online_key)
     with ModelRepository.locked(repo) as repository:
-        repository.use([keys.signer(online_key)])
+        repository.use([signer])
         (repository.renew if renew else repository.publish)(days=days)
         until, role = repository.fresh_until
         count = len(repository.listed())
@@ -187,11 +189,23 @@ def status_command(repo: Repo) -> None:
     _tell(repository)
 
 
-def _sign_and_tell(repository: ModelRepository, sign: Sequence[Path] | None) -> None:
-    if sign:
-        repository.use(map(keys.signer, sign))
-        repository.sign()
-    _tell(repository)
+@contextmanager
+def _changed(repo: Path, sign: Sequence[Path] | None) -> Iterator[ModelRepository]:
+    """For one change, which these keys sign as it is made: nothing else, whoever has put it there.
+
+    Raises ExportError, before anything is changed, for a key that cannot be read, and where a
+    change waits for signatures already: who signs has to read it first.
+    """
+    signers = [keys.signer(path) for path in sign or []]
+    with ModelRepository.locked(repo) as repository:
+        if signers and repository.read_pending():
+            raise ExportError(
+                f"{repo}: a change waits for signatures already, which --sign would sign unread; "
+                "publish it first, or leave --sign out and sign all with cane-export repo sign"
+            )
+        repository.use(signers)
+        yield repository
+        _tell(repository)
 
 
 def _tell(repository: ModelRepository) -> None:
@@ -210,9 +224,11 @@ def _tell_missing(repository: ModelRepository) -> None:
         typer.echo("pending and signed by enough: cane-export repo publish makes it known")
 
 
-def _tell_changes(repository: ModelRepository) -> bool:
+def _tell_changes(
+    repository: ModelRepository, pending: Mapping[str, Metadata[Any]] | None = None
+) -> bool:
     """Says what a signature would mean. Returns whether there is anything."""
-    changes = repository.changes()
+    changes = repository.changes(pending)
     for change in changes:
         typer.echo(f"change: {change}")
     return bool(changes)

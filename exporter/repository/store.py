@@ -12,6 +12,7 @@ met, with a new snapshot and timestamp signed by the online key. Built on python
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ from tuf.api.serialization.json import JSONSerializer
 from tuf.repository import Repository
 
 from exporter.errors import ExportError
-from exporter.repository import changes
+from exporter.repository import changes, form
 from exporter.repository.lock import locked
 from training.outputs import whole
 
@@ -107,21 +108,20 @@ class ModelRepository(Repository):
         targets_keys: Sequence[SSlibKey],
         targets_threshold: int,
         online_key: SSlibKey,
+        signers: Iterable[CryptoSigner] = (),
     ) -> ModelRepository:
-        """Begins a repository: the first root and an empty list of targets, pending signatures."""
+        """Begins a repository: the first root and an empty list of targets, pending signatures but
+        for those of the signers."""
         if folder.exists() and any(folder.iterdir()):
             raise ExportError(f"{folder}: is not empty; give a new folder")
         for role, keys, threshold in (
             (Root.type, root_keys, root_threshold),
             (Targets.type, targets_keys, targets_threshold),
         ):
-            _require_keys(role, keys, threshold)
-        if online_key.keyid in {key.keyid for key in (*root_keys, *targets_keys)}:
-            raise ExportError(
-                "the online key also signs root or targets; give it a key of its own, because it "
-                "lies where a thief can reach it"
-            )
+            _require_keys(role, [key.keyid for key in keys], threshold)
+        _require_apart([online_key.keyid], [key.keyid for key in (*root_keys, *targets_keys)])
         repository = cls(folder)
+        repository.use(signers)
         for path in (repository.metadata, repository.targets_folder, repository.pending):
             path.mkdir(parents=True)
         with repository.edit_root() as root:
@@ -191,10 +191,11 @@ class ModelRepository(Repository):
     def add(self, bundle: Path, target: str, custom: Mapping[str, Any]) -> TargetFile:
         """Copies a bundle in and lists it, pending signatures. target: NAME-VERSION.bundle."""
         info = TargetFile.from_file(target, str(bundle), ["sha256"])
-        listed = self.targets().targets.get(target)
-        if listed is not None and listed.hashes != info.hashes:
+        before = self._known(target)
+        if any(known.hashes != info.hashes for known in before):
             raise ExportError(
-                f"{target}: is listed with other content; give the new one a version of its own"
+                f"{target}: is or was listed with other content; give the new one a version of its "
+                "own"
             )
         info.unrecognized_fields["custom"] = {
             **custom,
@@ -206,9 +207,18 @@ class ModelRepository(Repository):
                 shutil.copyfile(bundle, new)
         except OSError as error:
             raise ExportError(f"{file}: {error.strerror or error}; make room there") from error
+        if (listed := self.targets().targets.get(target)) is not None:
+            return listed  # to stations one that is added anew would be the newest
         with self.edit_targets() as targets:
             targets.targets[target] = info
         return info
+
+    def _known(self, target: str) -> list[TargetFile]:
+        """What was ever published under a name, or is to be."""
+        files = [f for f in self.metadata.glob("*.targets.json") if version_of(f, Targets.type)]
+        lists = [self._read(file).signed for file in files]
+        found = (known.targets.get(target) for known in (*lists, self.targets()))
+        return [info for info in found if info is not None]
 
     def revoke(self, target: str) -> None:
         """Takes a bundle off the list, pending signatures."""
@@ -240,19 +250,31 @@ class ModelRepository(Repository):
                 if threshold is not None:
                     root.roles[each].threshold = threshold
                 _require_keys(each, root.roles[each].keyids, root.roles[each].threshold)
+            online, offline = (
+                [keyid for name in names for keyid in root.roles[name].keyids]
+                for names in (ONLINE, OFFLINE)
+            )
+            _require_apart(online, offline)
         if role == Targets.type:
             with self.edit_targets():
                 pass  # the same list, to be signed by the new keys
 
-    def sign(self) -> list[str]:
-        """Adds the signatures at hand to what is pending. Returns the roles they belong to."""
+    def read_pending(self) -> dict[str, Metadata[Any]]:
+        """What lacks signatures, by role."""
+        there = ((role, self._pending(role)) for role in OFFLINE)
+        return {role: self._read(path) for role, path in there if path.exists()}
+
+    def sign(self, pending: Mapping[str, Metadata[Any]] | None = None) -> list[str]:
+        """Adds the signatures at hand to what is pending. Returns the roles they belong to.
+
+        pending: as it was read and shown. It is written back, so that nothing is signed that has
+        taken its place since. None: as it is now.
+        """
         signed = []
-        for role in OFFLINE:
-            if self._pending(role).exists():
-                md = self.open(role)
-                if self._sign(role, md):
-                    self._write(self._pending(role), md)
-                    signed.append(role)
+        for role, md in (self.read_pending() if pending is None else pending).items():
+            if self._sign(role, md):
+                self._write(self._pending(role), md)
+                signed.append(role)
         return signed
 
     def missing(self) -> list[Missing]:
@@ -318,14 +340,18 @@ class ModelRepository(Repository):
         with self.edit_root(), self.edit_targets():
             pass
 
-    def changes(self) -> list[str]:
-        """What those who sign would put their names to: how pending differs from published."""
+    def changes(self, pending: Mapping[str, Metadata[Any]] | None = None) -> list[str]:
+        """What those who sign would put their names to: how pending differs from published.
+
+        pending: see `sign`.
+        """
+        pending = self.read_pending() if pending is None else pending
         found: list[str] = []
-        if self._pending(Root.type).exists():
+        if Root.type in pending:
             old = self._in_force(Root.type) if self._published(Root.type) else None
-            found += changes.of_root(old, self.root())
-        if self._pending(Targets.type).exists():
-            found += changes.of_targets(self.listed(), self.targets())
+            found += changes.of_root(old, pending[Root.type].signed)
+        if Targets.type in pending:
+            found += changes.of_targets(self.listed(), pending[Targets.type].signed)
         return found
 
     def listed(self) -> dict[str, TargetFile]:
@@ -427,14 +453,19 @@ class ModelRepository(Repository):
         return self.metadata / f"{version}.{role}.json" if version else None
 
     def _published_version(self, role: str) -> int:
-        names = self.metadata.glob(f"*.{role}.json")
-        return max((int(name.name.partition(".")[0]) for name in names), default=0)
+        versions = (version_of(file, role) for file in self.metadata.glob(f"*.{role}.json"))
+        return max((version for version in versions if version is not None), default=0)
 
     def _read(self, path: Path) -> Metadata[Any]:
         try:
-            return Metadata.from_bytes(path.read_bytes())
+            found: Metadata[Any] = Metadata.from_bytes(path.read_bytes())
         except (OSError, DeserializationError, RepositoryError) as error:
             raise ExportError(f"{path}: cannot be read ({error}); take it from a copy") from error
+        if (fault := form.fault(found.signed)) is not None:
+            raise ExportError(
+                f"{path}: {fault}; sign nothing, and take the folder from a copy that you trust"
+            )
+        return found
 
     def _write(self, path: Path, md: Metadata[Any]) -> None:
         try:
@@ -444,11 +475,29 @@ class ModelRepository(Repository):
             raise ExportError(f"{path}: {error.strerror or error}; make room there") from error
 
 
-def _require_keys(role: str, keys: Sequence[object], threshold: int) -> None:
-    if not 1 <= threshold <= len(keys):
+def version_of(file: Path, role: str) -> int | None:
+    """The version that the name of a role's published metadata says; None of another file, such as
+    those that a system puts on a stick."""
+    match = re.fullmatch(rf"([1-9][0-9]*)\.{re.escape(role)}\.json", file.name)
+    return int(match[1]) if match else None
+
+
+def _require_keys(role: str, keys: Sequence[str], threshold: int) -> None:
+    """keys: their ids."""
+    count = len(set(keys))
+    if not 1 <= threshold <= count:
         raise ExportError(
-            f"{role}: a threshold of {threshold} with {len(keys)} keys; give more keys, or a "
+            f"{role}: a threshold of {threshold} with {count} different keys; give more keys, or a "
             "threshold from 1 to their number"
+        )
+
+
+def _require_apart(online: Sequence[str], offline: Sequence[str]) -> None:
+    """Of key ids: those online lie where a thief can reach them."""
+    if set(online) & set(offline):
+        raise ExportError(
+            "the online key also signs root or targets; give it a key of its own, because it "
+            "lies where a thief can reach it"
         )
 
 

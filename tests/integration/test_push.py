@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from console_station import ConsoleStation, config
+from fastapi import FastAPI, Request, Response
 from model_repo import ACCESS, ENGINEER, Repo
 from serving import Serving
 from typer.testing import CliRunner
@@ -26,8 +27,11 @@ from edge_agent.errors import TrustError
 from edge_agent.updates.sources import FolderSource
 from edge_agent.updates.trust import Trust
 from exporter.cli import app
-from exporter.push import PASSWORD_ENV
-from exporter.repository import store
+from exporter.errors import ExportError
+from exporter.fleet import Fleet as WatchedFleet
+from exporter.fleet import FleetStation, StationResult, _soak
+from exporter.push import PASSWORD_ENV, push
+from exporter.repository import keys, store
 from exporter.repository.store import ModelRepository
 
 BUNDLE = Path(__file__).parents[2] / "deploy" / "models" / "sim-mobilenetv2.bundle"
@@ -119,6 +123,163 @@ def test_who_signs_reads_what_it_is_and_signs_nothing_planted(holders: Path) -> 
     assert "is not signed by those who must" in refused(*sign, "--yes")
 
 
+@pytest.fixture
+def published(holders: Path) -> Path:
+    """A repository that lists nothing yet."""
+    repo = holders / "models"
+    init(holders, repo)
+    sign_all(holders, repo)
+    run("repo", "publish", repo, "--online-key", holders / "online.pem")
+    return repo
+
+
+def planted(repo: Path, change: Callable[[dict[str, Any]], None], role: str = "targets") -> None:
+    """Puts metadata that nobody has asked for, and nobody has signed, where changes wait."""
+    newest = max((repo / "metadata").glob(f"*.{role}.json"))
+    content = json.loads(newest.read_text())
+    content["signed"]["version"] += 1
+    content["signatures"] = []
+    change(content["signed"])
+    (repo / "pending" / f"{role}.json").write_text(json.dumps(content))
+
+
+def listing(name: str, digest: str = "0" * 64) -> Callable[[dict[str, Any]], None]:
+    def change(signed: dict[str, Any]) -> None:
+        signed["targets"][name] = {"length": 1, "hashes": {"sha256": digest}}
+
+    return change
+
+
+def test_a_change_of_ones_own_signs_nothing_that_waits(holders: Path, published: Path) -> None:
+    planted(published, listing("evil-1.bundle"))
+    sign = ("--sign", holders / "targets-1.pem")
+    assert "would sign unread" in refused("repo", "add", published, BUNDLE, *sign)
+    assert "would sign unread" in refused("repo", "prolong", published, *sign)
+    waits = json.loads((published / "pending" / "targets.json").read_text())
+    assert waits["signatures"] == []
+    # Read and signed as a whole it is another matter; or it is thrown away.
+    assert "evil-1.bundle may grade" in run("repo", "status", published)
+    (published / "pending" / "targets.json").unlink()
+    assert "pending and signed by enough" in run("repo", "add", published, BUNDLE, *sign)
+
+
+def test_what_is_signed_is_what_was_shown(
+    holders: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("repo", "add", published, BUNDLE)
+
+    def exchanged(*_: object, **__: object) -> bool:
+        planted(published, listing("evil-1.bundle"))  # while somebody reads
+        return True
+
+    monkeypatch.setattr("typer.confirm", exchanged)
+    run("repo", "sign", published, "--sign", holders / "targets-1.pem")
+    signed = json.loads((published / "pending" / "targets.json").read_text())
+    assert "evil-1.bundle" not in signed["signed"]["targets"]
+    run("repo", "publish", published, "--online-key", holders / "online.pem")
+
+
+@pytest.mark.parametrize(
+    ("name", "digest", "says"),
+    [
+        ("evil-1.bundle \x1b[2K\r.bundle", "0" * 64, r"evil-1.bundle \x1b[2K\r.bundle"),
+        ("../evil-1.bundle", "0" * 64, "is not called NAME-VERSION.bundle"),
+        ("evil-1.bundle", "\x1b[2K", "has no SHA-256"),
+    ],
+)
+def test_a_list_that_would_not_be_read_as_it_is_is_refused(
+    holders: Path, published: Path, name: str, digest: str, says: str
+) -> None:
+    planted(published, listing(name, digest))
+    for words in (("status",), ("sign", "--yes", "--sign", holders / "targets-1.pem")):
+        said = refused("repo", words[0], published, *words[1:])
+        assert says in said
+        assert "sign nothing" in said
+        assert "\x1b" not in said
+
+
+def test_a_key_under_the_id_of_another_is_refused(holders: Path, published: Path) -> None:
+    run("repo", "key", holders / "thief.pem")
+    public = keys.public(holders / "thief.pem.pub")
+
+    def exchange(signed: dict[str, Any]) -> None:
+        (ours,) = signed["roles"]["targets"]["keyids"]
+        signed["keys"][ours]["keyval"] = public.keyval
+
+    planted(published, exchange, "root")
+    sign = ("repo", "sign", published, "--yes", "--sign", holders / "root-1.pem")
+    assert "is not the key of that id" in refused(*sign)
+
+    def unknown(signed: dict[str, Any]) -> None:
+        signed["roles"]["targets"]["keyids"].append("f" * 64)
+
+    planted(published, unknown, "root")
+    assert "counts, and is not there" in refused(*sign)
+
+
+def test_nothing_is_changed_where_the_key_cannot_be_read(
+    holders: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign = ("--sign", holders / "targets-1.pem.pub")
+    assert "no secret key" in refused("repo", "add", published, BUNDLE, *sign)
+    assert "no secret key" in refused("repo", "prolong", published, *sign)
+    assert list((published / "pending").iterdir()) == []
+    new = holders / "new"
+    words = ("--root-threshold", 1, "--root-key", holders / "root-1.pem.pub")
+    words += ("--targets-key", holders / "targets-1.pem.pub")
+    words += ("--online-key", holders / "online.pem.pub")
+    assert "no secret key" in refused("repo", "init", new, *words, *sign)
+    assert not new.exists()
+    assert "signed by 0 of 1" in run("repo", "init", new, *words)
+
+
+def test_keys_that_make_no_threshold_are_refused(holders: Path, published: Path) -> None:
+    one = ("--root-key", holders / "root-1.pem.pub")
+    others = ("--targets-key", holders / "targets-1.pem.pub")
+    others += ("--online-key", holders / "online.pem.pub")
+    said = refused("repo", "init", holders / "new", *one, *one, *others)
+    assert "a threshold of 2 with 1 different keys" in said
+    both = ("repo", "rotate-key", published, "online", "--add", holders / "targets-1.pem.pub")
+    assert "the online key also signs root or targets" in refused(*both)
+    assert list((published / "pending").iterdir()) == []
+
+
+def test_a_name_with_its_version_means_one_bundle_for_ever(holders: Path, published: Path) -> None:
+    sign = ("--sign", holders / "targets-1.pem")
+    publish = ("repo", "publish", published, "--online-key", holders / "online.pem")
+    name = run("repo", "add", published, BUNDLE, *sign).split(":")[0]
+    run(*publish)
+    before = (published / "metadata" / "2.targets.json").read_bytes()
+    # Added again it is no newer, and its file is back if it was gone.
+    next((published / "targets").iterdir()).unlink()
+    run("repo", "add", published, BUNDLE, *sign)
+    assert list((published / "pending").iterdir()) == []
+    assert len(list((published / "targets").iterdir())) == 1
+    assert (published / "metadata" / "2.targets.json").read_bytes() == before
+    run("repo", "revoke", published, name, *sign)
+    run(*publish)
+    store_of = ModelRepository.at(published)
+    other = holders / "other.bundle"
+    other.write_bytes(BUNDLE.read_bytes() + b" ")
+    with pytest.raises(ExportError, match="is or was listed with other content"):
+        store_of.add(other, name, {})
+    run("repo", "add", published, BUNDLE, *sign)
+    assert "1 bundles listed" in run(*publish)
+
+
+def test_files_that_a_system_puts_on_a_stick_are_none_of_the_repository_s(
+    holders: Path, published: Path
+) -> None:
+    for name in ("._1.root.json", "._1.targets.json", "copy of 1.root.json"):
+        (published / "metadata" / name).write_bytes(b"\0\5\x16\7")
+    run("repo", "status", published)
+    run("push", "--list", "--repo", published, "--out", holders / "list.zip")
+    with zipfile.ZipFile(holders / "list.zip") as archive:
+        assert sorted(name.split("/")[-1] for name in archive.namelist()) == [
+            *("1.root.json", "1.snapshot.json", "1.targets.json", "timestamp.json")
+        ]
+
+
 def test_keys_are_exchanged_by_the_roots_holders(holders: Path) -> None:
     repo = holders / "models"
     init(holders, repo)
@@ -167,6 +328,8 @@ def test_keys_are_exchanged_by_the_roots_holders(holders: Path) -> None:
             "nothing is published yet",
         ),
         (("push", "x", "--repo", "{}/models", "--out", "y", "--as", "now"), "choose one of"),
+        (("push", "x", "--repo", "{}/models", "--out", "y", "--as", "hold"), "a file does not say"),
+        (("push", "x", "--repo", "{}/models", "--out", "y", "--user", "a"), "a file does not say"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(
@@ -358,6 +521,43 @@ def test_a_station_that_rolls_back_while_it_is_watched_stops_the_roll_out(
     push = ("push", "table-2.bundle", "--repo", repo.folder, "--as", "activate")
     refused(*push, "--inventory", fleet.inventory)
     assert fleet.active() == dict.fromkeys(fleet.stations, one)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (502, '{"error": "Bad Gateway"}', "answered 502"),
+        (200, "<html>", "not as a station does"),
+        (200, "[]", "not as a station does"),
+    ],
+)
+def test_what_answers_and_is_no_station_is_told(
+    repo: Repo, status: int, body: str, says: str
+) -> None:
+    repo.add("1", 0.9)
+    proxy = FastAPI()
+
+    @proxy.post("/{path:path}")
+    async def answer(request: Request) -> Response:
+        await request.body()
+        return Response(body, status)
+
+    with Serving(proxy) as served, pytest.raises(ExportError, match=says):
+        push(repo.delivery("1"), served.url, ENGINEER, None)
+
+
+def test_an_address_that_is_none_is_told(repo: Repo) -> None:
+    repo.add("1", 0.9)
+    with pytest.raises(ExportError, match="http://kk1:80a80: cannot be reached"):
+        push(repo.delivery("1"), "http://kk1:80a80", ENGINEER, None)
+
+
+@pytest.mark.parametrize("soak_s", [0.0, 0.1])
+def test_a_station_that_is_silent_at_the_last_look_is_a_failure(soak_s: float) -> None:
+    station = FleetStation(name="kk1", url="http://127.0.0.1:1")
+    watched = WatchedFleet(user="engineer", soak_s=soak_s, stations=(station,))
+    faults = _soak(watched, "0" * 64, [StationResult(station, "done", "took it")])
+    assert "does not answer any more" in faults["kk1"]
 
 
 def test_a_station_that_cannot_be_reached_is_a_failure(fleet: Fleet, repo: Repo) -> None:

@@ -193,6 +193,18 @@ def test_half_weights_are_half_the_size_and_computed_in_32_bits(
     assert stored["float16"] > 50 * stored["float"]
 
 
+def test_norms_that_stand_alone_stay_in_32_bits(images: ImageSet) -> None:
+    """As in ResNet50V2; a variance beyond what 16 bits can hold would be infinite."""
+    model = as_trained("resnet50v2")
+    norms = [m for m in model.network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms[3:6]:
+        norm.running_var.mul_(1e6)  # type: ignore[union-attr,operator]
+    half = export(model, half_weights=True)
+    rounded = by_torch(half.reference, images.images)
+    assert np.isfinite(rounded.probabilities).all()
+    assert compare(half.model, rounded, images).max_difference <= 5e-5
+
+
 def test_batch_norm_is_folded_and_only_plain_operators_are_used(graph: Graph) -> None:
     proto = onnx.load_model_from_string(graph.model)
     operators = {node.op_type for node in proto.graph.node}

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from fastapi import FastAPI, Response
+from serving import Serving
 from typer.testing import CliRunner
 from virtual import SPECS, virtual_station
 
@@ -41,6 +43,17 @@ def test_command_breaks_and_mends(setup: Setup) -> None:
         assert station.feeds["C301"].fault is fault
 
 
+def test_a_fault_is_of_the_scene_and_not_of_the_fault_before(setup: Setup) -> None:
+    station, control = setup
+    scene = station.feeds["C301"].scene
+    for fault in (Fault.RESIZE, Fault.RESIZE, Fault.BLACK):
+        httpx.put(f"{control.url}/cameras/C301/fault", json={"fault": fault}).raise_for_status()
+        shown = station.feeds["C301"].clip
+        part = 2 if fault is Fault.RESIZE else 1
+        assert (part * shown.width, part * shown.height) == (scene.width, scene.height)
+    assert station.feeds["C301"].scene is scene
+
+
 def test_truck_drives_on_and_off(setup: Setup) -> None:
     station, control = setup
     assert httpx.put(f"{control.url}/scale", json={"weight_kg": 31000}).status_code == 200
@@ -58,6 +71,20 @@ def test_wrong_names_are_told(setup: Setup, camera: str, fault: str, says: str) 
     result = CliRunner().invoke(app, ["break", camera, fault, "--at", control.url])
     assert result.exit_code == 2
     assert says in result.output
+
+
+@pytest.mark.parametrize("body", ['{"error": "not found"}', "Internal Server Error", "[]"])
+def test_another_server_there(body: str) -> None:
+    console = FastAPI()
+
+    @console.put("/{path:path}")
+    def answer() -> Response:
+        return Response(body, 500)
+
+    with Serving(console) as served:
+        result = CliRunner().invoke(app, ["break", "C301", "freeze", "--at", served.url])
+    assert result.exit_code == 2
+    assert "answered 500; is it the control's address?" in result.output
 
 
 def test_no_station_there() -> None:

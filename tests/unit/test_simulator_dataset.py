@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import signal
 from datetime import datetime
 from pathlib import Path
 
@@ -70,6 +73,46 @@ def test_a_folder_with_another_dataset_is_refused(tmp_path: Path) -> None:
         write(tmp_path, seed=2)
 
 
+def test_what_others_have_made_is_not_overwritten(tmp_path: Path) -> None:
+    for name in ("manifest.csv", "manifest.parquet", "dataset.json"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_text("a mill's")
+        with pytest.raises(ValueError, match="none of cane-sim's"):
+            write(folder)
+        assert (folder / name).read_text() == "a mill's"
+
+
+def test_a_finished_dataset_keeps_what_it_was_given(tmp_path: Path) -> None:
+    manifest = write(tmp_path)
+    given = manifest.read_text().replace(",,fresh", ",train,fresh")
+    manifest.write_text(given)
+    images = sorted(tmp_path.glob("images/*.png"))
+    before = images[0].read_bytes()
+    images[0].unlink()
+    images[1].write_bytes(b"")  # as a power cut may leave it
+    others = {file: file.stat().st_mtime_ns for file in images[2:]}
+    assert write(tmp_path) == manifest
+    assert manifest.read_text() == given
+    assert images[0].read_bytes() == before
+    assert images[1].stat().st_size > 0
+    assert {file: file.stat().st_mtime_ns for file in others} == others
+
+
+def test_a_worker_that_is_killed_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.dataset._one_thread", killed)
+    with pytest.raises(RuntimeError, match="a worker process has died"):
+        write_dataset(4, tmp_path, seed=1, difficulty=0.6, size=48, workers=2, quiet=True)
+    monkeypatch.undo()
+    assert len(rows_of(write(tmp_path))) == 4
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"cameras": ("C999",)}, {"cameras": ()}, {"size": 8}, {"imbalance": (1, 1)}, {"look": "x"}],
@@ -104,6 +147,12 @@ def test_sprites_are_cut_out_and_used(tmp_path: Path) -> None:
     assert len(load_sprites(folder)) == 3
     drawn, photographed = write(tmp_path / "a"), write(tmp_path / "b", sprites=folder)
     assert digest(drawn) != digest(photographed)
+    # Other photographs in a folder of the same name make another dataset.
+    other = tmp_path / "other" / "stalks"
+    shutil.copytree(folder, other)
+    cv2.imwrite(str(other / "3.png"), picture)
+    with pytest.raises(ValueError, match="other arguments"):
+        write(tmp_path / "b", sprites=other)
 
 
 def test_a_folder_without_stalks_is_refused(tmp_path: Path) -> None:

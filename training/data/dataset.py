@@ -144,9 +144,11 @@ class Dataset:
         split: Split | None,
         size: int,
         *,
+        at_most: int | None = None,
         on_image: Callable[[], None] = lambda: None,
     ) -> ImageSet:
-        """The labelled images of one split, or of all rows where `split` is None.
+        """The labelled images of one split, or of all rows where `split` is None; `at_most` so many
+        of them, spread evenly, of which no others are read.
 
         What was left out before there was a manifest counts as skipped here. Raises DataError when
         none is left.
@@ -156,6 +158,8 @@ class Dataset:
             for row, grade in zip(self.manifest.rows, self.labels.grades, strict=True)
             if grade is not None and (split is None or row.split == split)
         ]
+        if at_most is not None:
+            chosen = [chosen[i] for i in evenly(len(chosen), at_most)]
         paths = [self.manifest.folder / row.image for row, _ in chosen]
         cut = self.description.cut
         pixels, kept, unreadable = images.load(paths, size, cut=cut, on_image=on_image)
