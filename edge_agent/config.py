@@ -86,7 +86,13 @@ class CredentialsSection(_Section):
         """The password. Raises ConfigError if its source is missing or empty."""
         if self.password_file is not None:
             try:
-                value = self.password_file.read_text(encoding="utf-8").strip()
+                # Windows' editor puts a mark before UTF-8, which is no part of the password.
+                value = self.password_file.read_text(encoding="utf-8-sig").strip()
+            except UnicodeDecodeError as error:
+                raise ConfigError(
+                    f"cameras.credentials.password_file {self.password_file}: is not UTF-8; save "
+                    "it so"
+                ) from error
             except OSError as error:
                 raise ConfigError(
                     f"cameras.credentials.password_file {self.password_file}: "

@@ -62,8 +62,11 @@ def _database_fault(file: Path) -> str | None:
             if not tables:
                 return None
             rows = database.execute("select version_num from alembic_version").fetchall()
+            damage = [text for (text,) in database.execute("pragma quick_check(1)") if text != "ok"]
     except sqlite3.Error as error:
         return f"records {file}: {error}; it is not the agent's database: move it away"
+    if damage:
+        return f"records {file}: damaged ({damage[0]}); restore a backup or move the file away"
     unknown = {revision for (revision,) in rows} - _known_revisions()
     if unknown or not rows:
         return f"records {file}: written by a newer agent; install that version again"

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, ParamSpec, TypeVar
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from edge_agent import __version__
 from edge_agent.access import Users
 from edge_agent.cameras.frames import GRADED_CAMERA
@@ -20,7 +22,7 @@ from edge_agent.errors import RecordConflictError, RecordError
 from edge_agent.grading import Done, GradingPipeline, refused
 from edge_agent.inference.lineup import Lineup
 from edge_agent.reasons import TEXTS, Reason
-from edge_agent.records.evidence import EvidenceFolder
+from edge_agent.records.evidence import RESERVE_BYTES, EvidenceFolder
 from edge_agent.records.lock import FolderLock
 from edge_agent.records.models import Arrival
 from edge_agent.records.store import NewArrival, Outcome, Store
@@ -36,12 +38,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _LOW_DISK_BYTES: Final = 1 << 30
-_FULL_DISK_BYTES: Final = 64 << 20
-"""With less than some trucks' evidence free, a truck arriving now would not be recorded."""
 _RETRY_S: Final = (0.5, 10.0)
 """The wait before an outcome is committed again, at first and at most as it doubles."""
 _ON_SCALE: Final = timedelta(minutes=2)
-"""A truck weighed longer ago has left the scale."""
+"""A truck weighed longer ago has left the scale, also where a load cell is stuck."""
 _ARMED_S: Final = 300.0
 """Cameras are disarmed after so long on one truck: a load cell may be stuck."""
 
@@ -143,24 +143,29 @@ class Station:
         Raises RecordError if it could not be committed.
         """
         now = datetime.now(UTC)
-        instant = now if weighed_at is None else min(weighed_at, now)
+        instant = now if weighed_at is None else min(weighed_at.astimezone(UTC), now)
         with self._announcing:
-            # Who was weighed long ago is not who stands there now.
-            is_now = now - instant < _ON_SCALE
-            occupancy = self._indicator.occupancy if self._indicator and is_now else None
+            occupancy = self._occupancy_at(now - instant)
             earlier = self._occupancies.get(occupancy) if occupancy is not None else None
             if earlier is not None and source == "scale":
                 known = self.store.get(earlier)
                 if known is not None:
                     return known, False
             if earlier is not None and ticket is not None:
-                named = self.store.name(
-                    earlier, ticket=ticket, plate=plate, province=province, grower=grower
+                named = self._written(
+                    self.store.name,
+                    earlier,
+                    ticket=ticket,
+                    plate=plate,
+                    province=province,
+                    grower=grower,
+                    weight_kg=weight_kg,
                 )
                 if named is not None:
                     self._touch()
                     return named, False
-            weight = self._indicator.weight if self._indicator else None
+            if weight_kg is None and occupancy is not None:
+                weight_kg = self._weight_at_rest()
             arrival, created = self._written(
                 self.store.accept,
                 NewArrival(
@@ -171,7 +176,7 @@ class Station:
                     plate=plate,
                     province=province,
                     grower=grower,
-                    weight_kg=weight.kg if weight_kg is None and weight else weight_kg,
+                    weight_kg=weight_kg,
                 ),
             )
             if created and occupancy is not None:
@@ -182,6 +187,19 @@ class Station:
                 self._changed.notify_all()
             self._touch()
         return arrival, created
+
+    def _occupancy_at(self, ago: timedelta) -> int | None:
+        """The occupancy of the scale that a truck belongs to that stood there so long ago: the
+        present one if it had begun by then. Who was weighed before has left, and is not to get
+        the record of who stands there now."""
+        if self._indicator is None or ago >= _ON_SCALE:
+            return None
+        return self._indicator.occupancy_of(ago.total_seconds())
+
+    def _weight_at_rest(self) -> float | None:
+        """What the indicator says now, if that is to be believed."""
+        weight = self._indicator.weight if self._indicator else None
+        return weight.kg if weight and weight.stable and weight.in_range else None
 
     def wait_for(self, arrival_id: str, timeout_s: float) -> Arrival | None:
         """Blocks until the arrival has an outcome, at most that long; None if it has none then."""
@@ -229,7 +247,8 @@ class Station:
             # A camera that has just connected may not know its time yet: the skew is a guess.
             and not any(camera.state is CameraState.CONNECTING for camera in cameras)
             and self._record_fault is None
-            and free >= _FULL_DISK_BYTES
+            # A truck arriving now would have no evidence.
+            and free >= RESERVE_BYTES
             and self._worker.is_alive(),
             problems=tuple(problems),
             cameras=cameras,
@@ -303,8 +322,10 @@ class Station:
     def _announce_from_scale(self) -> None:
         try:
             self.announce(source="scale")
-        except RecordError as error:
-            log.error("truck on the scale could not be recorded: %s", error)
+        except (RecordError, SQLAlchemyError) as error:
+            # The truck still stands there: nobody else may announce it.
+            log.error("truck on the scale could not be recorded yet: %s", error)
+            self._if_still_there(_RETRY_S[1], self._announce_from_scale)
 
     # ---- grading
 

@@ -8,7 +8,6 @@ from typing import Annotated, Final
 
 import anyio.to_thread
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AwareDatetime
 
 from edge_agent.api.errors import ApiError, documented
 from edge_agent.api.ports import StationPort
@@ -16,6 +15,7 @@ from edge_agent.api.schemas import (
     Announcement,
     ArrivalOut,
     ArrivalPage,
+    Moment,
     State,
     arrival_out,
 )
@@ -75,10 +75,10 @@ def create_router(station: StationPort) -> APIRouter:
             str | None, Query(max_length=64, description="Part of a ticket or plate.")
         ] = None,
         since: Annotated[
-            AwareDatetime | None, Query(description="Instant not before; with a time zone.")
+            Moment | None, Query(description="Instant not before; with a time zone.")
         ] = None,
         until: Annotated[
-            AwareDatetime | None, Query(description="Instant before; with a time zone.")
+            Moment | None, Query(description="Instant before; with a time zone.")
         ] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,

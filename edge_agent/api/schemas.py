@@ -61,6 +61,17 @@ Text32 = Annotated[str, Field(min_length=1, max_length=32), AfterValidator(clean
 Text64 = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(clean_text)]
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("must lie between the years 1 and 9999 in UTC") from error
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time that somebody gives, with any time zone."""
+
+
 class Announcement(BaseModel):
     """A truck that stands on the scale now."""
 
@@ -73,10 +84,11 @@ class Announcement(BaseModel):
     weight_kg: float | None = Field(
         default=None, ge=0, le=200_000, allow_inf_nan=False, description="Gross weight."
     )
-    weighed_at: AwareDatetime | None = Field(
+    weighed_at: Moment | None = Field(
         default=None,
-        description="When it stood on the scale, with a time zone, if that is not now. A truck "
-        "told of too late is refused as stale, not graded on its successor's pictures.",
+        description="When it stood on the scale, with a time zone, if that is not now: whoever "
+        "repeats an announcement sends it. A truck told of too late is refused as stale, not "
+        "graded on its successor's pictures.",
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +20,8 @@ from edge_agent.durable import sync
 from edge_agent.errors import RecordError
 
 JPEG_QUALITY: Final = 90
+RESERVE_BYTES: Final = 64 << 20
+"""What is left free of the data disk: pictures are not to take the room that records need."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class EvidenceFolder:
     ) -> Evidence:
         """Writes one frame, uint8 BGR (height, width, 3), fsynced and renamed into place.
 
-        Raises RecordError if the disk refuses it.
+        Raises RecordError if the disk refuses it, or would be left with less than RESERVE_BYTES.
         """
         folder = self.root / instant.strftime("%Y/%m/%d") / arrival_id
         ok, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
@@ -50,6 +54,8 @@ class EvidenceFolder:
         partial = final.with_suffix(".part")
         try:
             self._make(folder)
+            if shutil.disk_usage(folder).free - len(data) < RESERVE_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             with partial.open("wb") as file:
                 file.write(data)
                 file.flush()

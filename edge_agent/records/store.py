@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, create_engine, event, func, or_, select
+from sqlalchemy import ColumnElement, Connection, create_engine, event, func, or_, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import sessionmaker
 
@@ -99,10 +99,9 @@ class Store:
         self.file = file
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
+            _migrate(file)
             self._engine = create_engine(f"sqlite:///{file}")
             event.listen(self._engine, "connect", _set_pragmas)
-            with self._engine.begin() as connection:
-                migrate.upgrade(connection)
         except Exception as error:
             raise RecordError(
                 f"records {file}: {' '.join(str(error).split())[:200]}; "
@@ -159,10 +158,13 @@ class Store:
         plate: str | None,
         province: str | None,
         grower: str | None,
+        weight_kg: float | None = None,
     ) -> Arrival | None:
-        """Gives an arrival without a ticket the ticket that came later for the same truck.
+        """Gives an arrival without a ticket the ticket that came later for the same truck, and what
+        else that says: the weighbridge's weight counts, not the one that was read off.
 
-        None if there is no such arrival, or another one has the ticket already.
+        None if there is no such arrival, or another one has the ticket already. Raises RecordError
+        if it could not be committed.
         """
         try:
             with self._session.begin() as session:
@@ -173,8 +175,11 @@ class Store:
                 arrival.plate = plate or arrival.plate
                 arrival.province = province or arrival.province
                 arrival.grower = grower or arrival.grower
+                arrival.weight_kg = arrival.weight_kg if weight_kg is None else weight_kg
         except IntegrityError:
             return None
+        except SQLAlchemyError as error:
+            raise self._fault("ticket not stored", error) from error
         return self.get(arrival_id)
 
     def record(self, arrival_id: str, outcome: Outcome) -> None:
@@ -202,10 +207,13 @@ class Store:
             return session.get(Arrival, arrival_id)
 
     def open_arrivals(self) -> list[Arrival]:
-        """Accepted arrivals without an outcome, oldest first."""
-        with self._session() as session:
-            statement = select(Arrival).where(~Arrival.grading.has()).order_by(Arrival.sequence)
-            return list(session.scalars(statement).unique())
+        """Accepted arrivals without an outcome, oldest first. Raises RecordError."""
+        statement = select(Arrival).where(~Arrival.grading.has()).order_by(Arrival.sequence)
+        try:
+            with self._session() as session:
+                return list(session.scalars(statement).unique())
+        except SQLAlchemyError as error:
+            raise self._fault("cannot be read", error) from error
 
     def find(self, query: Query, *, limit: int = 50, offset: int = 0) -> list[Arrival]:
         """Arrivals that match, the last accepted first."""
@@ -249,6 +257,27 @@ class Store:
     def _by_ticket(self, ticket: str) -> Arrival | None:
         with self._session() as session:
             return session.scalars(select(Arrival).where(Arrival.ticket == ticket)).first()
+
+
+def _migrate(file: Path) -> None:
+    """All steps in one transaction: a power cut between two of them would leave a database that is
+    of neither version. By itself the driver commits each change of a table at once."""
+    engine = create_engine(f"sqlite:///{file}")
+
+    @event.listens_for(engine, "connect")
+    def no_transactions_of_its_own(connection: sqlite3.Connection, _: object) -> None:
+        _set_pragmas(connection, _)
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def one_of_ours(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    try:
+        with engine.begin() as connection:
+            migrate.upgrade(connection)
+    finally:
+        engine.dispose()
 
 
 def _conditions(query: Query) -> Sequence[ColumnElement[bool]]:

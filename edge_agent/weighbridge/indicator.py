@@ -56,6 +56,10 @@ class Indicator:
         """The number of the present occupancy; None while the scale is empty or unknown."""
         return self._occupancy.present(time.monotonic())
 
+    def occupancy_of(self, ago_s: float) -> int | None:
+        """The number of the present occupancy, if it was the present one so many seconds ago."""
+        return self._occupancy.held(time.monotonic(), ago_s)
+
     @property
     def weight(self) -> Weight | None:
         """The last weight; None once it is older than HOLD_S."""
@@ -83,6 +87,12 @@ class Indicator:
                 fault = f"does not answer{_CURE}"
             except OSError as error:
                 fault = f"{error.strerror or type(error).__name__}{_CURE}"
+            except UnicodeError:
+                fault = f"is no name of a host{_CURE}"
+            except Exception as error:
+                # Whatever it was, the thread goes on: without it no truck is seen any more.
+                log.exception("scale indicator %s:%d failed", *address)
+                fault = f"failed inside ({type(error).__name__}); see the log"
             if self._stop.is_set():
                 return
             self._occupancy.interrupt()

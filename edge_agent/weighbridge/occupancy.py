@@ -52,6 +52,7 @@ class Occupancy:
         self._seen = float("-inf")
         self._rest_kg = 0.0
         self._doubted = False
+        self._since = float("inf")
         self.phase = Phase.EMPTY
         self.number = 0
         """Counts occupancies; stays the same from ARRIVING to GONE."""
@@ -61,6 +62,10 @@ class Occupancy:
         if self.phase is Phase.EMPTY or at - self._seen > HOLD_S:
             return None
         return self.number
+
+    def held(self, at: float, ago: float) -> int | None:
+        """The number of the occupancy at that time, if it had begun so many seconds before."""
+        return self.present(at) if at - ago >= self._since else None
 
     def see(self, weight: Weight, at: float) -> tuple[Event, ...]:
         """Takes the next weight; says what it changed."""
@@ -75,6 +80,7 @@ class Occupancy:
         if self.phase is Phase.EMPTY:
             self.phase = Phase.RISING
             self._doubted = False
+            self._since = at
             self.number += 1
             events += (Event.ARRIVING,)
         if self.phase is Phase.RISING and weight.stable and weight.kg >= self._min_kg:

@@ -116,6 +116,7 @@ def test_known_ticket_with_another_truck_is_refused(
         ({"ticket": "T", "weight_kg": -1}, "weight_kg"),
         ({"ticket": "T", "weight_kg": "heavy"}, "weight_kg"),
         ({"ticket": "T", "colour": "red"}, "colour"),
+        ({"ticket": "T", "weighed_at": "0001-01-01T00:00:00+07:00"}, "weighed_at"),
     ],
 )
 def test_invalid_announcements_name_the_field(
@@ -232,7 +233,8 @@ def test_list_filters_and_pages(tmp_path: Path) -> None:
         assert tickets(until="2026-01-15T04:00:00Z") == ["T-0"]
         page = client.get("/arrivals", params={"limit": 2}).json()
         assert (page["total"], page["limit"], page["offset"]) == (7, 2, 0)
-        for query in ({"since": "2026-01-15T03:00:00"}, {"grade": "x"}, {"limit": 0}):
+        nonsense = [{"since": "2026-01-15T03:00:00"}, {"since": "0001-01-01T00:00:00+07:00"}]
+        for query in (*nonsense, {"grade": "x"}, {"limit": 0}):
             assert error_of(client.get("/arrivals", params=query))[:2] == (422, "invalid")
     station.stop()
 

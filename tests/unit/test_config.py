@@ -205,3 +205,21 @@ def test_empty_password_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.Mon
     config = read(tmp_path, data)
     with pytest.raises(ConfigError, match="password is empty"):
         config.cameras.url_with_credentials("C301")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"), [("utf-8", None), ("utf-8-sig", None), ("utf-16", "is not UTF-8; save")]
+)
+def test_a_password_file_of_windows_is_read_or_refused(
+    tmp_path: Path, encoding: str, said: str | None
+) -> None:
+    (tmp_path / "password").write_text("s3cr\u00e9t\n", encoding=encoding)
+    data = minimal()
+    data["cameras"]["credentials"] = {"username": "viewer", "password_file": "password"}
+    credentials = read(tmp_path, data).cameras.credentials
+    assert credentials is not None
+    if said is None:
+        assert credentials.password().get_secret_value() == "s3cr\u00e9t"
+    else:
+        with pytest.raises(ConfigError, match=said):
+            credentials.password()

@@ -14,6 +14,7 @@ from alembic import command
 from sqlalchemy import create_engine
 
 from edge_agent import data_folder
+from edge_agent.errors import RecordError
 from edge_agent.records.migrate import alembic_config
 from edge_agent.records.store import NewArrival, Store
 
@@ -116,3 +117,26 @@ def test_a_newer_database_is_told(folder: Path) -> None:
 def test_what_is_no_database_is_told(folder: Path) -> None:
     (folder / "records.sqlite").write_text("this is not a database, but long enough to look at it")
     assert "file is not a database" in str(data_folder.fault(folder))
+
+
+def test_a_damaged_database_is_told_by_check_and_by_the_store(folder: Path) -> None:
+    """A page of the arrivals is overwritten, as disks of stations do after a power cut."""
+    file = folder / "records.sqlite"
+    with Store(file) as store:
+        for number in range(200):
+            now = datetime.now(UTC)
+            store.accept(NewArrival("KK1", "ticket", now, f"T-{number}", grower="x" * 60))
+    with sqlite3.connect(file) as database:
+        (page,) = database.execute(
+            "select rootpage from sqlite_master where name = 'arrivals'"
+        ).fetchone()
+        (size,) = database.execute("pragma page_size").fetchone()
+    database.close()
+    with file.open("r+b") as raw:
+        raw.seek((page - 1) * size)
+        raw.write(b"\xff" * size)
+    assert "damaged" in str(data_folder.fault(folder)) or "malformed" in str(
+        data_folder.fault(folder)
+    )
+    with pytest.raises(RecordError, match="malformed"), Store(file) as store:
+        store.open_arrivals()

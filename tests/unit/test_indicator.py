@@ -108,3 +108,32 @@ def test_frames_that_cannot_be_read_are_told(scale: FakeScale, indicator: Indica
     scale.frame = encode(30_000, in_motion=False)[:-1]
     wait_until(lambda: "try checksum: false" in str(indicator.status().detail))
     assert not indicator.status().connected
+
+
+def test_an_address_that_is_none_does_not_end_the_thread() -> None:
+    indicator = Indicator(IndicatorSection(host="192.168.1..20", port=4001), lambda *_: None)
+    indicator.start()
+    try:
+        wait_until(lambda: "is no name of a host" in str(indicator.status().detail))
+        assert indicator._thread.is_alive()
+    finally:
+        indicator.stop()
+
+
+def test_a_fault_of_who_listens_does_not_end_the_thread(scale: FakeScale) -> None:
+    seen: list[Event] = []
+
+    def listen(event: Event, _: object) -> None:
+        seen.append(event)
+        if len(seen) == 1:
+            raise ZeroDivisionError
+
+    indicator = Indicator(IndicatorSection(host="127.0.0.1", port=scale.port), listen)
+    indicator.start()
+    try:
+        scale.weigh(30_000)
+        wait_until(lambda: len(seen) >= 1)
+        scale.weigh(0)
+        wait_until(lambda: Event.GONE in seen)
+    finally:
+        indicator.stop()

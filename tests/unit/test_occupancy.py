@@ -66,6 +66,18 @@ def test_weights_that_stop_end_the_occupancy(script: Script) -> None:
     assert script.occupancy.number == 2
 
 
+def test_an_occupancy_holds_from_when_the_truck_drives_on(script: Script) -> None:
+    script.see((500, False), (30_000, True))
+    began = script.now
+    script.see((30_000, True))
+    occupancy = script.occupancy
+    assert occupancy.held(script.now, 0.0) == occupancy.number
+    assert occupancy.held(script.now, script.now - began) == occupancy.number
+    assert occupancy.held(script.now, 60.0) is None  # then another one stood there, or none
+    script.see((0, True))
+    assert occupancy.held(script.now, 0.0) is None
+
+
 def test_a_truck_after_an_outage_is_another_even_if_nobody_asked_meanwhile(script: Script) -> None:
     script.see((500, False), (30_000, True))
     script.now += HOLD_S + 1

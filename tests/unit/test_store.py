@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pytest
@@ -14,7 +18,7 @@ from sqlalchemy import create_engine
 
 from edge_agent.errors import RecordConflictError, RecordError
 from edge_agent.records import migrate
-from edge_agent.records.evidence import EvidenceFolder
+from edge_agent.records.evidence import RESERVE_BYTES, EvidenceFolder
 from edge_agent.records.lock import FolderLock
 from edge_agent.records.store import FrameRecord, NewArrival, Outcome, Query, Store
 
@@ -122,6 +126,19 @@ def test_what_is_no_database_is_a_clear_error(tmp_path: Path) -> None:
         Store(file)
 
 
+def test_pictures_leave_room_for_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, frame = EvidenceFolder(tmp_path), np.zeros((48, 64, 3), np.uint8)
+    usage = shutil.disk_usage(tmp_path)
+    for free, room in ((RESERVE_BYTES + 100_000, True), (RESERVE_BYTES, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, f=free: usage._replace(free=f))
+        if room:
+            folder.write("a", NOW, "C301", frame)
+        else:
+            with pytest.raises(RecordError, match="No space left on device; free space"):
+                folder.write("b", NOW, "C301", frame)
+    assert [file.name for file in tmp_path.rglob("*.*")] == ["C301.jpg"]
+
+
 def test_evidence_is_whole_and_stays_in_its_folder(tmp_path: Path) -> None:
     folder = EvidenceFolder(tmp_path / "evidence")
     kept = folder.write("id-1", NOW, "C301", np.full((48, 64, 3), 99, np.uint8))
@@ -141,6 +158,34 @@ def test_order_is_that_of_acceptance_whatever_the_clock_did(store: Store) -> Non
         assert accepted.grading is None
     assert [a.ticket for a in store.find(Query())] == ["C-2", "C-1", "C-0"]
     assert [a.ticket for a in store.open_arrivals()] == ["C-0", "C-1", "C-2"]
+
+
+KILLED: Final = """
+import os, sys, importlib
+from pathlib import Path
+from edge_agent.records.store import Store
+step = importlib.import_module("edge_agent.records.migrations.versions." + sys.argv[2])
+step.op.execute = lambda *_, **__: os._exit(9)
+Store(Path(sys.argv[1]))
+"""
+
+
+def test_a_database_is_of_one_version_or_the_next_whenever_power_goes(tmp_path: Path) -> None:
+    """Killed in the second step of four, of a new database and of one of the first version."""
+    new, old = tmp_path / "new.sqlite", tmp_path / "old.sqlite"
+    engine = create_engine(f"sqlite:///{old}")
+    with engine.begin() as connection:
+        command.upgrade(migrate.alembic_config(connection), "0001")
+        connection.exec_driver_sql(
+            "INSERT INTO arrivals (id, station, source, instant, accepted_at) "
+            "VALUES ('a', 'KK1', 'button', '2026-01-15 03:00:00', '2026-01-15 03:00:00')"
+        )
+    engine.dispose()
+    for file, kept in ((new, []), (old, ["a"])):
+        killed = subprocess.run([sys.executable, "-c", KILLED, file, "0002_sequence"], check=False)
+        assert killed.returncode == 9
+        with Store(file) as store:
+            assert [known.id for known in store.find(Query())] == kept
 
 
 def test_older_database_keeps_its_order(tmp_path: Path) -> None:
