@@ -225,6 +225,17 @@ class UpdatesSection(_Section):
     """The repository's root.json, which all trust begins with."""
     repository: str | None = Field(default=None, pattern=r"^https?://")
     """Where to look for new models; without it they come by push or upload alone."""
+
+    @field_validator("repository")
+    @classmethod
+    def _without_password(cls, value: str | None) -> str | None:
+        if value is not None and "@" in urlsplit(value).netloc:
+            raise ValueError(
+                "must not hold a user name or password: every page shows it; let the station's "
+                "address in instead"
+            )
+        return value
+
     poll_minutes: float = Field(default=10.0, gt=0)
     new_models: Intent = "shadow"
     """What a model from the repository does once it has passed the gate."""

@@ -108,7 +108,7 @@ class _Models:
                 t("Go back to {model}", model=_name(before)),
                 "undo",
                 "roll-back",
-                lambda: self._station.models.roles.roll_back(self._actor),
+                partial(self._roll_back_to, before.digest),
                 t("{model} grades again.", model=_name(before)),
             )
 
@@ -192,7 +192,8 @@ class _Models:
                         with tag("td", data_label=heads[2]):
                             self._state(model)
                         with tag("td", data_label=heads[3]):
-                            golden_images(self._context, model)
+                            if model.on_disk:  # of a season's models they would fill the page
+                                golden_images(self._context, model)
                         with tag("td", classes="right"):
                             usable = model.listed and model.fault is None and model.on_disk
                             if usable and self._station.config.model.updates is not None:

@@ -107,8 +107,13 @@ class Frame:
         self._main.__exit__()
         self._pulse()
         # A timer makes NiceGUI send the page at the next await, so there is none before this.
-        ui.timer(1.0, lambda: self._clock.set_text(self._context.f.clock(datetime.now(UTC))))
+        ui.timer(1.0, self._tell_time)
         ui.timer(TICK_S, self._pulse)
+
+    def _tell_time(self) -> None:
+        now, f = datetime.now(UTC), self._context.f
+        self._day.set_text(f.day(now))
+        self._clock.set_text(f.clock(now))
 
     def every_tick(self, refresh: Callable[[], Awaitable[None]]) -> None:
         """Calls refresh when the station's revision has grown, and after a fault until it works.
@@ -184,7 +189,7 @@ class Frame:
                         icon(sign)
                         tag("span", t(name))
             with tag("div", classes="top-clock", title=section.timezone):
-                tag("span", f.day(now), "top-day")
+                self._day = ui.label(f.day(now)).classes("top-day")
                 self._clock = ui.label(f.clock(now)).classes("top-time")
             with tag("div", classes="top-language", role="group", aria_label=t("Language")):
                 for code, name in LANGUAGES.items():

@@ -62,7 +62,7 @@ def unpack(file: Path, folder: Path) -> None:
             bundles = [info for info in infos if info.filename.startswith("targets/")]
             if len(bundles) > 1:
                 raise DeliveryError("delivery: has more than one bundle; push one at a time")
-            _require_room(folder, sum(info.file_size for info in infos))
+            require_room(folder.parent, sum(info.file_size for info in infos), "delivery")
             for info in infos:
                 _extract(archive, info, folder)
     except _BROKEN as error:
@@ -83,13 +83,13 @@ def _require_known(name: str) -> None:
         )
 
 
-def _require_room(folder: Path, size: int) -> None:
-    """A delivery must not take the room that trucks need."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder.parent).free
+def require_room(folder: Path, size: int, what: str) -> None:
+    """Raises DeliveryError where what comes in would take the room that trucks need."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
     if free - size < _LEFT_FREE:
         raise DeliveryError(
-            f"delivery: {size >> 20} MiB, but only {free >> 20} MiB are free on the data disk; "
+            f"{what}: {size >> 20} MiB, but only {free >> 20} MiB are free on the data disk; "
             "make room there"
         )
 

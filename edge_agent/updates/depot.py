@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -36,6 +37,14 @@ class Depot:
     def path(self, digest: str) -> Path:
         """Where that bundle lies, if it does."""
         return self.folder / f"{digest}.bundle"
+
+    def holds(self, digest: str) -> bool:
+        """Whether that bundle lies there, and is still the one that its name says."""
+        try:
+            with self.path(digest).open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest() == digest
+        except OSError:
+            return False
 
     def take(self, file: Path, digest: str) -> None:
         """Moves a verified and fsynced file in. Raises UpdateError if the disk refuses."""

@@ -233,8 +233,9 @@ class ModelKeeper:
 
     def _take(self, opened: Opened, model: Listed, actor: str, intent: Intent) -> Receipt:
         known = self._ledger.get(model.digest)
-        if known is not None and known.fault is None and self.depot.path(model.digest).exists():
-            # It has passed here: a slow minute must not condemn what grades.
+        if known is not None and known.fault is None and self.depot.holds(model.digest):
+            # It has passed here: a slow minute must not condemn what grades. A file that has been
+            # spoiled since is fetched and tried again.
             report = Report.model_validate(known.trial)
         else:
             report = self._try(opened, model, actor)
@@ -246,6 +247,7 @@ class ModelKeeper:
     def _try(self, opened: Opened, model: Listed, actor: str) -> Report:
         """Fetches a bundle, tries it, and moves it to the depot if it passed."""
         file = self.depot.incoming / Path(model.target).name
+        delivery.require_room(self.depot.folder, model.size_bytes, model.target)
         opened.fetch(model, file)
         report = try_out(file, self._limits(), self._stopping)
         passed = report.fault is None
@@ -344,6 +346,8 @@ class ModelKeeper:
             return newest if again else None
         # It has passed and was never used: a crash came between, or it is only to lie ready.
         used = self._ledger.count(newest.digest, _USED, ok=True) > 0
+        if used and self.active is None and not self.depot.holds(newest.digest):
+            return newest  # it graded until its file was spoiled, and nothing grades now
         return None if used or intent == "hold" else newest
 
     # ---- watching

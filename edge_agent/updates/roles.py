@@ -107,8 +107,25 @@ class ModelRoles:
             log.error("%s", error)
             self._fall_back(digest, str(error))
         else:
-            self._lineup.activate(engine, keep_before=False)
+            self._lineup.activate(engine, keep_before=self._resume_reserve(digest))
             log.info("model %s", named(engine))
+
+    def _resume_reserve(self, digest: str) -> bool:
+        """Has the one before grade until that model does, where that has graded no truck yet."""
+        role = self._ledger.roles().get(Role.ACTIVE)
+        if (
+            role is None
+            or self._ledger.tally(after=role.after_grading, digest=digest, limit=1).trucks
+        ):
+            return False
+        for earlier in self._ledger.earlier(digest)[:1]:
+            try:
+                self._lineup.activate(self._load(earlier.digest), keep_before=False)
+            except UpdateError as error:
+                log.warning("models: nothing in reserve: %s", error)
+            else:
+                return True
+        return False
 
     # ---- what people ask for
 
@@ -264,8 +281,9 @@ class ModelRoles:
         role = self._ledger.roles().get(Role.ACTIVE)
         return role.digest if role else None
 
-    def _fall_back(self, digest: str, why: str) -> None:
-        """Lets an earlier model grade, because that one no longer can or may; if none can, none."""
+    def _fall_back(self, digest: str, why: str, *, retire: bool = True) -> None:
+        """Lets an earlier model grade, because that one no longer can or may. If none can: none
+        where it is to `retire`, else that one goes on."""
         failed = Event(STATION, Action.FAIL, digest, False, why)
         for earlier in self._ledger.earlier(digest):
             try:
@@ -276,6 +294,9 @@ class ModelRoles:
             except UpdateError as error:
                 log.error("%s", error)
                 continue
+            return
+        if not retire:
+            log.error("models: %s grades on, as no earlier one can: %s", digest[:12], why)
             return
         with self._swapping:
             if self._active_digest() != digest:
@@ -356,7 +377,7 @@ class ModelRoles:
         before = self._ledger.tally(until=role.after_grading, limit=watchdog.WINDOW)
         why = watchdog.jump(before, after)
         if why is not None and self._ledger.earlier(role.digest):
-            self._fall_back(role.digest, why)
+            self._fall_back(role.digest, why, retire=False)
 
     def note(self, event: Event) -> None:
         """Adds an event; a disk that refuses it must not change what happens to trucks."""

@@ -73,6 +73,36 @@ def test_a_spoiled_file_lets_the_earlier_model_grade(site: Site, spoil: str) -> 
         site.keeper.roles.activate(two, "engineer-1")
 
 
+def test_a_spoiled_file_is_mended_by_pushing_the_model_again(site: Site) -> None:
+    one = site.repo.add("1", 0.9)
+    site.push("1")
+    file = site.keeper.depot.path(one)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-50])
+    site.restart()
+    assert (site.active, site.truck().reason) == (None, Reason.NO_MODEL)
+    assert site.push("1", "hold") == one  # not taken for well because it was once
+    assert file.read_bytes() == whole
+    site.push("1")
+    assert site.active == one
+    assert site.truck().outcome == "graded"
+
+
+def test_a_restart_before_its_first_truck_leaves_the_one_before_in_reserve(site: Site) -> None:
+    one = site.repo.add("1", 0.9)
+    site.push("1")
+    site.truck()
+    file = write_table_bundle(site.folder / "short", (row(0.8),))
+    two = site.repo.add_file(with_manifest(file, site.folder / "2.bundle", version="2"), "2")
+    site.push("2")
+    site.restart()
+    assert site.active == two
+    assert site.truck(BRIGHT).model_digest == one
+    assert site.active == one
+    site.restart()
+    assert site.lineup.reserve is None  # that one has graded
+
+
 def test_a_new_model_that_fails_on_a_truck_never_gets_a_second_one(site: Site) -> None:
     one = site.repo.add("1", 0.9)
     site.push("1")
@@ -119,6 +149,22 @@ def test_the_watchdog_goes_back_when_doubtful_trucks_jump(site: Site) -> None:
     assert "without a sure grade" in site.said(Action.FAIL)
     assert "without a sure grade" in site.said(Action.ROLL_BACK)
     assert trucks >= 8
+
+
+def test_the_watchdog_leaves_a_doubtful_model_where_no_earlier_one_can(site: Site) -> None:
+    one = site.repo.add("1", 0.9)
+    site.push("1")
+    for _ in range(30):
+        site.truck()
+    two = site.repo.add("2", 0.5)
+    site.push("2")
+    assert site.truck().needs_person  # the one before is let go
+    file = site.keeper.depot.path(one)
+    file.write_bytes(file.read_bytes()[:-50])
+    for _ in range(15):
+        assert site.truck().needs_person
+        drained(site)
+    assert (site.active, site.keeper.fault) == (two, None)
 
 
 def drained(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -53,6 +54,28 @@ def test_what_was_rolled_back_is_not_taken_again(site: Site, web: Web) -> None:
     site.keeper.roles.roll_back("engineer-1")
     assert site.keeper.look(WebSource(web.url), "activate") is None
     assert site.active == one
+
+
+def test_a_spoiled_model_is_taken_again_where_none_grades(site: Site, web: Web) -> None:
+    one = site.repo.add("1", 0.9)
+    site.keeper.look(WebSource(web.url), "activate")
+    file = site.keeper.depot.path(one)
+    file.write_bytes(file.read_bytes()[:-50])
+    site.restart()
+    assert site.active is None
+    site.keeper.look(WebSource(web.url), "activate")
+    assert site.active == one
+
+
+def test_what_is_looked_at_does_not_take_the_room_that_trucks_need(
+    site: Site, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.repo.add("1", 0.9)
+    usage = shutil.disk_usage(site.folder)._replace(free=1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert site.keeper.look(WebSource(web.url), "activate") is None
+    assert "make room there" in site.said(Action.PUSH)
+    assert site.active is None
 
 
 @pytest.mark.parametrize(

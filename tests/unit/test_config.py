@@ -223,3 +223,11 @@ def test_a_password_file_of_windows_is_read_or_refused(
     else:
         with pytest.raises(ConfigError, match=said):
             credentials.password()
+
+
+def test_a_repository_with_a_password_is_refused(tmp_path: Path) -> None:
+    data = minimal()
+    data["model"] = {"updates": {"root": "root.json", "repository": "http://a:s3cret@models"}}
+    with pytest.raises(ConfigError, match="must not hold a user name or password") as caught:
+        read(tmp_path, data)
+    assert "s3cret" not in str(caught.value)
