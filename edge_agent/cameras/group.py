@@ -66,7 +66,13 @@ class Cameras:
     def _clock_errors(self) -> dict[str, float]:
         delays = {camera: reader.least_delay_s() for camera, reader in self.readers.items()}
         known = {camera: delay for camera, delay in delays.items() if delay is not None}
-        return clock_errors(known, self._config.max_clock_error_ms / 1000)
+        limit_s = self._config.max_clock_error_ms / 1000
+        return clock_errors(known, limit_s, slowest_s=self._slowest_s)
+
+    @property
+    def _slowest_s(self) -> float:
+        """Pictures that take longer come too late for every truck."""
+        return self._config.wait_s + self._config.max_error_ms / 1000
 
     def _with_clock(self, status: CameraStatus, error_s: float | None) -> CameraStatus:
         if error_s is None or status.problem is not None:
@@ -77,7 +83,8 @@ class Cameras:
 
     def _refuses(self, camera: str, error_s: float) -> bool:
         """Only the graded camera's clock can refuse a truck, and only beyond the limit."""
-        return camera == GRADED_CAMERA and abs(error_s) * 1000 > self._config.max_clock_error_ms
+        limit_s = min(self._config.max_clock_error_ms / 1000, self._slowest_s)
+        return camera == GRADED_CAMERA and abs(error_s) > limit_s
 
     def frames_at(
         self, instant: datetime, on_frame: Callable[[TimedFrame], None] = lambda _: None

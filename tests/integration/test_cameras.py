@@ -232,6 +232,21 @@ def test_a_wrong_clock_is_told_and_stops_the_graded_camera_only(
             group.stop()
 
 
+def test_a_recorder_whose_clock_is_behind_is_told_and_not_ready(password_file: str) -> None:
+    """All cameras share its clock: none contradicts another, and every picture comes too late."""
+    specs = tuple(replace(spec, clock_offset_ms=-3500.0) for spec in SPECS)
+    with virtual_station(specs) as station:
+        group = Cameras(cameras_section(station, password_file))
+        group.start()
+        try:
+            wait_until(lambda: all(s.problem is Reason.CLOCK for s in group.status()))
+            graded = next(s for s in group.status() if s.camera == "C301")
+            assert graded.state is CameraState.TROUBLED
+            assert re.search(r"off by about 3\.\d s \(behind\)", str(graded.detail))
+        finally:
+            group.stop()
+
+
 def test_without_sender_reports_the_host_clock_is_declared(password_file: str) -> None:
     with virtual_station(first_report_delay_s=3600.0) as station:
         group = Cameras(cameras_section(station, password_file))

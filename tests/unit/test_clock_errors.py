@@ -38,6 +38,16 @@ def test_the_clock_of_this_pc_shows_when_it_is_behind() -> None:
     assert all(error > 9 for error in errors.values())
 
 
+def test_a_clock_that_all_share_shows_where_every_picture_comes_too_late() -> None:
+    """As of four cameras behind one recorder, which no other camera contradicts."""
+    late = {camera: delay + 3.2 for camera, delay in LATENCIES.items()}
+    assert clock_errors(late, 1.0) == {}
+    errors = clock_errors(late, 1.0, slowest_s=2.5)
+    assert set(errors) == set(CAMERA_IDS)
+    assert all(-4 < error < -3 for error in errors.values())
+    assert clock_errors(LATENCIES, 1.0, slowest_s=2.5) == {}
+
+
 @given(st.dictionaries(st.sampled_from(CAMERA_IDS), st.floats(0.0, 1.0)))
 def test_latencies_alone_are_no_error(delays: dict[str, float]) -> None:
     assert clock_errors(delays, 1.0) == {}
