@@ -26,6 +26,7 @@ from edge_agent.inference.engine import Engine
 from edge_agent.listener import listen
 from edge_agent.reasons import TEXTS, Reason
 from edge_agent.status import CameraState, CameraStatus
+from edge_agent.updates.depot import Depot
 from edge_agent.updates.trust import Trust
 from edge_agent.weighbridge.indicator import Indicator
 
@@ -48,8 +49,9 @@ class Findings:
 def check(config: StationConfig) -> Findings:
     """Tries records, model, web address, scale and all cameras; changes nothing on disk."""
     found = Findings()
-    for line in (data_folder.fault(config.data_dir), _model_fault(config)):
-        found.faults += [line] if line else []
+    records = data_folder.fault(config.data_dir)
+    found.faults += [records] if records else []
+    _check_model(config, found)
     owner = data_folder.warning(config.data_dir)
     found.warnings += [owner] if owner else []
     running = _check_http(config, found)
@@ -62,16 +64,27 @@ def check(config: StationConfig) -> Findings:
     return found
 
 
-def _model_fault(config: StationConfig) -> str | None:
+def _check_model(config: StationConfig, found: Findings) -> None:
     model = config.model
     try:
         if model.bundle is not None:
             Engine.load(model.bundle, model.threads)
         elif model.updates is not None:
             Trust(model.updates.root, config.data_dir / "models" / "tuf")
+            digest = data_folder.active_model(config.data_dir)
+            if digest is None:
+                found.warnings.append(
+                    "model: none grades here yet, so every truck is refused; push one with "
+                    "cane-export push"
+                )
+                return
+            file = Depot(config.data_dir / "models").path(digest)
+            if Engine.load(file, model.threads).digest != digest:
+                found.faults.append(
+                    f"{file}: is not the file that was signed for; push the model again"
+                )
     except AgentError as error:
-        return str(error)
-    return None
+        found.faults.append(str(error))
 
 
 def _check_http(config: StationConfig, found: Findings) -> bool:

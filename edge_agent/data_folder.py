@@ -53,11 +53,8 @@ def _database_fault(file: Path) -> str | None:
         return None
     if not _may(file, os.R_OK | os.W_OK):
         return f"records {file}: user {_user()} cannot write it; {_cure(file)}"
-    # Reading a database in WAL mode creates its side files, unless nobody can change it.
-    live = file.with_name(f"{file.name}-wal").exists()
-    uri = f"file:{quote(str(file))}?mode=ro" + ("" if live else "&immutable=1")
     try:
-        with closing(sqlite3.connect(uri, uri=True, timeout=5.0)) as database:
+        with closing(_opened(file)) as database:
             tables = {name for (name,) in database.execute("select name from sqlite_master")}
             if not tables:
                 return None
@@ -71,6 +68,26 @@ def _database_fault(file: Path) -> str | None:
     if unknown or not rows:
         return f"records {file}: written by a newer agent; install that version again"
     return None
+
+
+def active_model(folder: Path) -> str | None:
+    """The digest of the pushed model that grades, as the records say; None where there is none."""
+    file = folder / "records.sqlite"
+    if not file.exists():
+        return None
+    try:
+        with closing(_opened(file)) as database:
+            statement = "select digest from model_roles where role = 'active'"
+            return next((digest for (digest,) in database.execute(statement)), None)
+    except sqlite3.Error:
+        return None  # of a version without them, or broken: `fault` tells
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    # Reading a database in WAL mode creates its side files, unless nobody can change it.
+    live = file.with_name(f"{file.name}-wal").exists()
+    uri = f"file:{quote(str(file))}?mode=ro" + ("" if live else "&immutable=1")
+    return sqlite3.connect(uri, uri=True, timeout=5.0)
 
 
 def _known_revisions() -> set[str]:

@@ -12,9 +12,10 @@ def parameter_sets(data: bytes, codec: str) -> bytes:
 
     codec: h264 or hevc (NAL unit types of H.264 and H.265, table 7-1 each).
     """
-    starts = [match.end() for match in _START.finditer(data[:4096])]
+    marks = list(_START.finditer(data[:4096]))
+    ends = [mark.start() for mark in marks[1:]]
     sets = []
-    for start, end in zip(starts, [*starts[1:], 4096], strict=True):
+    for start, end in zip((mark.end() for mark in marks), [*ends, 4096], strict=False):
         if start >= len(data):
             break
         kind = data[start] & 0x1F if codec == "h264" else data[start] >> 1 & 0x3F

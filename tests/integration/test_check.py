@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from model_repo import Repo
+from model_site import Site
 from virtual import SPECS, cameras_section, virtual_station
 
 from edge_agent import check as checks
@@ -164,3 +166,29 @@ def test_a_wrong_clock_is_a_fault_of_the_graded_camera_only(tmp_path: Path, came
     assert other == []
     (line,) = told
     assert line.startswith(f"{camera}: camera's clock is wrong: clock is off by about 1.")
+
+
+def test_a_pushed_model_is_tried(config: StationConfig, tmp_path: Path, repo: Repo) -> None:
+    site = Site(tmp_path, repo)
+    here = config.model_copy(update={"model": site.config, "data_dir": tmp_path})
+    (warning,) = tried(here).warnings
+    assert "none grades here yet" in warning
+    one, two = repo.add("1", 0.9), repo.add("2", 0.8)
+    site.push("1")
+    site.close()
+    assert tried(here) == checks.Findings()
+    file = site.keeper.depot.path(one)
+    other = next(repo.store.targets_folder.glob(f"{two}.*"))
+    for content in (other.read_bytes(), file.read_bytes()[:-50], None):
+        if content is None:
+            file.unlink()
+        else:
+            file.write_bytes(content)
+        (fault,) = tried(here).faults
+        assert str(file) in fault
+
+
+def tried(config: StationConfig) -> checks.Findings:
+    found = checks.Findings()
+    checks._check_model(config, found)
+    return found
