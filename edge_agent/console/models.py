@@ -204,7 +204,7 @@ class _Models:
         if not model.listed:
             tag("span", t("Revoked: no longer signed for"), "bad")
         elif model.fault is not None:
-            tag("span", t("Refused"), "bad")
+            tag("span", t("Refused by the trial"), "bad")
             parts.technical(self._context, model.fault)
         elif not model.on_disk:
             tag("span", t("No longer on this PC: push it again"), "muted")
