@@ -132,7 +132,7 @@ class SignedModel:
             *("repo", "init", self.repository, "--root-threshold", "1"),
             *("--root-key", self._public("root"), "--targets-key", self._public("targets")),
             *("--online-key", self._public("online")),
-            *("--sign", self._key("root")),
+            *("--sign", self._key("root"), "--sign", self._key("targets")),
         )
 
     def _key(self, name: str) -> Path:

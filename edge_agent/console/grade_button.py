@@ -54,9 +54,10 @@ class GradeButton:
         self._dialog.close()
         t, station = self._context.t, self._context.station
         try:
-            # Its weight is the indicator's, where that is at rest.
-            await in_thread(station.announce, source="button")
-        except STORE_FAULTS as error:
+            scale = station.status().scale
+            weight = scale.weight_kg if scale is not None and scale.stable else None
+            await in_thread(station.announce, source="button", weight_kg=weight)
+        except (*STORE_FAULTS, OSError) as error:
             log.error("console: arrival not accepted: %s", error)
             text = t("The truck was not accepted: the records cannot be written. Try again.")
             ui.notify(text, type="negative", timeout=10_000)

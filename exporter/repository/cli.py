@@ -194,11 +194,11 @@ def _changed(repo: Path, sign: Sequence[Path] | None) -> Iterator[ModelRepositor
     """For one change, which these keys sign as it is made: nothing else, whoever has put it there.
 
     Raises ExportError, before anything is changed, for a key that cannot be read, and where a
-    change waits for signatures already: who signs has to read it first.
+    change lacks signatures already: who signs has to read it first.
     """
     signers = [keys.signer(path) for path in sign or []]
     with ModelRepository.locked(repo) as repository:
-        if signers and repository.read_pending():
+        if signers and repository.missing():
             raise ExportError(
                 f"{repo}: a change waits for signatures already, which --sign would sign unread; "
                 "publish it first, or leave --sign out and sign all with cane-export repo sign"
