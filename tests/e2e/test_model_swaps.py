@@ -68,6 +68,8 @@ def test_killed_at_any_step_one_whole_model_grades(agent: Agent, repo: Repo) -> 
         pushed = push(repo.delivery(step), str(agent.client.base_url), ENGINEER, "activate")
         assert (pushed.accepted, pushed.role) == (True, "active")
         agent.client.post(f"/api/v1/models/{old}/activate", auth=LOGIN).raise_for_status()
+        # It grades a truck, so that the next start keeps none in reserve: that would be a swap.
+        assert agent.announce(f"BACK-{step}")["grading"]["model"]["digest"] == old
 
 
 @pytest.mark.slow
