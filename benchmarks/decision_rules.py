@@ -27,6 +27,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from refusals import in_one_line
 from sklearn.metrics import average_precision_score  # type: ignore[import-untyped]
 
 from edge_agent.grades import GRADES
@@ -35,7 +36,7 @@ from training.adjustment import Adjustment, adjusted, shares_of
 from training.bootstrap import TruckBootstrap
 from training.data.dataset import Dataset, ImageSet
 from training.data.overlap import require_disjoint
-from training.errors import DataError, TrainingError
+from training.errors import DataError
 from training.learned import known_to, learned
 from training.model import TrainedModel
 from training.rates import QUESTIONS, Rates
@@ -262,12 +263,10 @@ def main() -> None:
         raise SystemExit("two --arm have one name; give each another, or name their runs together")
     if empty := [name for name, folders in runs.items() if not folders]:
         raise SystemExit(f"--arm {empty[0]}: name folders of finished runs after it")
-    try:
+    with in_one_line():
         data, other = opened(options.data, options.test)
         models = {run: TrainedModel.load(run) for folders in runs.values() for run in folders}
         train, validation, test = loaded(data, other, size_of(models, data, other))
-    except TrainingError as error:
-        raise SystemExit(str(error)) from error
     arms = {
         name: [asked(models[run], validation, test) for run in folders]
         for name, folders in runs.items()

@@ -21,13 +21,13 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from refusals import in_one_line
 
 from edge_agent.grades import GRADES
 from simulator.truth import BURNT_LIMIT, TRASH_LIMIT
 from training import provenance
 from training.data import tables
 from training.data.dataset import Dataset
-from training.errors import TrainingError
 from training.predictions import Predictions
 
 EDGES: Final = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
@@ -102,12 +102,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of cane-sim dataset")
     parser.add_argument("evaluated", type=Path, nargs="+", help="folders with predictions.csv")
     asked = parser.parse_args()
-    try:
+    with in_one_line():
         dataset = Dataset.open(asked.data)
         columns, cells = tables.read(dataset.manifest.path)
         several = {folder: Predictions.read(folder) for folder in asked.evaluated}
-    except TrainingError as error:
-        raise SystemExit(str(error)) from error
     if missing := {"grade", "burnt_share", "trash_share"} - set(columns):
         raise SystemExit(f"{asked.data}: no column {', '.join(sorted(missing))}; render a dataset")
     rows = {row["image"]: dict(row) for row in cells}

@@ -20,13 +20,13 @@ from typing import Final
 import numpy as np
 import torch
 from decision_rules import Answers, Seed, loaded, opened, print_figures
+from refusals import in_one_line
 
 from edge_agent.grades import GRADES
 from training import baselines, sampling
 from training.data.dataset import ImageSet
 from training.data.labels import AGREEMENT
 from training.data.overlap import require_disjoint
-from training.errors import TrainingError
 from training.experiments.config import HALF
 from training.mixture import Synthetic, load, mix
 from training.synthesis.filter import require_features
@@ -91,7 +91,7 @@ def main() -> None:
     folders = {name: Path(folder) for name, folder in options.set}
     if len(folders) < len(options.set) or REAL in folders:
         raise SystemExit(f"--set: give each a name of its own, other than {REAL}")
-    try:
+    with in_one_line():
         require_features()
         data, other = opened(options.data, options.test)
         for folder in folders.values():
@@ -102,8 +102,6 @@ def main() -> None:
             name: load(folder, options.size, agreement=AGREEMENT)
             for name, folder in folders.items()
         }
-    except TrainingError as error:
-        raise SystemExit(str(error)) from error
     said, penalties = probes(train, validation, test, sets)
     print_figures(
         "linear_probe",

@@ -35,11 +35,11 @@ from decision_rules import (
     size_of,
     together,
 )
+from refusals import in_one_line
 
 from edge_agent.grades import GRADES
 from training import rates
 from training.adjustment import TAUS, MixtureAdjustment, best, moved, shares_of
-from training.errors import TrainingError
 from training.model import TrainedModel
 
 Floats = npt.NDArray[np.float64]
@@ -141,12 +141,10 @@ def main() -> None:
     parser.add_argument("--test", type=Path, required=True, help="another dataset, all of it")
     parser.add_argument("run", nargs="+", type=Path, help="folder of a finished run")
     options = parser.parse_args()
-    try:
+    with in_one_line():
         data, other = opened(options.data, options.test)
         models = {run: TrainedModel.load(run) for run in options.run}
         train, validation, test = loaded(data, other, size_of(models, data, other))
-    except TrainingError as error:
-        raise SystemExit(str(error)) from error
     seeds = [asked(model, validation, test) for model in models.values()]
     shares, trucks = shares_of(train.labels), [row.truck for row in test.rows]
     mixtures = {"training": tuple(shares.tolist()), **MIXTURES}

@@ -32,12 +32,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from decision_rules import Answers, Seed, about, asked, loaded, opened, size_of
+from refusals import in_one_line
 
 from edge_agent.grades import GRADES
 from training import rates
 from training.adjustment import Adjustment, shares_of
 from training.augmentation import is_balanced
-from training.errors import DataError, TrainingError
+from training.errors import DataError
 from training.experiments.config import HALF
 from training.experiments.shares import choose, losses_of, weights_of
 from training.model import TrainedModel
@@ -179,13 +180,11 @@ def main() -> None:
     if options.draws < 1:
         raise SystemExit("--draws: give 1 or more")
     runs = (options.without, options.enriched)
-    try:
+    with in_one_line():
         models = {run: TrainedModel.load(run) for run in runs}
         made = made_for(models[options.without], models[options.enriched])
         data, other = opened(options.data, options.test)
         train, validation, test = loaded(data, other, size_of(models, data, other))
-    except TrainingError as error:
-        raise SystemExit(str(error)) from error
     seeds = [asked(models[run], validation, test) for run in runs]
     content = {
         **about("scarce_validation", data, other, test),

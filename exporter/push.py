@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import zipfile
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from tuf.api.metadata import TargetFile
 from edge_agent.config import Intent
 from exporter.errors import ExportError
 from exporter.repository.store import ModelRepository, version_of
+from training.digest import sha256
 from training.outputs import whole
 
 PASSWORD_ENV: Final = "CANEGRADE_PASSWORD"  # noqa: S105 - a variable's name
@@ -75,8 +75,7 @@ def find_listed(repository: ModelRepository, bundle: str) -> TargetFile:
     listed = repository.listed()
     path = Path(bundle)
     if path.is_file():
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = sha256(path)
         found = next((i for i in listed.values() if i.hashes["sha256"] == digest), None)
     else:
         found = listed.get(bundle)
