@@ -14,6 +14,7 @@ from training import metrics
 from training.errors import RunError
 from training.experiments.published import ACCURACY
 from training.report.build import OWN_FONT, _families, draw, folder_of
+from training.report.course_table import courses
 from training.report.tables import markdown, percent, points, table
 
 
@@ -161,3 +162,26 @@ def test_published_figures_are_the_studys() -> None:
     assert [100 * a for a in ACCURACY["mobilenetv2"].values()] == pytest.approx([75.2, 86.2, 98.0])
     assert [100 * a for a in ACCURACY["simple_dcnn"].values()] == pytest.approx([64.8, 66.9, 90.7])
     assert [100 * a for a in ACCURACY["resnet50v2"].values()] == pytest.approx([72.7, 82.5, 94.9])
+
+
+def test_courses_say_where_the_validation_loss_was_lowest() -> None:
+    curve = {
+        "train_loss": [1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.0004],
+        "val_loss": [1.2, 0.9, 0.7, 0.8, 0.9, 1.0, 1.1, 1.125],
+        "val_accuracy": [0.4, 0.5, 0.6, 0.7, 0.7, 0.7, 0.75, 0.73],
+    }
+    run = {"model": "simple_dcnn", "arm": "augmented", "seed": 1}
+    found = courses({"rows": [{"model": "colour_histogram"}, {**run, "curve": curve}]})
+    assert found is not None
+    (row,) = ([cell.text for cell in cells] for cells in found.rows)
+    assert row[:3] == ["SimpleDCNN", "augmented", "1"]
+    assert row[3:] == ["0.0004", "1.125", "0.700", "3 of 8", "73.0", "−2.0"]
+
+
+def test_courses_of_one_epoch_and_of_none() -> None:
+    curve = {"train_loss": [1.0], "val_loss": [0.0], "val_accuracy": [0.4]}
+    run = {"model": "simple_dcnn", "arm": "augmented", "seed": 1}
+    found = courses({"rows": [{**run, "curve": curve}]})
+    assert found is not None
+    assert [cell.text for cell in found.rows[0]][5:] == ["0.0000", "1 of 1", "40.0", "+0.0"]
+    assert courses({"rows": [{"model": "colour_histogram"}]}) is None

@@ -53,6 +53,7 @@ _RECOLOURED: Final = {"method": "translate", "strength": 0.0}
 _RECOLOURED_SINGLE: Final = {"method": "translate-single", "strength": 0.0}
 _MATCHED: Final = {"colours": "distribution"}
 _MATCHED_SINGLE: Final = _RECOLOURED_SINGLE | _MATCHED
+_PARTNERS: Final = {"partners": True}
 _UNFILTERED: Final = {"overlap": 0.0, "copies": "keep"}
 
 ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
@@ -64,10 +65,10 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         # What the parts of a synthesis are worth:
         "synthesized-plain": Arm("none", {}),
         "synthesized-first": Arm("study", {}, until=0.5),
-        "synthesized-paired": Arm("study", {"generate": {"partners": True}}),
+        "synthesized-paired": Arm("study", {"generate": _PARTNERS}),
         "blended": Arm("study", {"generate": {"strength": 0.0}}),
         "blended-first": Arm("study", {"generate": {"strength": 0.0}}, until=0.5),
-        "blended-paired": Arm("study", {"generate": {"strength": 0.0, "partners": True}}),
+        "blended-paired": Arm("study", {"generate": {"strength": 0.0} | _PARTNERS}),
         "blended-alpha": Arm("study", {"generate": {"strength": 0.0, "method": "alpha"}}),
         "blended-plain": Arm("none", {"generate": {"strength": 0.0}}),
         "unblended": Arm("study", {"generate": _SINGLE}),
@@ -80,6 +81,7 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "matched": Arm("study", {"generate": _RECOLOURED | _MATCHED}),
         "matched-single": Arm("study", {"generate": _MATCHED_SINGLE}),
         "matched-single-plain": Arm("none", {"generate": _MATCHED_SINGLE}),
+        "matched-single-paired": Arm("study", {"generate": _MATCHED_SINGLE | _PARTNERS}),
         "matched-single-first": Arm("study", {"generate": _MATCHED_SINGLE}, until=0.5),
         "matched-single-unfiltered": Arm(
             "study", {"generate": _MATCHED_SINGLE, "filter": _UNFILTERED}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.report import study_plots
+from training.report import course_table, study_plots
 from training.report.page import Page, Plot, Section
 from training.report.parts import CALIBRATION, INTERVALS, data_section, facts
 from training.report.tables import (
@@ -29,6 +29,7 @@ def page(study: dict[str, Any]) -> Page:
     best = max(study["pooled"], key=lambda one: float(one["accuracy"]))
     arm = "" if best["seeds"][0] is None else f", {best['arm']}"
     course = study_plots.courses(study)
+    in_figures = course_table.courses(study)
     seeds = ", ".join(map(str, config["seeds"]))
     starts = [
         f"{model_name(m)} from {s if s == 'random' else 'given'} weights"
@@ -98,15 +99,17 @@ def page(study: dict[str, Any]) -> Page:
             [_comparisons(study), *_over_seeds(study)],
         ),
     ]
-    if course is not None:
+    if course is not None and in_figures is not None:
         plot = Plot("courses", course, "Dots: the epoch whose weights were measured")
         text = (
             "Has every arm converged? The learning rate falls to zero, and every curve flattens "
             "with it: a flat end does not show it. A training loss near zero shows that a network "
             "has learnt its images; one still high, or a validation accuracy that rose until the "
-            "end, that more steps may help. Whether they do, only a run with more --steps shows."
+            "end, that more steps may help. Whether they do, only a run with more --steps shows. "
+            "Where the validation loss was lowest long before the end, stopping early, as the "
+            "study did, would have ended there."
         )
-        sections.append(Section("Courses of training", text, (), [plot]))
+        sections.append(Section("Courses of training", text, [in_figures], [plot]))
     return Page(
         title=f"Study on {data['name']}",
         summary=f"{len(study['rows'])} runs. Best: {model_name(best['model'])}{arm}, "
