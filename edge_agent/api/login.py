@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Annotated, Final
 
 from fastapi import Depends
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
+from fastapi.security.utils import get_authorization_scheme_param
+from starlette.requests import HTTPConnection
 
 from edge_agent.access import Users
 from edge_agent.api.errors import ApiError
 from edge_agent.errors import TooManyGuessesError
 
-_BASIC: Final = HTTPBasic(auto_error=False, realm="CaneGrade station")
+
+class _Basic(HTTPBasic):
+    """Reads names and passwords as UTF-8, which the answer 401 asks for (RFC 7617 section 2.1).
+
+    The base class takes ASCII alone, and nobody with a Thai password could log in. What is not
+    to be read counts as nothing sent.
+    """
+
+    async def __call__(  # type: ignore[override]  # as the base class has it too
+        self, request: HTTPConnection
+    ) -> HTTPBasicCredentials | None:
+        scheme, sent = get_authorization_scheme_param(request.headers.get("Authorization"))
+        if scheme.lower() != "basic":
+            return None
+        try:
+            pair = base64.b64decode(sent).decode()
+        except ValueError:  # of the alphabet, the padding or the encoding
+            return None
+        name, colon, password = pair.partition(":")
+        return HTTPBasicCredentials(username=name, password=password) if colon else None
+
+
+_BASIC: Final = _Basic(auto_error=False, realm="CaneGrade station")
 
 Credentials = Annotated[HTTPBasicCredentials | None, Depends(_BASIC)]
 
