@@ -37,8 +37,7 @@ async def page(station: StationPort, request: Request) -> None:
     t = context.t
     user = session.engineer(station.users, request)
     with Frame(context, MODELS, t("Models")) as frame, tag("div", classes="stack"):
-        failed = request.query_params.get("log-in") == session.FAILED
-        session.bar(context, user, failed=failed)
+        session.bar(context, user, answer=request.query_params.get(session.ANSWER))
         shown = _Models(context, user)
         await frame.first(shown.refresh)
     frame.every_tick(shown.refresh)

@@ -13,13 +13,20 @@ from nicegui import app as pages
 from edge_agent.access import Users
 from edge_agent.console.elements import icon, tag
 from edge_agent.console.page import Context, in_thread
+from edge_agent.console.texts import N_
 from edge_agent.errors import TooManyGuessesError
 
 LOG_IN: Final = "/log-in"
 LOG_OUT: Final = "/log-out"
 BACK: Final = "/models"
+ANSWER: Final = "log-in"
+"""In the query of the page that a log-in leads back to: why there was none."""
 FAILED: Final = "failed"
-"""Value of the query's `log-in` after a wrong password."""
+BUSY: Final = "busy"
+_TROUBLES: Final = {
+    FAILED: N_("The user name or the password is wrong."),
+    BUSY: N_("Several others are logging in. Try again in a moment."),
+}
 
 _HOURS: Final = 12.0
 """A log-in lasts for a shift."""
@@ -34,9 +41,9 @@ def add_routes(users: Users) -> None:
         try:
             user = await in_thread(users.check, name, password)
         except TooManyGuessesError:
-            user = None
+            return RedirectResponse(f"{BACK}?{ANSWER}={BUSY}", 303)
         if user is None:
-            return RedirectResponse(f"{BACK}?log-in={FAILED}", 303)
+            return RedirectResponse(f"{BACK}?{ANSWER}={FAILED}", 303)
         request.session["user"] = user.name
         request.session["user_since"] = time.time()
         request.session["user_mark"] = users.password_mark(user.name)
@@ -76,8 +83,8 @@ def engineer(users: Users, request: Request) -> LogIn | None:
     return found if known and not found.is_over else None
 
 
-def bar(context: Context, user: LogIn | None, *, failed: bool) -> None:
-    """Who is logged in, or the form to log in with."""
+def bar(context: Context, user: LogIn | None, *, answer: str | None) -> None:
+    """Who is logged in, or the form to log in with. answer: the query's ANSWER."""
     t = context.t
     with tag("section", classes="panel log-in"):
         if user is not None:
@@ -95,10 +102,10 @@ def bar(context: Context, user: LogIn | None, *, failed: bool) -> None:
                 _field(t("User name"), "name", "text", "username")
                 _field(t("Password"), "password", "password", "current-password")
                 tag("button", t("Log in"), "action small", type="submit", id="log-in")
-            if failed:
+            if trouble := _TROUBLES.get(answer or ""):
                 with tag("span", classes="trouble", role="alert"):
                     icon("error")
-                    tag("span", t("The user name or the password is wrong."))
+                    tag("span", t(trouble))
 
 
 def _field(label: str, name: str, kind: str, autocomplete: str) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import urlencode
 
+import anyio
 import pytest
+from fastapi import FastAPI
 from starlette.requests import Request
+from starlette.responses import Response
 
+from edge_agent import access
 from edge_agent.access import Users, hash_password
 from edge_agent.config import AccessSection
 from edge_agent.console import session
@@ -56,3 +61,34 @@ def test_it_ends_with_the_user_or_the_password(now: dict[str, str]) -> None:
 def test_a_cookie_of_another_making_is_nobody(name: str, value: object) -> None:
     given = cookie() | {name: value}
     assert session.engineer(users(somchai=FIRST), browser(**given)) is None
+
+
+def form(name: str, password: str) -> Request:
+    body = urlencode({"name": name, "password": password}).encode()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    kind = (b"content-type", b"application/x-www-form-urlencoded")
+    return Request({"type": "http", "method": "POST", "headers": [kind], "session": {}}, receive)
+
+
+def test_who_finds_several_others_logging_in_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "_AFTER_WRONG_S", 0.05)
+    routes = FastAPI()
+    monkeypatch.setattr(session, "pages", routes)
+    session.add_routes(users(somchai=FIRST))
+    (log_in,) = [r.endpoint for r in routes.routes if getattr(r, "path", "") == session.LOG_IN]
+    answers: list[str] = []
+
+    async def guess() -> None:
+        answer: Response = await log_in(form("somchai", "a guess"))
+        answers.append(answer.headers["location"].rpartition("=")[2])
+
+    async def five_at_once() -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(guess)
+
+    anyio.run(five_at_once)
+    assert sorted(answers) == [session.BUSY, *[session.FAILED] * 4]
