@@ -112,7 +112,8 @@ class ModelKeeper:
                 self._freshness.failed(str(error))
                 log.error("%s", error)
         self.shadowing.start(self.roles.watch, self._watch_candidate, self._changed)
-        if updates.repository is not None and self._trust is not None:
+        if updates.repository is not None:
+            # Without trust too: each look tries root.json anew, which may be mended meanwhile.
             self._poller.start()
 
     def _begin_trust(self) -> None:

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler
+from pathlib import Path
 
 import pytest
 from model_repo import Repo
 from model_site import Site
+from virtual import wait_until
 from web_repo import Elsewhere, Endless, Quiet, Silent, Trickling, TricklingHeaders, Web
 
 from edge_agent.records.ledger import Action, Role
@@ -157,3 +159,19 @@ def test_a_push_does_not_wait_for_a_slow_mirror(sited: Callable[..., Site], repo
         assert all(event.ok for event in site.store.models.events())
     finally:
         mirror.close()
+
+
+def test_a_root_that_is_mended_is_trusted_at_the_next_look(
+    sited: Callable[..., Site], repo: Repo, web: Web, tmp_path: Path
+) -> None:
+    one = repo.add("1", 0.9)
+    root = tmp_path / "root-given-to-the-station.json"
+    root.write_text("{}")
+    site = sited(root=root, repository=web.url, poll_minutes=0.01)
+    time.sleep(2.0)  # for some looks
+    assert "no signed root" in (site.keeper.trust_status().problem or "")
+    assert site.active is None
+    assert len(site.store.models.events()) <= 1
+    root.write_bytes(repo.trusted_root.read_bytes())
+    wait_until(lambda: site.active == one)
+    wait_until(lambda: site.keeper.trust_status().problem is None)
