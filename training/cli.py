@@ -12,7 +12,7 @@ from training import parallel
 from training.adjusting_cli import adjust_command
 from training.classifiers.pixels import Pixels
 from training.classifiers.registry import CLASSIFIERS
-from training.config import Augment, FitConfig, Keep, Schedule
+from training.config import Augment, FitConfig, Keep, Norms, Schedule
 from training.console import OneLineErrors, RichReport, choice, seconds
 from training.data.cli import app as data_app
 from training.data.labels import AGREEMENT
@@ -96,6 +96,10 @@ def fit_command(
             max=0.99,
         ),
     ] = None,
+    synthetic_norms: Annotated[
+        str | None,
+        typer.Option(help="auxiliary: synthetic images have batch norms of their own."),
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option(help="Start from this file (timm's or torchvision's names), or hub."),
@@ -136,14 +140,17 @@ def fit_command(
             "precision": parallel.chosen(precision),
             "agreement": agreement,
             "level_weight": level_weight,
+            "synthetic_norms": synthetic_norms
+            and choice("--synthetic-norms", synthetic_norms, get_args(Norms)),
         }
     )
     further = None
     if synthetic is not None:
         share = 0.5 if synthetic_share is None else synthetic_share
         further = Synthetic(synthetic, (share,) * len(GRADES))
-    elif synthetic_share is not None:
-        raise typer.BadParameter("--synthetic-share is of the images of --synthetic; give these")
+    elif synthetic_share is not None or synthetic_norms is not None:
+        option = "--synthetic-norms" if synthetic_share is None else "--synthetic-share"
+        raise typer.BadParameter(f"{option} is of the images of --synthetic; give these")
     require_weights(weights, weights_pixels)
     try:
         with RichReport(quiet=not parallel.is_main()) as report:

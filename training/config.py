@@ -19,6 +19,7 @@ Augment = Literal["none", "oversample", "study", "camera"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Schedule = Literal["cosine", "constant"]
 Keep = Literal["best", "last"]
+Norms = Literal["auxiliary"]
 
 LEVEL_COVERAGE: Final = 0.9
 """Share of new loads whose trash share is to lie within the second head's interval."""
@@ -26,7 +27,7 @@ LEVEL_COVERAGE: Final = 0.9
 LATER: Final = frozenset({"synthetic_until", "masks_regions_trucks"})
 """Fields that runs of earlier versions do not have, whatever they were: such a run is taken to have
 had what is asked for now."""
-_NEW: Final = LATER | {"weights_pixels", "augment_revision"}
+_NEW: Final = LATER | {"weights_pixels", "augment_revision", "synthetic_norms"}
 """Fields that earlier versions did not write. Without one of these a run had none of it, or
 another."""
 
@@ -46,7 +47,9 @@ class FitConfig(BaseModel):
     masks_regions_trucks: of what they are made by of these, beside the training images.
     synthetic_sha256, synthetic_shares, synthetic_shuffled: see `training.mixture`.
     synthetic_until: the part of the steps after which, from the next epoch on, only real images are
-        drawn; None for all of them. All of these are None without synthetic images.
+        drawn; None for all of them. synthetic_norms: by which batch norms they go, see
+        `training.auxiliary_norms`; None is by those of the real images. All of these are None
+        without synthetic images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,6 +80,7 @@ class FitConfig(BaseModel):
     synthetic_shares: tuple[float, ...] | None = None
     synthetic_shuffled: bool | None = None
     synthetic_until: float | None = Field(default=None, gt=0, lt=1)
+    synthetic_norms: Norms | None = None
     data_digest: str = ""
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 from edge_agent.grades import GRADES
 from training import parallel, sampling
 from training.augmentation import Augmentation, is_balanced
+from training.auxiliary_norms import AuxiliaryNorms
 from training.config import LATER, FitConfig
 from training.data.dataset import ImageSet
 from training.errors import RunError
@@ -84,9 +85,11 @@ class Loop:
         self._augment = Augmentation(config.augment, config.size)
         # Convolutions on CPUs are about a third faster with the channels of a pixel side by side.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+        self._has_norms = mixture is not None and config.synthetic_norms == "auxiliary"
+        trained = AuxiliaryNorms(network) if self._has_norms else network
+        optimiser = torch.optim.Adam(trained.parameters(), lr=config.learning_rate)
         self._optimisation = Optimisation(
-            accelerator, network, optimiser, file, config.model_dump(), save_every=save_every
+            accelerator, trained, optimiser, file, config.model_dump(), save_every=save_every
         )
         self._file = file
         before = self._optimisation.resume(later=LATER)
@@ -144,7 +147,8 @@ class Loop:
 
     def kept_network(self) -> nn.Module:
         """The network with the weights of `kept_epoch`, on the CPU, in full precision."""
-        network = self._optimisation.unwrapped()
+        trained = self._optimisation.unwrapped()
+        network = trained.network if isinstance(trained, AuxiliaryNorms) else trained
         if self.config.keep == "best" and self.progress.best_weights:
             network.load_state_dict(self.progress.best_weights)
         return network.cpu()
@@ -161,7 +165,10 @@ class Loop:
         sampling.reseed(config.seed, progress.epoch, progress.step, self._rank)
         images = self._augment(to_input(self._pixels[chosen], device))
         model = self._optimisation.model.train()
-        said = model(images.contiguous(memory_format=torch.channels_last)).float()
+        images = images.contiguous(memory_format=torch.channels_last)
+        # Behind the real images of a mixture there are the synthetic ones.
+        kinds = ((chosen >= self._epoch_images).to(device),) if self._has_norms else ()
+        said = model(images, *kinds).float()
         loss = cross_entropy(
             grades_of(said),
             self._labels[chosen].to(device),

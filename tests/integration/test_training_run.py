@@ -310,6 +310,17 @@ def test_a_finished_run_keeps_its_figures_and_reads_no_test_image_again(
             "--synthetic-share is of the images of --synthetic; give these",
         ),
         (
+            ["fit", "--data", "{data}", "--out", "{tmp}/r", "--synthetic-norms", "auxiliary"],
+            "--synthetic-norms is of the images of --synthetic; give these",
+        ),
+        (
+            [
+                *("fit", "--data", "{data}", "--out", "{tmp}/r"),
+                *("--synthetic", "{data}", "--synthetic-norms", "none"),
+            ],
+            "--synthetic-norms is 'none'; choose one of auxiliary",
+        ),
+        (
             ["fit", "--data", "{data}", "--out", "{tmp}/r", "--weights-pixels", "unit"],
             "--weights-pixels says of which pixels --weights are; give these",
         ),

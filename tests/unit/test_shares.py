@@ -131,6 +131,15 @@ def test_images_that_come_first_are_those_of_the_arm_that_has_them_throughout() 
         assert (first.synthetic_until, throughout.synthetic_until) == (0.5, None)
 
 
+def test_arms_with_norms_of_their_own_have_the_images_of_those_without() -> None:
+    cpu = PRESETS["cpu"]
+    for arm in ("synthesized", "matched-single"):
+        own, shared = (cpu.fit(Run("mobilenetv2", a, 1)) for a in (f"{arm}-norms", arm))
+        assert own.synthetic_recipe == shared.synthetic_recipe
+        assert (own.synthetic_norms, shared.synthetic_norms) == ("auxiliary", None)
+        assert "synthetic_norms" not in shared.model_dump()
+
+
 @pytest.mark.parametrize(
     ("constant", "drawn_otherwise"),
     [

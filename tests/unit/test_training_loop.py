@@ -237,6 +237,41 @@ def test_synthetic_images_are_drawn_until_their_part_of_the_steps_is_over(
     assert all(0.25 < share < 0.75 for share in drawn)
 
 
+def test_norms_of_synthetic_images_are_resumed_and_not_kept(
+    accelerator: Accelerator, tmp_path: Path
+) -> None:
+    train = image_set(48, 1)
+    config = FitConfig(
+        size=SIZE, epochs=None, steps=6, batch=16, patience=None, synthetic_norms="auxiliary"
+    )
+
+    def run(name: str, listener: Listener, **changes: str | None) -> Loop:
+        torch.manual_seed(0)
+        loop = Loop(
+            accelerator,
+            MobileNetV2(5),
+            train,
+            image_set(10, 2),
+            config.model_copy(update=changes),
+            tmp_path / name,
+            mixture=mix(train, image_set(20, 3), (0.5,) * 5),
+            save_every=0.0,
+        )
+        loop.run(listener)
+        return loop
+
+    whole = run("whole", Listener())
+    with pytest.raises(KilledError):
+        run("killed", Listener(kill_after=4))
+    again = run("killed", Listener())
+    assert again.progress.losses == whole.progress.losses
+    kept, same = (one.kept_network().state_dict() for one in (whole, again))
+    assert kept.keys() == MobileNetV2(5).state_dict().keys()
+    assert all(torch.equal(kept[name], same[name]) for name in kept)
+    without = run("without", Listener(), synthetic_norms=None)
+    assert without.progress.losses != whole.progress.losses
+
+
 @pytest.mark.parametrize(("keep", "epoch"), [("best", 0), ("last", 1)])
 def test_the_weights_of_the_best_or_the_last_epoch_count(
     accelerator: Accelerator,

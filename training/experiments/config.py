@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from training.augmentation import revision
 from training.classifiers.registry import classifier
-from training.config import Augment, FitConfig, Precision
+from training.config import Augment, FitConfig, Norms, Precision
 from training.data.labels import AGREEMENT
 from training.errors import TrainingError
 from training.synthesis.config import PRESETS as SYNTHESIS
@@ -32,7 +32,8 @@ class Arm:
     arm's differ from the study's `synthesis`, by section. judged_by: the arm whose run of the same
     model and seed judges them; None for the usual judge. until: the part of the steps after which,
     from the next epoch on, only real images are drawn; None for all. shuffled: see
-    `mixture.Synthetic`. rendered: the further images are given, and not synthesized.
+    `mixture.Synthetic`. rendered: the further images are given, and not synthesized. norms: by
+    which batch norms they go, see `FitConfig`.
     """
 
     augment: Augment
@@ -41,6 +42,7 @@ class Arm:
     until: float | None = None
     shuffled: bool = False
     rendered: bool = False
+    norms: Norms | None = None
 
     @property
     def is_enriched(self) -> bool:
@@ -66,6 +68,7 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "synthesized-plain": Arm("none", {}),
         "synthesized-first": Arm("study", {}, until=0.5),
         "synthesized-paired": Arm("study", {"generate": _PARTNERS}),
+        "synthesized-norms": Arm("study", {}, norms="auxiliary"),
         "blended": Arm("study", {"generate": {"strength": 0.0}}),
         "blended-first": Arm("study", {"generate": {"strength": 0.0}}, until=0.5),
         "blended-paired": Arm("study", {"generate": {"strength": 0.0} | _PARTNERS}),
@@ -82,6 +85,7 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "matched-single": Arm("study", {"generate": _MATCHED_SINGLE}),
         "matched-single-plain": Arm("none", {"generate": _MATCHED_SINGLE}),
         "matched-single-paired": Arm("study", {"generate": _MATCHED_SINGLE | _PARTNERS}),
+        "matched-single-norms": Arm("study", {"generate": _MATCHED_SINGLE}, norms="auxiliary"),
         "matched-single-first": Arm("study", {"generate": _MATCHED_SINGLE}, until=0.5),
         "matched-single-unfiltered": Arm(
             "study", {"generate": _MATCHED_SINGLE, "filter": _UNFILTERED}
@@ -199,6 +203,7 @@ class StudyConfig(BaseModel):
                 None if ARMS[run.arm].synthesis is None else self.masks_regions_trucks
             ),
             synthetic_until=ARMS[run.arm].until,
+            synthetic_norms=ARMS[run.arm].norms,
             precision=self.precision,
             agreement=self.agreement,
         )

@@ -124,6 +124,7 @@ def _synthetic(config: Mapping[str, Any]) -> dict[str, Any] | None:
         "shares": {grade.value: share for grade, share in zip(GRADES, shares, strict=True)},
         "shuffled": config["synthetic_shuffled"],
         "until": config.get("synthetic_until"),
+        "norms": config.get("synthetic_norms"),
     }
 
 

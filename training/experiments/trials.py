@@ -115,20 +115,21 @@ class Trials:
     def _without(self) -> FitConfig:
         """What decides a trial without synthetic images, apart from data and start: such as for
         other arms."""
-        free = ("synthetic_recipe", "synthetic_until", "masks_regions_trucks")
+        free = ("synthetic_recipe", "synthetic_until", "synthetic_norms", "masks_regions_trucks")
         return self.config.fit(self.run).model_copy(update=dict.fromkeys(free))
 
     def _file(self, share: float) -> Path:
         # All that decides what it comes to; the images themselves by their digests.
-        until = ARMS[self.run.arm].until if share else None
-        asked = self._without().model_copy(update={"synthetic_until": until})
+        arm = ARMS[self.run.arm]
+        of_arm = {"synthetic_until": arm.until, "synthetic_norms": arm.norms} if share else {}
+        asked = self._without().model_copy(update=of_arm)
         key = {
             **asked.model_dump(mode="json"),
             **self._start,
             "data": self.dataset.digest,
             "share": share,
             "synthetic_sha256": self._configs[share].synthetic_sha256,
-            "shuffled": ARMS[self.run.arm].shuffled if share else None,
+            "shuffled": arm.shuffled if share else None,
             "kept": "logits",  # losses, before
         }
         return self.out / TRIALS_NAME / f"{_digest(key)}.npy"
