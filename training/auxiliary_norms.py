@@ -39,9 +39,9 @@ class AuxiliaryNorms(nn.Module):
         """
         synthetic = int(is_synthetic.sum())
         if synthetic < _FEWEST:
-            return self._real(images)
+            return self._real(images) + _nothing_of(self.norms)
         if len(images) - synthetic < _FEWEST:
-            return self._synthetic(images)
+            return self._synthetic(images) + _nothing_of(self.network)
         order = torch.argsort(is_synthetic.int(), stable=True)
         ordered, real = images[order], len(images) - synthetic
         said = torch.cat([self._real(ordered[:real]), self._synthetic(ordered[real:])])
@@ -59,6 +59,12 @@ class AuxiliaryNorms(nn.Module):
         }
         said: Tensor = functional_call(self.network, tensors, (images,))
         return said
+
+
+def _nothing_of(module: nn.Module) -> Tensor:
+    """0, as a function of all weights: several processes wait for a gradient of each at every step,
+    also of those that a batch has no use for."""
+    return torch.stack([weight.sum() for weight in module.parameters()]).sum() * 0
 
 
 def _key(name: str) -> str:

@@ -24,6 +24,7 @@ from training.config import FitConfig
 from training.data.dataset import ImageSet
 from training.data.manifest import Row
 from training.loop import Loop
+from training.mixture import mix
 from training.progress import EpochRecord
 from training.sampling import reseed
 
@@ -85,9 +86,31 @@ def record(accelerator: Accelerator, network: nn.Module, file: Path) -> dict[str
     recorder = Recorder(network)
     loop = make(accelerator, recorder, file)
     loop.run(Killer())
-    tensors = recorder.state_dict().values()
+    return {"seen": recorder.seen, **result_of(loop)}
+
+
+def record_norms(accelerator: Accelerator, file: Path) -> dict[str, Any]:
+    """Of a run whose synthetic images have norms of their own. In a process's share of three or
+    four images there are none, one or several of them, and in the second epoch none at all."""
+    config = FitConfig(
+        size=SIZE,
+        batch=BATCH,
+        epochs=EPOCHS,
+        augment="none",
+        processes=accelerator.num_processes,
+        synthetic_norms="auxiliary",
+        synthetic_until=0.5,
+    )
+    train = image_set(IMAGES)
+    mixture = mix(train, image_set(10), (0.5,) * 5)
+    loop = Loop(accelerator, SimpleDCNN(5), train, image_set(9), config, file, mixture=mixture)
+    loop.run(Killer())
+    return result_of(loop)
+
+
+def result_of(loop: Loop) -> dict[str, Any]:
+    tensors = loop.network.state_dict().values()
     return {
-        "seen": recorder.seen,
         "losses": loop.progress.losses,
         "validation": [epoch["val_loss"] for epoch in loop.progress.history],
         "weights": hashlib.sha256(b"".join(t.numpy().tobytes() for t in tensors)).hexdigest(),
@@ -106,6 +129,8 @@ def main(out: Path) -> None:
             make(accelerator, Recorder(SimpleDCNN(5)), out / "killed.pt").run(Killer(after=3))
         except KeyboardInterrupt:
             result["resumed"] = record(accelerator, SimpleDCNN(5), out / "killed.pt")
+        reseed(1, 0, 0)
+        result["norms"] = record_norms(accelerator, out / "norms.pt")
         file = out / f"{accelerator.process_index}.json"
     file.write_text(json.dumps(result), "utf-8")
     parallel.leave()

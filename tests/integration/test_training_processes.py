@@ -98,7 +98,7 @@ def test_two_processes_see_each_image_once_an_epoch(two_processes: list[dict[str
 
 def test_two_processes_end_with_equal_weights(two_processes: list[dict[str, Any]]) -> None:
     first, second = two_processes
-    for name in ("linear", "simple_dcnn", "resumed"):
+    for name in ("linear", "simple_dcnn", "resumed", "norms"):
         for what in ("weights", "losses", "validation"):
             assert first[name][what] == second[name][what], (name, what)
 
