@@ -29,7 +29,7 @@ from training.data.labels import AGREEMENT
 from training.data.overlap import require_disjoint
 from training.experiments.config import HALF
 from training.mixture import Synthetic, load, mix
-from training.synthesis.filter import require_features
+from training.synthesis.features import require_features
 
 REAL: Final = "real"
 

@@ -65,9 +65,9 @@ def finished(data: Path, out: Path, config: SynthesisConfig) -> Path:
 
 
 def undrawn(out: Path, copy: Path) -> Path:
-    """A copy of a finished run in which nothing is drawn yet."""
+    """A copy of a finished run in which nothing is drawn yet, nor judged by anybody."""
     copied = shutil.copytree(out, copy)
-    for stage in ("generate", "set"):
+    for stage in ("generate", "features", "set"):
         shutil.rmtree(folder(copied, stage))
     return copied
 

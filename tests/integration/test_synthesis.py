@@ -223,7 +223,7 @@ def test_what_drew_an_image_is_named_by_digest(out: Path) -> None:
 
 def test_each_stage_says_where_it_comes_from(out: Path) -> None:
     of = json.loads((out / "run.json").read_text("utf-8"))["data"]
-    for stage in ("segment", "diffuse", "generate", "set"):
+    for stage in ("segment", "diffuse", "generate", "features", "set"):
         found = done(out, stage)
         assert found["data"] == of
         assert found["config"]["size"] == SIZE
@@ -234,7 +234,7 @@ def test_images_drawn_with_other_weights_are_not_mixed(
     data: Path, out: Path, tmp_path: Path
 ) -> None:
     copied = shutil.copytree(out, tmp_path / "run")
-    for stage in ("generate", "set"):
+    for stage in ("generate", "features", "set"):
         (folder(copied, stage) / "done.json").unlink()
     weights = folder(copied, "diffuse") / "model.safetensors"
     network = Denoiser.load(weights)
@@ -268,6 +268,7 @@ def variant(data: Path, of: Path, out: Path, **changes: dict[str, Any]) -> Path:
     for stage in ("segment", *(() if "diffuse" in changes else ("diffuse",))):
         assert len(list(out.glob(f"{stage}-*"))) == 1, stage
     assert made not in [out / found.name for found in of.glob("set-*")]
+    assert len(list(out.glob("features-*"))) == 1  # of the real images, whatever is judged
     return made
 
 

@@ -74,7 +74,7 @@ def test_killed_at_any_file_it_goes_on_to_the_same_set(
     assert process.exitcode == 0
     deaths = survived.read_text("utf-8").splitlines()
     for kind in (
-        *(".run.json", "segment-", "diffuse-", "adapt-", "generate-", "set-"),
+        *(".run.json", "segment-", "diffuse-", "adapt-", "generate-", "features-", "set-"),
         *(".last.pt", ".model.safetensors", ".done.json", "an image", ".manifest.csv"),
     ):
         for when in ("not yet named", "named"):

@@ -152,8 +152,8 @@ def test_two_processes_share_the_work_and_a_clock(
 ) -> None:
     """Drawn anew by two processes from the same model, images are the same."""
     copied = shutil.copytree(adapted, tmp_path / "run")
-    shutil.rmtree(folder(copied, "generate"))
-    shutil.rmtree(folder(copied, "set"))
+    for stage in ("generate", "features", "set"):
+        shutil.rmtree(folder(copied, stage))
     in_two_processes("drawn_by_two.py", data, copied, ADAPTED.model_dump_json())
     assert_same_images(adapted, copied)
     assert list(copied.glob("set-*/manifest.csv"))

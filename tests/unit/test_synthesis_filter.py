@@ -14,6 +14,7 @@ from training.data.dataset import ImageSet
 from training.data.manifest import Row
 from training.model import TrainedModel
 from training.synthesis.config import FilterSection
+from training.synthesis.features import RealFeatures
 from training.synthesis.filter import Judge
 
 EACH = 20
@@ -47,9 +48,13 @@ def unsure_of(grade: int, granted: np.ndarray) -> TrainedModel:
     return cast("TrainedModel", SimpleNamespace(probabilities=probabilities, card=card))
 
 
+def judge_of(train: ImageSet, validation: ImageSet, network: TrainedModel | None = None) -> Judge:
+    return Judge(train, validation, RealFeatures.of(train, validation, QUIET), QUIET, network)
+
+
 def test_a_grade_that_the_judge_seldom_grants_has_a_lower_bar() -> None:
     granted = np.linspace(0.05, 1, EACH)
-    judge = Judge(loads(1), loads(2), QUIET, unsure_of(3, granted))
+    judge = judge_of(loads(1), loads(2), unsure_of(3, granted))
     bars = judge.bars(FilterSection(overlap=0.5, strictness=0.25))
     assert bars.tolist() == pytest.approx([0.5, 0.5, 0.5, np.quantile(granted, 0.25), 0.5])
     assert judge.bars(FilterSection(overlap=0.5, strictness=1)).tolist() == [0.5] * 5
@@ -66,7 +71,7 @@ def test_a_grade_that_the_judge_seldom_grants_has_a_lower_bar() -> None:
 
 
 def test_candidates_taken_for_another_grade_are_left_out() -> None:
-    judge = Judge(loads(1), loads(2), QUIET)
+    judge = judge_of(loads(1), loads(2))
     assert judge.validation_accuracy > 0.9
     drawn = loads(3)
     wrong = np.roll(np.eye(len(GRADES), dtype=np.float32), 1, 1)[drawn.labels]
@@ -76,14 +81,14 @@ def test_candidates_taken_for_another_grade_are_left_out() -> None:
 
 
 def test_a_grade_without_validation_images_has_the_bar_asked_for() -> None:
-    judge = Judge(loads(1), loads(2, grades=4), QUIET)
+    judge = judge_of(loads(1), loads(2, grades=4))
     assert judge.bars(FilterSection(overlap=0.4))[4] == 0.4
 
 
 @pytest.mark.parametrize("mirrored", [(), (1,), (2,), (1, 2)])
 def test_near_copies_are_dropped_and_counted(mirrored: tuple[int, ...]) -> None:
     train = loads(1)
-    judge = Judge(train, loads(2), QUIET)
+    judge = judge_of(train, loads(2))
     # Of each grade half are training images with a grey level changed, half new loads.
     images = loads(4).images
     copied = np.arange(len(images)) % 2 == 0

@@ -23,7 +23,7 @@ from training.experiments.trials import TRIALS_NAME
 from training.mixture import Synthetic
 from training.start import Weights
 from training.synthesis.bases import require_enough
-from training.synthesis.filter import require_features
+from training.synthesis.features import require_features
 from training.synthesis.pipeline import synthesize
 from training.synthesis.stages import DONE_NAME
 

