@@ -27,8 +27,8 @@ LEVEL_COVERAGE: Final = 0.9
 LATER: Final = frozenset({"synthetic_until", "masks_regions_trucks"})
 """Fields that runs of earlier versions do not have, whatever they were: such a run is taken to have
 had what is asked for now."""
-_NEW: Final = LATER | {"weights_pixels", "augment_revision", "synthetic_norms"}
-"""Fields that earlier versions did not write. Without one of these a run had none of it, or
+ABSENT: Final = frozenset({"weights_pixels", "augment_revision", "synthetic_norms"})
+"""Fields that earlier versions did not write either. Without one of these a run had none of it, or
 another."""
 
 
@@ -93,4 +93,6 @@ class FitConfig(BaseModel):
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without new fields where there is none: as earlier versions wrote it."""
         found: dict[str, Any] = dump(self)
-        return {n: value for n, value in found.items() if n not in _NEW or value is not None}
+        return {
+            n: value for n, value in found.items() if n not in LATER | ABSENT or value is not None
+        }

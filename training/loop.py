@@ -238,7 +238,9 @@ class Loop:
         for start in range(0, len(labels), VALIDATION_BATCH):
             target = labels[start : start + VALIDATION_BATCH].to(device)
             batch = images[start : start + VALIDATION_BATCH]
-            logits = grades_of(self.network(to_input(batch, device)).float())
+            # With norms for synthetic images the network is not what the accelerator has prepared.
+            with self._accelerator.autocast():
+                logits = grades_of(self.network(to_input(batch, device)).float())
             sums[0] += cross_entropy(logits, target, reduction="sum")
             sums[1] += (logits.argmax(1) == target).sum()
         loss, right = cast("Tensor", self._accelerator.reduce(sums, "sum")).tolist()

@@ -16,7 +16,7 @@ from training.alone import alone
 from training.augmentation import revision
 from training.calibration import calibrated
 from training.classifiers.pixels import Pixels
-from training.config import LATER, FitConfig
+from training.config import ABSENT, LATER, FitConfig
 from training.data.coverage import require_grades
 from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import tidied
@@ -225,10 +225,10 @@ def finished(out: Path, wanted: Mapping[str, Any], dataset: Dataset) -> dict[str
         found, of_data = dict(metrics["config"]), metrics["data"]["digest"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file}: not readable as a run's figures; {cure}") from error
-    for name, value in wanted.items():
+    for name in dict.fromkeys((*wanted, *sorted(ABSENT))):
         if name in LATER and name not in found:
             continue
-        before = found.get(name)
+        before, value = found.get(name), wanted.get(name)
         if before != (list(value) if isinstance(value, tuple) else value):
             raise RunError(f"{out}: holds a run with {name} {before}, now it is {value}; {cure}")
     if of_data != dataset.digest:

@@ -36,7 +36,7 @@ class _Basic(HTTPBasic):
         return HTTPBasicCredentials(username=name, password=password) if colon else None
 
 
-_BASIC: Final = _Basic(auto_error=False, realm="CaneGrade station")
+_BASIC: Final = _Basic(auto_error=False, realm="CaneGrade station", scheme_name="HTTPBasic")
 
 Credentials = Annotated[HTTPBasicCredentials | None, Depends(_BASIC)]
 

@@ -117,6 +117,7 @@ class ModelKeeper:
             self._poller.start()
 
     def _begin_trust(self) -> None:
+        """With the list that a run before has left. Raises AgentError."""
         self._trust = Trust(self.roles.updates.root, self._tuf)
         listing = self._trust.kept()
         if listing is not None:
@@ -224,8 +225,9 @@ class ModelKeeper:
 
     def _refresh(self, source: FolderSource | WebSource, actor: str) -> Opened:
         """Verifies a source's metadata and takes the roles of what is no longer signed for."""
-        if self._trust is None:
-            self._trust = Trust(self.roles.updates.root, self._tuf)
+        if self._trust is None:  # root.json was not to be used, and may be by now
+            self._begin_trust()
+        assert self._trust is not None  # noqa: S101 - what it has begun
         opened = self._trust.refresh(source)
         self._freshness.refreshed(opened.listing, of_repository=isinstance(source, WebSource))
         self.roles.list_only([model.digest for model in opened.listing.models], actor)

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 from training import parallel
+from training.auxiliary_norms import AuxiliaryNorms
 from training.classifiers.simple_dcnn import SimpleDCNN
 from training.config import FitConfig
 from training.data.dataset import ImageSet
@@ -31,6 +33,7 @@ from training.sampling import reseed
 SIZE = 32
 IMAGES = 23
 BATCH = 7
+NORMS_BATCH = 12
 EPOCHS = 2
 
 
@@ -90,11 +93,11 @@ def record(accelerator: Accelerator, network: nn.Module, file: Path) -> dict[str
 
 
 def record_norms(accelerator: Accelerator, file: Path) -> dict[str, Any]:
-    """Of a run whose synthetic images have norms of their own. In a process's share of three or
-    four images there are none, one or several of them, and in the second epoch none at all."""
+    """Of a run whose synthetic images have norms of their own. In a process's share of a step there
+    are none, one, or several beside several real ones, and in the second epoch none at all."""
     config = FitConfig(
         size=SIZE,
-        batch=BATCH,
+        batch=NORMS_BATCH,
         epochs=EPOCHS,
         augment="none",
         processes=accelerator.num_processes,
@@ -104,8 +107,17 @@ def record_norms(accelerator: Accelerator, file: Path) -> dict[str, Any]:
     train = image_set(IMAGES)
     mixture = mix(train, image_set(10), (0.5,) * 5)
     loop = Loop(accelerator, SimpleDCNN(5), train, image_set(9), config, file, mixture=mixture)
-    loop.run(Killer())
-    return result_of(loop)
+    made: list[tuple[int, int]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        forward = AuxiliaryNorms.forward
+
+        def noting(self: AuxiliaryNorms, images: Tensor, is_synthetic: Tensor) -> Tensor:
+            made.append((int((~is_synthetic).sum()), int(is_synthetic.sum())))
+            return forward(self, images, is_synthetic)
+
+        patch.setattr(AuxiliaryNorms, "forward", noting)
+        loop.run(Killer())
+    return {"real_and_made": made, **result_of(loop)}
 
 
 def result_of(loop: Loop) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +21,14 @@ from edge_agent.grades import GRADES
 from training import baselines
 from training.cli import app
 from training.config import FitConfig
+from training.console import RichReport
 from training.data.dataset import Dataset, ImageSet
 from training.data.manifest import Row
 from training.digest import sha256
 from training.errors import DataError
 from training.experiments import shares, simple_runs
+from training.experiments.config import Run, StudyConfig
+from training.experiments.trials import Trials
 from training.mixture import Synthetic, load, mix
 from training.report.build import draw
 
@@ -282,6 +286,22 @@ def test_a_trial_goes_on_where_it_was(data: Path, out: Path, tmp_path: Path) -> 
     shutil.rmtree(ours / "simple_dcnn-blended-1")
     said = study(data, ours, "--arms", "blended", code=2)
     assert "not readable; delete it" in " ".join(said.split())
+
+
+def test_a_trial_with_norms_of_their_own_is_another_one(data: Path, out: Path) -> None:
+    config = StudyConfig(size=SIZE, steps=8, batch=16)
+    dataset = Dataset.open(data).split(1)
+    train, validation = (dataset.load(split, SIZE) for split in ("train", "val"))
+    made = next((out / "synthesis").glob("set-*"))
+
+    def file(arm: str, share: float) -> Path:
+        of = (Run("simple_dcnn", arm, 1), dataset, made, out, config, RichReport(quiet=True))
+        return Trials(*of, None, math.inf, train, validation)._file(share)
+
+    arms = ("blended", "synthesized-norms", "synthesized-first", "synthesized")
+    assert len({file(arm, 0.0) for arm in arms}) == 1
+    assert len({file(arm, 0.5) for arm in arms}) == 3
+    assert file("blended", 0.5) == file("synthesized", 0.5)  # of the same images
 
 
 def test_a_trial_that_has_learnt_as_the_run_will_is_not_trained_again(

@@ -441,7 +441,11 @@ def test_without_the_judge_s_packages_nothing_is_begun_and_what_is_done_stands(
     assert result.exit_code == 2
     assert "the filter needs EfficientNet-Lite0's packages" in " ".join(result.stderr.split())
     assert {file.name for file in (tmp_path / "run").iterdir()} == {"run.json", LOCK_NAME}
-    assert run(*asked, "--out", out).stdout.strip() == str(folder(out, "set"))
+    # Nor is it asked for what only judging needs, such as runs of earlier versions do not have.
+    older = shutil.copytree(out, tmp_path / "older")
+    shutil.rmtree(folder(older, "features"))
+    assert run(*asked, "--out", older).stdout.strip() == str(folder(older, "set"))
+    assert not list(older.glob("features-*"))
 
 
 def test_a_mask_of_another_size_is_told_before_anything_is_trained(

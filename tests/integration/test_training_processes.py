@@ -103,6 +103,14 @@ def test_two_processes_end_with_equal_weights(two_processes: list[dict[str, Any]
             assert first[name][what] == second[name][what], (name, what)
 
 
+def test_two_processes_have_norms_for_whatever_their_shares_hold(
+    two_processes: list[dict[str, Any]],
+) -> None:
+    shares = [tuple(share) for run in two_processes for share in run["norms"]["real_and_made"]]
+    assert any(min(share) > 1 for share in shares)
+    assert any(made == 0 for _, made in shares)
+
+
 def test_two_processes_resume_exactly(two_processes: list[dict[str, Any]]) -> None:
     for run in two_processes:
         assert run["resumed"]["losses"] == run["simple_dcnn"]["losses"]

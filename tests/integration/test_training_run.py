@@ -257,6 +257,11 @@ def test_a_finished_run_keeps_its_figures_and_reads_no_test_image_again(
     assert f"test accuracy {metrics['test']['accuracy']:.4f}" in said
     assert {file: file.read_bytes() for file in folder.iterdir()} == before
     assert "holds a run with batch 16, now it is 8" in told(*command, "--batch", 8, code=2)
+    content = json.loads((folder / "metrics.json").read_text())
+    content["config"]["synthetic_norms"] = "auxiliary"  # which is not written where there are none
+    (folder / "metrics.json").write_text(json.dumps(content))
+    assert "a run with synthetic_norms auxiliary, now it is None" in told(*command, code=2)
+    shutil.copy(run / "metrics.json", folder)
     other = labelled_folder(tmp_path / "other", 40)
     train("data", "split", "--data", other)
     said = told(*FIT, "--data", other, "--out", folder, code=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,43 @@ def test_norms_of_synthetic_images_are_resumed_and_not_kept(
     assert all(torch.equal(kept[name], same[name]) for name in kept)
     without = run("without", Listener(), synthetic_norms=None)
     assert without.progress.losses != whole.progress.losses
+
+
+def test_the_kept_norms_are_those_of_the_real_images(
+    accelerator: Accelerator, tmp_path: Path
+) -> None:
+    """Real images are dark here, synthetic ones bright."""
+    dark, light = image_set(48, 1), image_set(48, 3)
+    dark, light = (
+        replace(one, images=one.images // 8 + add) for one, add in ((dark, 0), (light, 200))
+    )
+    config = FitConfig(
+        size=SIZE,
+        epochs=None,
+        steps=6,
+        batch=16,
+        patience=None,
+        augment="none",
+        keep="last",
+        learning_rate=1e-6,
+        synthetic_norms="auxiliary",
+    )
+    network = MobileNetV2(5)
+    with torch.no_grad():
+        bright = network.conv_stem(torch.from_numpy(light.images).permute(0, 3, 1, 2) / 255)
+    loop = Loop(
+        accelerator,
+        network,
+        dark,
+        dark,
+        config,
+        tmp_path / "run",
+        mixture=mix(dark, light, (0.5,) * 5),
+    )
+    loop.run(Listener())
+    seen = loop.kept_network().get_submodule("bn1").running_mean
+    assert isinstance(seen, torch.Tensor)
+    assert seen.norm() < 0.2 * bright.mean((0, 2, 3)).norm()
 
 
 @pytest.mark.parametrize(("keep", "epoch"), [("best", 0), ("last", 1)])

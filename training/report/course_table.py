@@ -25,7 +25,7 @@ def courses(study: dict[str, Any]) -> Table | None:
         "validation accuracy of the last eighth",
         "more than in the eighth before, points",
     ]
-    note = "Epochs count from 1. Accuracies are medians of so many epochs."
+    note = "Epochs count from 1. Accuracies are medians over an eighth of the epochs."
     return table("Courses of training", columns, rows, names=2, note=note)
 
 

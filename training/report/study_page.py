@@ -107,7 +107,7 @@ def page(study: dict[str, Any]) -> Page:
             "has learnt its images; one still high, or a validation accuracy that rose until the "
             "end, that more steps may help. Whether they do, only a run with more --steps shows. "
             "Where the validation loss was lowest long before the end, stopping early, as the "
-            "study did, would have ended there."
+            "study did, would have ended there at the latest."
         )
         sections.append(Section("Courses of training", text, [in_figures], [plot]))
     return Page(
