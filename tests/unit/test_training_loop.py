@@ -28,6 +28,7 @@ from training.progress import EpochRecord
 from training.sampling import balanced, epoch_order, reseed, share, step_images, steps_an_epoch
 
 SIZE = 32
+REAL = 48
 
 
 def image_set(count: int, seed: int) -> ImageSet:
@@ -194,16 +195,30 @@ def test_a_number_of_steps_is_kept_whatever_the_arm(
     assert again.steps == 0
 
 
+def mixed(accelerator: Accelerator, file: Path, config: FitConfig) -> Loop:
+    """A run that learns from REAL images and 20 synthetic ones, half of each grade."""
+    train = image_set(REAL, 1)
+    return Loop(
+        accelerator,
+        MobileNetV2(5),
+        train,
+        image_set(10, 2),
+        config,
+        file,
+        mixture=mix(train, image_set(20, 3), (0.5,) * 5),
+        save_every=0.0,
+    )
+
+
 def test_synthetic_images_are_drawn_until_their_part_of_the_steps_is_over(
     accelerator: Accelerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four epochs of three steps; taken up within the third, it goes on as it would have."""
-    train, synthetic = image_set(48, 1), image_set(20, 3)
     drawn: list[float] = []
 
     def listening(count: int, *, seed: int, epoch: int, weights: torch.Tensor | None) -> Any:
         order = epoch_order(count, seed=seed, epoch=epoch, weights=weights)
-        drawn.append(float((order >= len(train)).float().mean()))
+        drawn.append(float((order >= REAL).float().mean()))
         return order
 
     monkeypatch.setattr("training.loop.sampling.epoch_order", listening)
@@ -212,16 +227,7 @@ def test_synthetic_images_are_drawn_until_their_part_of_the_steps_is_over(
     )
 
     def run(name: str, listener: Listener, **changes: float | None) -> list[float]:
-        loop = Loop(
-            accelerator,
-            MobileNetV2(5),
-            train,
-            image_set(10, 2),
-            config.model_copy(update=changes),
-            tmp_path / name,
-            mixture=mix(train, synthetic, (0.5,) * 5),
-            save_every=0.0,
-        )
+        loop = mixed(accelerator, tmp_path / name, config.model_copy(update=changes))
         loop.run(listener)
         return loop.progress.losses
 
@@ -241,23 +247,13 @@ def test_synthetic_images_are_drawn_until_their_part_of_the_steps_is_over(
 def test_norms_of_synthetic_images_are_resumed_and_not_kept(
     accelerator: Accelerator, tmp_path: Path
 ) -> None:
-    train = image_set(48, 1)
     config = FitConfig(
         size=SIZE, epochs=None, steps=6, batch=16, patience=None, synthetic_norms="auxiliary"
     )
 
     def run(name: str, listener: Listener, **changes: str | None) -> Loop:
         torch.manual_seed(0)
-        loop = Loop(
-            accelerator,
-            MobileNetV2(5),
-            train,
-            image_set(10, 2),
-            config.model_copy(update=changes),
-            tmp_path / name,
-            mixture=mix(train, image_set(20, 3), (0.5,) * 5),
-            save_every=0.0,
-        )
+        loop = mixed(accelerator, tmp_path / name, config.model_copy(update=changes))
         loop.run(listener)
         return loop
 
