@@ -116,14 +116,15 @@ class ModelKeeper:
             # Without trust too: each look tries root.json anew, which may be mended meanwhile.
             self._poller.start()
 
-    def _begin_trust(self) -> None:
+    def _begin_trust(self) -> Trust:
         """With the list that a run before has left. Raises AgentError."""
-        self._trust = Trust(self.roles.updates.root, self._tuf)
-        listing = self._trust.kept()
+        self._trust = trust = Trust(self.roles.updates.root, self._tuf)
+        listing = trust.kept()
         if listing is not None:
-            self._freshness.kept(listing, self._trust.refreshed_at)
+            self._freshness.kept(listing, trust.refreshed_at)
             # A crash may have come between the list and what follows from it.
             self.roles.list_only([model.digest for model in listing.models], STATION)
+        return trust
 
     def give_up(self) -> None:
         """Ends a trial under way and lets nothing new in: the agent is about to stop."""
@@ -225,10 +226,8 @@ class ModelKeeper:
 
     def _refresh(self, source: FolderSource | WebSource, actor: str) -> Opened:
         """Verifies a source's metadata and takes the roles of what is no longer signed for."""
-        if self._trust is None:  # root.json was not to be used, and may be by now
-            self._begin_trust()
-        assert self._trust is not None  # noqa: S101 - what it has begun
-        opened = self._trust.refresh(source)
+        # Where there is none, root.json was not to be used, and may be by now.
+        opened = (self._trust or self._begin_trust()).refresh(source)
         self._freshness.refreshed(opened.listing, of_repository=isinstance(source, WebSource))
         self.roles.list_only([model.digest for model in opened.listing.models], actor)
         self._changed()
